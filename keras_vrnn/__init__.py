@@ -15,7 +15,7 @@ _EXPORTS = {
     "Sequential": "keras_vrnn.training",
     "VanillaRNN": "keras_vrnn.layers",
     "VanillaRNNCell": "keras_vrnn.layers",
-    "callbacks": "keras_vrnn.callbacks",
+    "callbacks": "keras_vrnn.training.callbacks",
     "tflite": "keras_vrnn.tflite",
 }
 
@@ -26,7 +26,7 @@ def __getattr__(name):
     if name not in _EXPORTS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module = importlib.import_module(_EXPORTS[name])
-    value = module if module.__name__ == f"{__name__}.{name}" else getattr(module, name)
+    value = module if module.__name__.endswith(f".{name}") else getattr(module, name)
     globals()[name] = value
     return value
 
