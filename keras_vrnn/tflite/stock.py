@@ -1,0 +1,70 @@
+"""The stock converter, for the part of a model that holds no recurrence."""
+
+import contextlib
+import os
+import sys
+import tempfile
+import warnings
+
+import tensorflow as tf
+
+# The operations of a TensorFlow loop. Quantizing a graph that holds one crashes the process in the stock
+# calibrator (tensorflow#75140, #87468), so such a graph is never handed to it.
+_LOOPS = {"While", "StatelessWhile", "TensorListReserve", "TensorListFromTensor"}
+
+
+def convert(concrete, samples=None):
+    """Converts a traced function.
+
+    Args:
+        concrete: the tf ConcreteFunction.
+        samples: for full-integer quantization a function that yields lists of input arrays, each with the
+            shape of the function's inputs; None for float32.
+
+    Returns:
+        The bytes of the `.tflite` file, whose inputs and outputs have the order of the function's.
+
+    Raises:
+        ValueError: the graph holds a loop, or an operation that has no full-integer builtin.
+    """
+    loops = sorted({op.type for op in concrete.graph.get_operations()} & _LOOPS)
+    if loops:
+        raise ValueError(
+            f"model: it holds a loop besides its vanilla RNN layers (operations {', '.join(loops)}), which "
+            "cannot be exported. LSTM, GRU and custom recurrent cells are not supported: replace them by "
+            "VanillaRNN layers."
+        )
+    owner = tf.Module()
+    owner.function = concrete
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], owner)
+    if samples is not None:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.representative_dataset = samples
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.inference_input_type = converter.inference_output_type = tf.int8
+    log = []
+    try:
+        with warnings.catch_warnings(), _stderr_into(log):
+            # Its deprecation notices concern tf.lite's interpreter, which it uses itself.
+            warnings.simplefilter("ignore")
+            return converter.convert()
+    except Exception as error:
+        raise ValueError(
+            f"model: the TFLite converter refused the layers around the recurrence: {error}\n" + "".join(log)
+        ) from error
+
+
+@contextlib.contextmanager
+def _stderr_into(log):
+    """Catches what the converter's C++ part prints, to be shown only if it fails."""
+    sys.stderr.flush()
+    with tempfile.TemporaryFile("w+") as catcher:
+        saved = os.dup(2)
+        os.dup2(catcher.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+            catcher.seek(0)
+            log.append(catcher.read())
