@@ -22,16 +22,24 @@ class _AfterKeras(importlib.abc.MetaPathFinder):
     cost every `from keras_vrnn.tflite import Runner` the seconds that TensorFlow takes to load.
     """
 
+    _searching = False
+
     def find_spec(self, fullname, path=None, target=None):
-        if fullname != "keras":
+        if fullname != "keras" or self._searching:
             return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec("keras")
+        self._searching = True
+        try:
+            spec = importlib.util.find_spec("keras")
+        finally:
+            self._searching = False
         if spec is None or spec.loader is None:
             return None
         execute = spec.loader.exec_module
 
         def execute_and_register(module):
+            # Only now: libraries also search for Keras without importing it (`importlib.util.find_spec`).
+            if self in sys.meta_path:
+                sys.meta_path.remove(self)
             execute(module)
             register_with_keras()
 
@@ -41,7 +49,8 @@ class _AfterKeras(importlib.abc.MetaPathFinder):
 
 def register_when_keras_is_imported():
     """Registers now if Keras is loaded, else as soon as it is."""
-    if "keras" in sys.modules:
+    # None stands there where a program has blocked the import of Keras.
+    if sys.modules.get("keras") is not None:
         register_with_keras()
     else:
         sys.meta_path.insert(0, _AfterKeras())

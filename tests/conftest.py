@@ -1,0 +1,22 @@
+"""Settings that must hold before TensorFlow loads, and the same random numbers for every test."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+import hypothesis
+import pytest
+
+# No deadline: a first call traces a graph, which takes seconds. No random seed: a failure must repeat.
+hypothesis.settings.register_profile("default", deadline=None, derandomize=True, print_blob=True)
+hypothesis.settings.register_profile("explore", deadline=None, max_examples=1000)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    """Seeds Python, NumPy and Keras, so that no test depends on the tests before it."""
+    import keras
+
+    keras.utils.set_random_seed(20240607)

@@ -1,0 +1,132 @@
+"""What `import keras_vrnn` promises: names, laziness, registration, version."""
+
+import importlib.metadata
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import keras_vrnn as kv
+
+# The documented public names; change them here, in the README and in the CHANGELOG together.
+PUBLIC_NAMES = [
+    "Model",
+    "Sequential",
+    "VanillaRNN",
+    "VanillaRNNCell",
+    "__version__",
+    "callbacks",
+    "tflite",
+]
+
+# Two ways in which TensorFlow and Keras are not there: blocked by the program, and not installed.
+BLOCKED_BY_NONE = "import sys; sys.modules.update(dict.fromkeys(['tensorflow', 'keras', 'tf_keras']))\n"
+BLOCKED_BY_FINDER = """
+import sys
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition('.')[0] in ('tensorflow', 'keras', 'tf_keras'):
+            raise ModuleNotFoundError(f'No module named {name!r}', name=name)
+sys.meta_path.insert(0, Missing())
+"""
+
+
+@pytest.fixture
+def run_python(tmp_path):
+    """Runs code in a fresh interpreter, outside the checkout, and returns what it printed."""
+
+    def run(code, *arguments):
+        done = subprocess.run(
+            [sys.executable, "-c", code, *map(str, arguments)],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    return run
+
+
+@pytest.fixture
+def saved_model(tmp_path):
+    import keras
+
+    model = kv.Sequential(
+        [keras.Input((5, 3)), kv.VanillaRNN(4, return_sequences=True), keras.layers.RNN(kv.VanillaRNNCell(2))]
+    )
+    path = tmp_path / "model.keras"
+    model.save(path)
+    return path
+
+
+def test_public_names_are_the_documented_ones():
+    assert sorted(kv.__all__) == PUBLIC_NAMES
+    assert kv.__all__ == ["__version__", *sorted(set(kv.__all__) - {"__version__"})]
+    assert dir(kv) == sorted(kv.__all__)
+
+
+@pytest.mark.parametrize("name", PUBLIC_NAMES)
+def test_every_public_name_resolves(name):
+    assert getattr(kv, name) is getattr(kv, name)
+
+
+@pytest.mark.parametrize("name", ["Model", "VanillaRNN", "callbacks", "tflite"])
+def test_every_module_can_be_the_first_touched(run_python, name):
+    """No module may rely on another having been imported before: one name of each, each in a new process."""
+    assert run_python(f"import keras_vrnn; print(keras_vrnn.{name} is not None)") == "True"
+
+
+def test_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match=r"module 'keras_vrnn' has no attribute 'VanilaRNN'"):
+        kv.VanilaRNN  # noqa: B018
+
+
+def test_import_loads_neither_tensorflow_nor_keras(run_python):
+    code = "import keras_vrnn, sys; print([n for n in ('tensorflow', 'keras', 'numpy') if n in sys.modules])"
+    assert run_python(code) == "[]"
+
+
+@pytest.mark.parametrize(
+    "imports",
+    [
+        "import keras, keras_vrnn",
+        "import keras_vrnn, keras",
+        "import keras_vrnn.layers, keras",
+        # A search for Keras, as libraries make to see whether it is there, must not use up the registration.
+        "import keras_vrnn, importlib.util; importlib.util.find_spec('keras'); import keras",
+    ],
+)
+def test_saved_model_loads_without_custom_objects(run_python, saved_model, imports):
+    code = f"import sys\n{imports}\nprint(type(keras.saving.load_model(sys.argv[1]).layers[0]).__module__)"
+    assert run_python(code, saved_model).startswith("keras_vrnn.layers")
+
+
+@pytest.mark.parametrize("block", [BLOCKED_BY_NONE, BLOCKED_BY_FINDER])
+def test_import_works_without_keras_and_leaves_its_import_error_alone(run_python, block):
+    code = block + (
+        "import keras_vrnn\n"
+        "try:\n    import keras\n"
+        "except ModuleNotFoundError as error:\n    print(error.name)"
+    )
+    assert run_python(code) == "keras"
+
+
+def test_version_has_one_source():
+    assert kv.__version__ == importlib.metadata.version("keras-vrnn")
+
+
+def test_installed_files_are_those_of_the_checkout():
+    """The wheel holds every module and py.typed; from an editable install, there is nothing to compare."""
+    source = Path(__file__).parents[1] / "keras_vrnn"
+    installed = Path(kv.__file__).parent
+    if installed == source:
+        pytest.skip("runs against the installed wheel: make wheel-test")
+
+    def files(folder):
+        return {p.relative_to(folder) for p in folder.rglob("*") if p.suffix in (".py", ".typed")}
+
+    assert files(installed) == files(source)
