@@ -1,0 +1,161 @@
+"""Pictures of gradients. matplotlib (extra `plots`) is imported when one is drawn, not before."""
+
+import os
+
+import numpy as np
+
+# More lines than this cannot be told apart: those with the largest norms are drawn.
+_MOST_VARIABLES = 10
+
+# Columns of a picture: with more steps, a line shows the median of each column's steps, and a band their extremes.
+_COLUMNS = 600
+
+
+def plot_gradient_norms(
+    steps,
+    norms,
+    clipped_norms,
+    *,
+    applied=None,
+    variable_norms=None,
+    settings=None,
+    path=None,
+    title=None,
+):
+    """Global norm before and after clipping over the steps, and below it the norm of each variable.
+
+    Args:
+        steps: (steps,) numbers of the steps.
+        norms, clipped_norms: (steps,) global norms before and after clipping.
+        applied: (steps,) bool, whether the update was made; None for all.
+        variable_norms: norms before clipping by variable, each (steps,); None or empty for no lower panel.
+        settings: `GradientSettings`, for the threshold line, or None.
+        path: where to save the picture, in a format that the ending names; None to save nothing.
+        title: heading, or None for one that counts the steps.
+
+    Returns:
+        The matplotlib Figure.
+
+    Raises:
+        ValueError: There are no steps.
+        ImportError: matplotlib is not installed.
+    """
+    if len(steps) == 0:
+        raise ValueError("There are no gradient norms to plot: train with the GradientNorms callback first.")
+    figure_class, ticker = _matplotlib()
+    applied = np.ones(len(steps), bool) if applied is None else np.asarray(applied)
+    panels = 2 if variable_norms else 1
+    figure = figure_class(figsize=(9, 3.6 * panels), layout="constrained", dpi=130)
+    axes = figure.subplots(panels, 1, sharex=True, squeeze=False)[:, 0]
+
+    _draw_global(axes[0], steps, norms, clipped_norms, applied, settings)
+    if variable_norms:
+        _draw_variables(axes[1], steps, variable_norms, settings)
+    for axis in axes:
+        axis.set_yscale("log")
+        axis.grid(True, which="major", color="0.9", linewidth=0.8)
+        axis.set_axisbelow(True)
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.margins(x=0.01)
+    axes[-1].set_xlabel("training step")
+    axes[-1].xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
+    axes[0].set_title(title or _title(steps, norms, clipped_norms, applied), loc="left", fontsize=11)
+    if path is not None:
+        figure.savefig(os.fspath(path))
+    return figure
+
+
+def _matplotlib():
+    try:
+        from matplotlib import ticker
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError(
+            "Plots need matplotlib, which is not installed. Install it with: pip install 'keras-vrnn[plots]'."
+        ) from error
+    # A bare Figure: no window, no pyplot state, whatever backend the user's notebook has.
+    return Figure, ticker
+
+
+def _draw_global(axis, steps, norms, clipped_norms, applied, settings):
+    _draw_line(axis, steps, np.where(applied, norms, np.nan), "before clipping", "#c44e52")
+    if settings is not None and settings.thresholds:
+        _draw_line(axis, steps, np.where(applied, clipped_norms, np.nan), "after clipping", "#4c72b0")
+    if settings is not None and settings.global_clipnorm is not None:
+        c = settings.global_clipnorm
+        axis.axhline(
+            c, color="0.15", linestyle="--", linewidth=1.2, label=f"global_clipnorm = {c:g}", zorder=4
+        )
+    if not applied.all():
+        skipped = steps[~applied]
+        # On the lower edge, whatever the norms are: x in steps, y in parts of the axis.
+        place = {"transform": axis.get_xaxis_transform(), "clip_on": False, "zorder": 5}
+        label = f"skipped: not finite ({len(skipped)})"
+        axis.plot(skipped, np.zeros(len(skipped)), "x", color="black", markersize=6, label=label, **place)
+    axis.set_ylabel("global gradient norm")
+    axis.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False, fontsize=9)
+
+
+def _draw_variables(axis, steps, variable_norms, settings):
+    typical = {name: np.nanmedian(_positive(norms)) for name, norms in variable_norms.items() if _any(norms)}
+    shown = sorted(typical, key=typical.get, reverse=True)[:_MOST_VARIABLES]
+    for i, name in enumerate(shown):
+        _draw_line(axis, steps, variable_norms[name], _shortened(name), f"C{i}", width=1.3, band=False)
+    if settings is not None and settings.clipnorm is not None:
+        c = settings.clipnorm
+        axis.axhline(c, color="0.15", linestyle="--", linewidth=1.2, label=f"clipnorm = {c:g}", zorder=4)
+    hidden = len(variable_norms) - len(shown)
+    axis.set_ylabel("norm by variable,\nbefore clipping")
+    title = f"largest {len(shown)} of {len(variable_norms)} variables" if hidden else None
+    if shown:
+        place = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.0)}
+        axis.legend(**place, frameon=False, fontsize=8, title=title, title_fontsize=8, alignment="left")
+
+
+def _draw_line(axis, steps, values, label, color, width=1.5, band=True):
+    x, low, middle, high = _columns(np.asarray(steps), _positive(values))
+    if len(x) < len(steps) and band:
+        axis.fill_between(x, low, high, color=color, alpha=0.18, linewidth=0)
+    # A lone step would be an invisible line.
+    marker = "o" if np.isfinite(middle).sum() == 1 else None
+    axis.plot(x, middle, color=color, linewidth=width, label=label, marker=marker, markersize=4)
+
+
+def _columns(steps, values):
+    """At most `_COLUMNS` columns of steps: their middle, and the least, median and greatest value."""
+    if len(steps) <= _COLUMNS:
+        return steps, values, values, values
+    parts = np.array_split(np.arange(len(steps)), _COLUMNS)
+    figures = [_spread(values[part]) for part in parts]
+    low, middle, high = np.array(figures).T
+    return np.array([steps[part].mean() for part in parts]), low, middle, high
+
+
+def _spread(values):
+    values = values[np.isfinite(values)]
+    return (values.min(), np.median(values), values.max()) if len(values) else (np.nan,) * 3
+
+
+def _positive(values):
+    """What a log axis can show; the rest becomes a gap."""
+    values = np.asarray(values, float)
+    return np.where(np.isfinite(values) & (values > 0), values, np.nan)
+
+
+def _any(values):
+    return bool(np.isfinite(_positive(values)).any())
+
+
+def _shortened(path):
+    """The last three parts of a variable's path: the model's own name says nothing."""
+    return "/".join(path.split("/")[-3:])
+
+
+def _title(steps, norms, clipped_norms, applied):
+    changed = np.mean(clipped_norms[applied] < norms[applied]) if applied.any() else 0.0
+    count = f"{len(steps)} step" + ("s" if len(steps) != 1 else "")
+    return f"Gradient norms: {count}, {changed:.0%} clipped" + _skipped(applied)
+
+
+def _skipped(applied):
+    return "" if applied.all() else f", {np.sum(~applied)} skipped"

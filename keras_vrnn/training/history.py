@@ -1,0 +1,131 @@
+"""The gradient norms of many steps: in memory, bounded, and as a CSV file that is whole or not there."""
+
+import collections
+import csv
+import os
+import pathlib
+
+import numpy as np
+
+
+class NormHistory:
+    """The last `max_steps` rows of figures, as arrays with one entry a step."""
+
+    def __init__(self, max_steps, per_variable):
+        self.names = ()
+        self._max_steps = max_steps
+        self._per_variable = per_variable
+        self._chunks = collections.deque()
+        self._length = 0
+
+    def append(self, rows):
+        names = rows.names if self._per_variable else ()
+        if self._chunks and names != self.names:
+            raise ValueError(
+                f"The trainable variables have changed, from {list(self.names)} to {list(names)}: their norms do not "
+                "fit into one table. Use a new GradientNorms callback."
+            )
+        self.names = names
+        steps = np.arange(rows.first_step, rows.first_step + len(rows))
+        variable_norms = rows.variable_norms[:, :, : len(names)]
+        self._chunks.append((steps, rows.applied, rows.global_norms, variable_norms))
+        self._length += len(rows)
+        while self._max_steps is not None and self._length > self._max_steps:
+            self._drop_first(self._length - self._max_steps)
+
+    def _drop_first(self, surplus):
+        first = self._chunks.popleft()
+        dropped = min(surplus, len(first[0]))
+        self._length -= dropped
+        if dropped < len(first[0]):
+            self._chunks.appendleft(tuple(column[dropped:] for column in first))
+
+    def columns(self):
+        """steps (n,), applied (n,), global norms (n, 2), variable norms (n, 2, variables)."""
+        if not self._chunks:
+            return (
+                np.zeros(0, int),
+                np.zeros(0, bool),
+                np.zeros((0, 2), "float32"),
+                np.zeros((0, 2, 0), "float32"),
+            )
+        if len(self._chunks) > 1:
+            merged = tuple(np.concatenate(parts) for parts in zip(*self._chunks, strict=True))
+            self._chunks = collections.deque([merged])
+        return self._chunks[0]
+
+    def to_numpy(self):
+        """One structured array; its fields are the columns of the CSV file."""
+        steps, applied, global_norms, variable_norms = self.columns()
+        figures = [global_norms[:, 0], global_norms[:, 1]]
+        figures += [variable_norms[:, side, i] for i in range(variable_norms.shape[2]) for side in (0, 1)]
+        header = column_names(self.names)
+        kinds = [np.int64, np.bool_, *[np.float32] * len(figures)]
+        table = np.empty(len(steps), dtype=list(zip(header, kinds, strict=True)))
+        for name, column in zip(header, (steps, applied, *figures), strict=True):
+            table[name] = column
+        return table
+
+
+def column_names(variable_names):
+    """The global norms, then each variable's, before clipping and after."""
+    names = ["step", "applied", "grad_norm", "clipped_grad_norm"]
+    for variable in variable_names:
+        names += [f"grad_norm/{variable}", f"clipped_grad_norm/{variable}"]
+    return names
+
+
+class CsvFile:
+    """A CSV file that is written beside its place, as `NAME.part`, and takes its name when it is complete."""
+
+    def __init__(self, path, overwrite):
+        self.path = pathlib.Path(path)
+        self._part = self.path.with_name(self.path.name + ".part")
+        self._overwrite = overwrite
+        self._file = None
+        self._is_ours = False
+
+    def open(self):
+        """Opens before training, so that a full day of it does not end in a PermissionError.
+
+        Raises:
+            FileExistsError: The file is there, and neither written by this object nor to be overwritten.
+            OSError: The folder is not there or cannot be written to.
+        """
+        if self._file is not None:
+            return
+        if self.path.exists() and not (self._is_ours or self._overwrite):
+            raise FileExistsError(
+                f"csv={str(self.path)!r} exists. Choose another name, move it away, or pass overwrite=True."
+            )
+        continues = self._is_ours and self.path.exists()
+        try:
+            if continues:
+                os.replace(self.path, self._part)
+            self._file = open(self._part, "a" if continues else "w", newline="", encoding="utf-8")  # noqa: SIM115
+        except OSError as error:
+            raise type(error)(
+                f"csv={str(self.path)!r} cannot be written: {error.strerror or error}. "
+                f"Expected a folder that exists and is writable, received {str(self.path.parent)!r}."
+            ) from error
+        self._needs_header = not continues
+
+    def write(self, table):
+        """Appends the rows of a structured array."""
+        writer = csv.writer(self._file)
+        if self._needs_header:
+            writer.writerow(table.dtype.names)
+            self._needs_header = False
+        for step, applied, *figures in table.tolist():
+            # Nine digits give every float32 back.
+            writer.writerow([step, int(applied), *[f"{figure:.9g}" for figure in figures]])
+        self._file.flush()
+
+    def close(self):
+        """Gives the file its name."""
+        if self._file is None:
+            return
+        self._file.close()
+        self._file = None
+        os.replace(self._part, self.path)
+        self._is_ours = True

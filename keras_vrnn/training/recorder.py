@@ -1,0 +1,193 @@
+"""Norms of every step, kept inside the compiled training function (TensorFlow).
+
+A training step may run inside XLA, inside a loop of `steps_per_execution` steps, or on several replicas: the only way
+out that loses nothing is a variable. Rows of figures go into a ring buffer, which the host empties before it can
+overflow; six sums make up the figures of the running epoch. Neither belongs to the model's weights.
+"""
+
+import weakref
+
+import numpy as np
+import tensorflow as tf
+
+# Rows that the ring holds at least. Emptying it costs as much as a few hundred kernels, so it is done rarely.
+_LEAST_CAPACITY = 256
+
+LOG_NAMES = ("grad_norm", "grad_norm_max", "clipped_grad_norm", "clip_fraction", "skipped_steps")
+
+# Figures before the per-variable norms in a row: whether the update was made, n before and after clipping.
+_SCALARS = 3
+
+
+class Rows:
+    """Figures of consecutive steps.
+
+    Attributes:
+        names: paths of the trainable variables.
+        first_step: number of the first row's step, counted from 1.
+        applied: (rows,) whether the update was made.
+        global_norms: (rows, 2), before and after clipping.
+        variable_norms: (rows, 2, variables), before and after clipping.
+    """
+
+    def __init__(self, names, first_step, table):
+        self.names = names
+        self.first_step = first_step
+        self.applied = table[:, 0] != 0
+        self.global_norms = table[:, 1:_SCALARS]
+        self.variable_norms = table[:, _SCALARS:].reshape(len(table), 2, len(names))
+
+    def __len__(self):
+        return len(self.applied)
+
+
+class GradientRecorder:
+    """Collects figures on the device, and hands them to the sinks (objects with `receive(rows)`)."""
+
+    def __init__(self):
+        self.names = None
+        self.sinks = weakref.WeakSet()
+        self._capacity = 0
+        self._steps_read = 0
+        self._perhaps_unread = 0
+
+    log_names = LOG_NAMES
+
+    @property
+    def is_built(self):
+        return self.names is not None
+
+    def build(self, names, steps_per_execution):
+        """Makes the variables, unless they are there already for the same names and at least this capacity."""
+        names = tuple(names)
+        capacity = max(_LEAST_CAPACITY, 2 * steps_per_execution)
+        if names == self.names and capacity <= self._capacity:
+            return
+        steps = 0
+        if self.is_built:
+            self.drain()
+            steps = int(self._steps.numpy())
+        self.names, self._capacity = names, capacity
+        # init_scope: the training function may already be in the middle of its tracing.
+        with tf.init_scope():
+            width = _SCALARS + 2 * len(names)
+            self._ring = _variable(tf.zeros([capacity, width]), "gradient_norms")
+            self._steps = _variable(tf.constant(steps, tf.int64), "gradient_steps")
+            self._sums = _variable(tf.zeros([5]), "gradient_sums")
+            self._max = _variable(tf.zeros([]), "gradient_max")
+            self._halted = _variable(tf.constant(False), "gradient_halted")
+        self._steps_read = steps
+        self._perhaps_unread = 0
+
+    # Inside the training function.
+
+    @property
+    def halted(self):
+        """Scalar bool: a gradient that was not finite has ended training (`nonfinite="raise"`)."""
+        return _local(self._halted).read_value()
+
+    def halt_if(self, condition):
+        halted = _local(self._halted)
+        halted.assign(tf.logical_or(halted.read_value(), condition))
+
+    def write(self, clipped, applied, counts):
+        """Adds a step's figures.
+
+        Args:
+            clipped: `gradients.Clipped`.
+            applied: scalar bool, whether the update is made.
+            counts: scalar bool, False for a batch that is only accumulated, or that comes after training has ended.
+        """
+        made = tf.cast(applied, tf.float32)
+        n, clipped_n = clipped.global_norm, tf.where(applied, clipped.clipped_global_norm, 0.0)
+        clipped_n_i = tf.where(applied, clipped.clipped_norms, tf.zeros_like(clipped.norms))
+        row = tf.concat([tf.stack([made, n, clipped_n]), clipped.norms, clipped_n_i], axis=0)
+        steps = _local(self._steps)
+        slot = tf.cast(steps.read_value() % self._capacity, tf.int32)
+        # A row that does not count is overwritten by the next one.
+        _local(self._ring).scatter_nd_update(tf.reshape(slot, [1, 1]), row[tf.newaxis])
+        steps.assign_add(tf.cast(counts, tf.int64))
+
+        update = tf.stack([1.0, n, clipped_n, tf.cast(clipped.changed, tf.float32), 0.0])
+        skip = tf.constant([0.0, 0.0, 0.0, 0.0, 1.0])
+        change = tf.where(applied, update, skip)
+        _local(self._sums).assign_add(tf.where(counts, change, tf.zeros_like(change)))
+        largest = _local(self._max)
+        counted = tf.logical_and(applied, counts)
+        largest.assign(tf.maximum(largest.read_value(), tf.where(counted, n, 0.0)))
+
+    def logs(self):
+        """Figures of the epoch so far: means are over the updates that were made."""
+        updates, n, clipped_n, changed, skipped = tf.unstack(_local(self._sums).read_value())
+        means = [tf.math.divide_no_nan(total, updates) for total in (n, clipped_n, changed)]
+        values = (means[0], _local(self._max).read_value(), means[1], means[2], skipped)
+        return dict(zip(LOG_NAMES, values, strict=True))
+
+    # On the host.
+
+    def reset_logs(self):
+        if self.is_built:
+            for local in (_local(self._sums), _local(self._max)):
+                local.assign(tf.zeros_like(local))
+
+    def make_room(self, steps):
+        """Empties the ring if the next `steps` rows might not fit."""
+        if self.is_built and self._perhaps_unread + steps > self._capacity:
+            self.drain()
+        self._perhaps_unread += steps
+
+    def attach(self, sink):
+        """Lets a sink receive the steps from now on."""
+        self.drain()
+        self.sinks.add(sink)
+
+    def detach(self, sink):
+        """The opposite of `attach`, after the last rows."""
+        self.drain()
+        self.sinks.discard(sink)
+
+    def drain(self):
+        """Hands the rows that nobody has read to the sinks."""
+        if not self.is_built:
+            return
+        steps = int(_local(self._steps).numpy())
+        if self.sinks and steps > self._steps_read:
+            rows = self._rows(self._steps_read, steps)
+            for sink in self.sinks:
+                sink.receive(rows)
+        self._steps_read = steps
+        self._perhaps_unread = 0
+
+    def _rows(self, start, stop):
+        if stop - start > self._capacity:
+            raise RuntimeError(
+                f"{stop - start - self._capacity} steps of gradient norms were overwritten before they were read: "
+                f"{stop - start} calls of `train_step` outside `fit` and `train_on_batch`, of which the ring holds "
+                f"{self._capacity}. Read the callback at least that often, or train through `model.train_function`."
+            )
+        slots = np.arange(start, stop) % self._capacity
+        return Rows(self.names, start + 1, _local(self._ring).numpy()[slots])
+
+    def raise_if_halted(self):
+        """Ends training if a gradient was not finite, naming the step and the variables."""
+        if not self.is_built or not bool(_local(self._halted).numpy()):
+            return
+        _local(self._halted).assign(False)
+        self.drain()
+        steps = int(_local(self._steps).numpy())
+        norms = self._rows(steps - 1, steps).variable_norms[0, 0]
+        broken = [f"{name} ({n})" for name, n in zip(self.names, norms, strict=True) if not np.isfinite(n)]
+        raise FloatingPointError(
+            f"The gradient of step {steps} is not finite, for {', '.join(broken) or 'the norm over all variables'}. "
+            "That update was not made: the weights are finite and those before the step. Look for inf or NaN in the "
+            "batch, lower the learning rate, or clip; compile(nonfinite='skip') leaves such updates out."
+        )
+
+
+def _variable(value, name):
+    return tf.Variable(value, trainable=False, name=name)
+
+
+def _local(variable):
+    """The variable itself; its first copy if it was made under a distribution strategy."""
+    return tf.distribute.get_strategy().experimental_local_results(variable)[0]
