@@ -16,6 +16,8 @@ _EXPORTS = {
     "VanillaRNN": "keras_vrnn.layers",
     "VanillaRNNCell": "keras_vrnn.layers",
     "callbacks": "keras_vrnn.training.callbacks",
+    "datasets": "keras_vrnn.datasets",
+    "text": "keras_vrnn.text",
     "tflite": "keras_vrnn.tflite",
 }
 

@@ -17,6 +17,8 @@ PUBLIC_NAMES = [
     "VanillaRNNCell",
     "__version__",
     "callbacks",
+    "datasets",
+    "text",
     "tflite",
 ]
 
