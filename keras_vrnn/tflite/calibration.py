@@ -1,20 +1,20 @@
 """Measures the ranges of every signal of a recurrence on the user's data."""
 
 from collections import defaultdict
+from collections.abc import Callable
 
 import numpy as np
 
-from keras_vrnn.tflite import partition
+from keras_vrnn.tflite.interception import observe
 
 _BATCH = 64  # samples at a time; bounds memory, does not change the ranges
 
-_ACTIVATIONS = {
+_ACTIVATIONS: dict[str, Callable] = {
     "tanh": np.tanh,
     "relu": lambda a: np.maximum(a, 0.0),
     "sigmoid": lambda a: 1.0 / (1.0 + np.exp(-a)),
     "linear": lambda a: a,
 }
-ACTIVATIONS = tuple(_ACTIVATIONS)
 
 
 def calibrate(model, data, recurrences):
@@ -32,7 +32,7 @@ def calibrate(model, data, recurrences):
     pieces = defaultdict(list)
     ranges = [defaultdict(lambda: (np.inf, -np.inf)) for _ in recurrences]
     for start in range(0, len(data[0]), _BATCH):
-        calls = partition.observe(model, [array[start : start + _BATCH] for array in data])
+        calls = observe(model, [array[start : start + _BATCH] for array in data])
         for recurrence, measured, call in zip(recurrences, ranges, calls, strict=True):
             _measure(recurrence, call, measured)
             for name, value in ((recurrence.sequence, call.sequence), (recurrence.final, call.final)):

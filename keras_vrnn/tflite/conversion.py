@@ -11,9 +11,11 @@ import numpy as np
 import tensorflow as tf
 
 from keras_vrnn import _files
-from keras_vrnn.tflite import data, lowering, rules, stitching, stock
+from keras_vrnn.tflite import lowering, rules, stitching, stock
 from keras_vrnn.tflite.calibration import calibrate
-from keras_vrnn.tflite.partition import is_vanilla_rnn, layers_of, observe, partition, with_integer_tokens
+from keras_vrnn.tflite.inputs import as_inputs, with_integer_tokens
+from keras_vrnn.tflite.interception import is_vanilla_rnn, layers_of, observe
+from keras_vrnn.tflite.partition import partition
 from keras_vrnn.tflite.runtime import Runner
 
 FORMS = ("sequence",)
@@ -47,9 +49,7 @@ class ExportResult:
         return f"{self.path}: {self.size:,} bytes, {self.form}, {self.quantization}; {operators}"
 
 
-def export(
-    model, path, *, form="sequence", quantization="int8", calibration_data=None, overwrite=False
-):
+def export(model, path, *, form="sequence", quantization="int8", calibration_data=None, overwrite=False):
     """Writes a Keras model with vanilla RNN layers as a TFLite file for batch size 1.
 
     The layers around the recurrences go through the stock converter. Each recurrence becomes one WHILE loop
@@ -87,7 +87,7 @@ def export(
             "will meet, e.g. calibration_data=x_train[:200], or choose quantization='float32'."
         )
     model = with_integer_tokens(model)
-    arrays = None if calibration_data is None else data.as_inputs(model, calibration_data, "calibration_data")
+    arrays = None if calibration_data is None else as_inputs(model, calibration_data, "calibration_data")
     specs = _input_specs(model, arrays)
     if arrays is None:
         arrays = [np.zeros(spec.shape, spec.dtype.as_numpy_dtype) for spec in specs.values()]
@@ -204,8 +204,6 @@ def _one_of(argument, value, choices):
 
 def _count_operators(file):
     names = (
-        file.operator_name(operator)
-        for subgraph in file.model.subgraphs
-        for operator in subgraph.operators
+        file.operator_name(operator) for subgraph in file.model.subgraphs for operator in subgraph.operators
     )
     return dict(sorted(Counter(names).items()))

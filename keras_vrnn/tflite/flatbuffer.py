@@ -17,9 +17,7 @@ _TYPES = {
     np.dtype("bool"): schema.TensorType.BOOL,
 }
 _DTYPES = {code: dtype for dtype, code in _TYPES.items()}
-_OPERATOR_NAMES = {
-    code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)
-}
+_OPERATOR_NAMES = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
 _PLACEHOLDER_CODE = 127  # what the old one-byte field holds when the operator's code does not fit
 
 

@@ -108,4 +108,6 @@ class Int8Rules:
         """Returns the int32 bias of a product of `x` and `weights`, in the scale of their accumulator."""
         scale = x.scale * weights.scale
         limit = np.iinfo(np.int32).max
-        return np.clip(np.round(vector / scale), -limit, limit).astype(np.int32), Quantization(scale, 0, axis=0)
+        return np.clip(np.round(vector / scale), -limit, limit).astype(np.int32), Quantization(
+            scale, 0, axis=0
+        )

@@ -29,6 +29,8 @@ class Runner:
     """
 
     def __init__(self, path, threads=1):
+        if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
+            raise ValueError(f"threads={threads!r}: expected a positive integer.")
         if not os.path.isfile(path):
             raise FileNotFoundError(f"path: there is no file {str(path)!r}.")
         try:
@@ -36,7 +38,9 @@ class Runner:
             self._interpreter.allocate_tensors()
             signature = self._interpreter.get_signature_runner()
         except (ValueError, RuntimeError) as error:
-            raise ValueError(f"path: {str(path)!r} is not a TFLite model with one signature: {error}") from error
+            raise ValueError(
+                f"path: {str(path)!r} is not a TFLite model with one signature: {error}"
+            ) from error
         # A signature lists its tensors by name; the model's own order is that of the file.
         self._inputs = _in_order(signature.get_input_details(), self._interpreter.get_input_details())
         self._outputs = _in_order(signature.get_output_details(), self._interpreter.get_output_details())
@@ -73,7 +77,12 @@ class Runner:
 
     def _arrays(self, x):
         if not isinstance(x, dict):
-            x = {self.inputs[0]: x} if len(self.inputs) == 1 else dict(zip(self.inputs, x, strict=False))
+            listed = [x] if len(self.inputs) == 1 else list(x)
+            if len(listed) != len(self.inputs):
+                raise ValueError(
+                    f"x: expected {len(self.inputs)} arrays for {self.inputs}, received {len(listed)}."
+                )
+            x = dict(zip(self.inputs, listed, strict=True))
         if set(x) != set(self.inputs):
             raise ValueError(f"x: expected the inputs {self.inputs}, received {sorted(x)}.")
         arrays = {name: np.asarray(array) for name, array in x.items()}
@@ -84,6 +93,8 @@ class Runner:
                     f"x: input {name!r} takes the shape (samples, {', '.join(map(str, expected))}) with at least one "
                     f"sample, received {array.shape}."
                 )
+        if len({len(array) for array in arrays.values()}) > 1:
+            raise ValueError(f"x: different numbers of samples: { {n: len(a) for n, a in arrays.items()} }.")
         return arrays
 
 

@@ -9,8 +9,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_vrnn.tflite import data
-from keras_vrnn.tflite.partition import with_integer_tokens
+from keras_vrnn.tflite.inputs import as_inputs, with_integer_tokens
 from keras_vrnn.tflite.runtime import Runner
 
 
@@ -70,13 +69,18 @@ def verify(model, path, x, y=None):
     """
     runner = Runner(path)
     model = with_integer_tokens(model)
-    arrays = data.as_inputs(model, x, "x")
+    arrays = as_inputs(model, x, "x")
     names = [tensor.name for tensor in model.inputs]
     if set(names) != set(runner.inputs):
         raise ValueError(f"path: {str(path)!r} has the inputs {runner.inputs}, the model has {names}.")
     actual = runner(dict(zip(names, arrays, strict=True)))
     actual = list(actual.values()) if isinstance(actual, dict) else [actual]
     expected = keras.tree.flatten(model.predict(arrays if len(arrays) > 1 else arrays[0], verbose=0))
+    shapes = [[array.shape for array in outputs] for outputs in (actual, expected)]
+    if shapes[0] != shapes[1]:
+        raise ValueError(
+            f"path: {str(path)!r} gives outputs of the shapes {shapes[0]}, the model {shapes[1]}."
+        )
     if y is not None:
         y = _as_labels(y, expected)
 

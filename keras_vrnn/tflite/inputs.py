@@ -1,6 +1,26 @@
-"""Checks the arrays that users pass for a model's inputs."""
+"""A model's inputs: their types, and the arrays that users pass for them."""
 
+import keras
 import numpy as np
+
+from keras_vrnn.tflite.interception import layers_of
+
+
+def with_integer_tokens(model):
+    """Gives int32 inputs to a model whose float inputs are token ids: those that an Embedding reads.
+
+    Keras declares inputs float32 unless told otherwise. A float token id would be quantized away.
+    """
+    tables = [layer for layer in layers_of(model) if isinstance(layer, keras.layers.Embedding)]
+    read = {id(tensor) for layer in tables for tensor in keras.tree.flatten(layer.input)}
+    tokens = [id(t) in read and "float" in t.dtype for t in model.inputs]
+    if not any(tokens):
+        return model
+    inputs = [
+        keras.Input(batch_shape=t.shape, dtype="int32" if is_token else t.dtype, name=t.name)
+        for t, is_token in zip(model.inputs, tokens, strict=True)
+    ]
+    return keras.models.clone_model(model, input_tensors=inputs, clone_function=lambda layer: layer)
 
 
 def as_inputs(model, x, argument):
@@ -24,13 +44,17 @@ def as_inputs(model, x, argument):
     else:
         arrays = [x]
     if len(arrays) != len(names):
-        raise ValueError(f"{argument}: expected {len(names)} arrays, one for each of {names}; received {len(arrays)}.")
+        raise ValueError(
+            f"{argument}: expected {len(names)} arrays, one for each of {names}; received {len(arrays)}."
+        )
     arrays = [
         _as_input(tensor, array, f"{argument}[{tensor.name!r}]" if len(names) > 1 else argument)
         for tensor, array in zip(model.inputs, arrays, strict=True)
     ]
     if len({len(array) for array in arrays}) > 1:
-        raise ValueError(f"{argument}: the inputs hold different numbers of samples: {[len(a) for a in arrays]}.")
+        raise ValueError(
+            f"{argument}: the inputs hold different numbers of samples: {[len(a) for a in arrays]}."
+        )
     return arrays
 
 
@@ -42,7 +66,8 @@ def _as_input(tensor, array, argument):
     if not (np.issubdtype(array.dtype, np.number) or array.dtype == bool):
         raise ValueError(f"{argument}: expected numbers, received an array of {array.dtype}.")
     fits = array.ndim == len(tensor.shape) and all(
-        expected in (None, received) for expected, received in zip(tensor.shape[1:], array.shape[1:], strict=True)
+        expected in (None, received)
+        for expected, received in zip(tensor.shape[1:], array.shape[1:], strict=True)
     )
     if not fits:
         raise ValueError(f"{argument}: expected the shape {_shape(tensor)}, received {array.shape}.")
@@ -52,7 +77,9 @@ def _as_input(tensor, array, argument):
         raise ValueError(f"{argument}: it holds NaN or infinite values; remove those samples.")
     converted = array.astype(tensor.dtype)
     if np.issubdtype(converted.dtype, np.integer) and not np.array_equal(converted, array):
-        raise ValueError(f"{argument}: expected integers, received fractions (e.g. {array[converted != array][0]}).")
+        raise ValueError(
+            f"{argument}: expected integers, received fractions (e.g. {array[converted != array][0]})."
+        )
     return converted
 
 

@@ -1,0 +1,8 @@
+"""`python -m keras_vrnn` is `keras-vrnn`."""
+
+import sys
+
+from keras_vrnn.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())
