@@ -12,16 +12,6 @@ from keras_vrnn.tflite.flatbuffer import ModelFile
 
 # float32 rounding over at most 40 steps of sums of a few dozen terms.
 FLOAT_TOLERANCE = 1e-5
-RECURRENT_OPERATORS = {
-    "ADD",
-    "DYNAMIC_UPDATE_SLICE",
-    "FILL",
-    "FULLY_CONNECTED",
-    "SELECT_V2",
-    "SLICE",
-    "SUB",
-    "TANH",
-}
 
 
 def random_data(*shape):

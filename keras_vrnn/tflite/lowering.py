@@ -1,21 +1,20 @@
 """Writes one recurrence as a WHILE loop of TFLite operators.
 
 main    z = FULLY_CONNECTED(x, W_x, b)              all time steps in one product
-        WHILE position[1] < T
+        WHILE t < T
 body      r = FULLY_CONNECTED(h, W_h)               h: (B, 1, U)
-          a = ADD(SLICE(z, position), r)
+          a = ADD(GATHER(z, t), r)
           h = TANH(a)                               or SELECT_V2(mask_t, TANH(a), h)
-          sequence = DYNAMIC_UPDATE_SLICE(sequence, h, position)
-          position = position + [0, 1, 0]
+          sequence = DYNAMIC_UPDATE_SLICE(sequence, h, [0, t, 0])
+          t = t + 1
 
-`position` is the index vector [0, t, 0] itself, so that reading, writing and counting share one tensor.
 The loop's size does not depend on T, and it holds no tensor of another number format than its signals.
+GATHER takes two thirds of the time of SLICE, and a second counter [0, t, 0], carried along, less than
+making it from t; see docs/decisions/export.md. A layer that goes backwards counts t down.
 """
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
-
-_STEP = np.array([0, 1, 0], np.int32)
 
 
 class Loop:
@@ -25,31 +24,62 @@ class Loop:
         self.main, self.name = main, name
         self.condition, self._condition_index = file.graph(f"{name}_condition")
         self.body, self._body_index = file.graph(f"{name}_body")
-        self._initial, self._results = [], []
+        self._initial = []  # main tensor that each variable starts as
+        self._next = {}  # body tensor of a variable -> the one it has after the step
 
-    def carry(self, name, initial, quantization=None):
-        """Adds a loop variable that starts as the main tensor `initial`; returns its index in (condition, body)."""
-        shape, dtype = self.main.shape(initial), self.main.dtype(initial)
-        self._initial.append((name, initial, shape, dtype, quantization))
-        indices = []
-        for graph in (self.condition, self.body):
-            index = graph.tensor(name, shape, dtype, quantization)
-            graph.subgraph.inputs.append(index)
-            indices.append(index)
-        return tuple(indices)
+    def carry(self, name, initial):
+        """Adds a loop variable that starts as the main tensor `initial`, and keeps its value unless `set`.
 
-    def close(self, condition, results):
-        """Writes the WHILE: `condition` of the condition graph, `results` of the body, one a variable."""
-        self.condition.subgraph.outputs = [condition]
-        self.body.subgraph.outputs = list(results)
-        outputs = [
-            self.main.tensor(f"{self.name}/{name}", shape, dtype, quantization)
-            for name, _, shape, dtype, quantization in self._initial
-        ]
+        Returns:
+            The body's tensor of the variable.
+        """
+        main = self.main
+        self._initial.append(initial)
+        like = main.shape(initial), main.dtype(initial), main.quantization(initial)
+        self.condition.subgraph.inputs.append(self.condition.tensor(name, *like))
+        variable = self.body.tensor(name, *like)
+        self.body.subgraph.inputs.append(variable)
+        self._next[variable] = variable
+        return variable
+
+    def set(self, variable, value):
+        """Gives a variable the body's tensor `value` for the next step."""
+        self._next[variable] = value
+
+    def count(self, name, start, step):
+        """Adds an int32 variable that goes from `start` in steps of `step`, both one-dimensional."""
+        variable = self.carry(name, self.main.constant(f"{self.name}/{name}_0", np.array(start, np.int32)))
+        following = self.body.tensor(f"next_{name}", (len(start),), np.int32)
+        increment = self.body.constant(f"{name}_step", np.array(step, np.int32))
+        self.body.operator("ADD", [variable, increment], [following], schema.AddOptionsT())
+        self.set(variable, following)
+        return variable
+
+    def close(self, comparison, limit):
+        """Writes the WHILE, which runs as long as the first variable compares so with `limit`.
+
+        Returns:
+            Body's tensor of each variable -> main tensor that holds it after the loop.
+        """
+        condition = self.condition
+        more = condition.tensor("more", (1,), np.bool_)
+        operands = [condition.subgraph.inputs[0], condition.constant("limit", np.array([limit], np.int32))]
+        condition.operator(comparison, operands, [more])
+        condition.subgraph.outputs = [more]
+        self.body.subgraph.outputs = list(self._next.values())
+        results = {
+            variable: self.main.tensor(
+                f"{self.name}/result_{k}",
+                self.body.shape(variable),
+                self.body.dtype(variable),
+                self.body.quantization(variable),
+            )
+            for k, variable in enumerate(self._next)
+        }
         options = schema.WhileOptionsT()
         options.condSubgraphIndex, options.bodySubgraphIndex = self._condition_index, self._body_index
-        self.main.operator("WHILE", [initial for _, initial, *_ in self._initial], outputs, options)
-        return outputs
+        self.main.operator("WHILE", self._initial, results.values(), options)
+        return results
 
 
 def lower(recurrence, rules, file, values):
@@ -66,58 +96,46 @@ def lower(recurrence, rules, file, values):
     x = values[recurrence.x]
     batch, timesteps, _ = main.shape(x)
     units = recurrence.units
-    h_quantization = rules.signal("h")
+    last, backwards = timesteps - 1, recurrence.go_backwards
 
-    z = _input_product(recurrence, rules, main, x)
     loop = Loop(file, main, name)
     body = loop.body
-    start = main.constant(f"{name}/position_0", np.zeros(3, np.int32))
-    condition_position, position = loop.carry("position", start)
-    _, z_all = loop.carry("z", z, rules.signal("z"))
-    _, h = loop.carry("h", _initial_state(recurrence, rules, main, values, batch), h_quantization)
-    mask = None
+    t = loop.count("t", [last] if backwards else [0], [-1] if backwards else [1])
+    z = loop.carry("z", _input_product(recurrence, rules, main, x))
+    h = loop.carry("h", _initial_state(recurrence, rules, main, values, batch))
+    new = _step(recurrence, rules, body, _gather(body, "z_t", z, t, (batch, 1, units)), h)
+
+    written = None
+    if recurrence.sequence is not None:
+        empty = _zeros(main, f"{name}/sequence_0", (batch, timesteps, units), rules.dtype, rules.signal("h"))
+        sequence = loop.carry("sequence", empty)
+        written = loop.count("written", [0, 0, 0], [0, 1, 0])
+    emitted = new
     if recurrence.mask is not None:
-        mask_3d = reshape(main, f"{name}/mask", values[recurrence.mask], (batch, timesteps, 1))
-        _, mask = loop.carry("mask", mask_3d)
-    sequence = None
-    if recurrence.sequence is not None:
-        empty = _zeros(main, f"{name}/sequence_0", (batch, timesteps, units), rules.dtype, h_quantization)
-        _, sequence = loop.carry("sequence", empty, h_quantization)
-
-    # condition: position[1] < T
-    condition = loop.condition
-    t = condition.tensor("t", (1,), np.int32)
-    one = condition.constant("one", np.array([1], np.int32))
-    condition.operator("SLICE", [condition_position, one, one], [t], schema.SliceOptionsT())
-    more = condition.tensor("more", (1,), np.bool_)
-    limit = condition.constant("timesteps", np.array([timesteps], np.int32))
-    condition.operator("LESS", [t, limit], [more], schema.LessOptionsT())
-
-    # body: one step
-    read = _read_position(recurrence, body, position, timesteps)
-    new = _step(recurrence, rules, body, _slice(body, "z_t", z_all, read, (batch, 1, units)), h)
-    if mask is not None:
+        mask = loop.carry(
+            "mask", reshape(main, f"{name}/mask", values[recurrence.mask], (batch, timesteps, 1))
+        )
+        read = written
+        if backwards or written is None:
+            read = loop.count("read", [0, last if backwards else 0, 0], [0, -1 if backwards else 1, 0])
+        # TFLite Micro gathers no bool, but slices it.
         keep = _slice(body, "mask_t", mask, read, (batch, 1, 1))
-        new = _select(body, "h_masked", keep, new, h)
-    next_position = body.tensor("next_position", (3,), np.int32)
-    step = body.constant("step", _STEP)
-    body.operator("ADD", [position, step], [next_position], schema.AddOptionsT())
-    results = [next_position, z_all, new] + ([] if mask is None else [mask])
-    if sequence is not None:
-        written = body.tensor("next_sequence", (batch, timesteps, units), rules.dtype, h_quantization)
-        options = schema.DynamicUpdateSliceOptionsT()
-        emitted = new
-        if mask is not None and recurrence.zero_output_for_mask:
-            zero = _zeros(body, "zero", (batch, 1, units), rules.dtype, h_quantization)
+        new = emitted = _select(body, "h_masked", keep, new, h)
+        if recurrence.sequence is not None and recurrence.zero_output_for_mask:
+            zero = _zeros(body, "zero", (batch, 1, units), rules.dtype, rules.signal("h"))
             emitted = _select(body, "output", keep, new, zero)
-        body.operator("DYNAMIC_UPDATE_SLICE", [sequence, emitted, position], [written], options)
-        results.append(written)
-    outputs = loop.close(more, results)
-
+    loop.set(h, new)
     if recurrence.sequence is not None:
-        values[recurrence.sequence] = outputs[-1]
+        updated = body.tensor("next_sequence", (batch, timesteps, units), rules.dtype, rules.signal("h"))
+        options = schema.DynamicUpdateSliceOptionsT()
+        body.operator("DYNAMIC_UPDATE_SLICE", [sequence, emitted, written], [updated], options)
+        loop.set(sequence, updated)
+
+    results = loop.close("GREATER_EQUAL", 0) if backwards else loop.close("LESS", timesteps)
+    if recurrence.sequence is not None:
+        values[recurrence.sequence] = results[sequence]
     if recurrence.final is not None:
-        values[recurrence.final] = reshape(main, f"{name}/final", outputs[2], (batch, units))
+        values[recurrence.final] = reshape(main, f"{name}/final", results[h], (batch, units))
 
 
 def _input_product(recurrence, rules, main, x):
@@ -169,16 +187,6 @@ def _fully_connected():
     return options
 
 
-def _read_position(recurrence, body, position, timesteps):
-    """The index of the input step: t, or T-1-t for a layer that goes backwards."""
-    if not recurrence.go_backwards:
-        return position
-    last = body.constant("last_position", np.array([0, timesteps - 1, 0], np.int32))
-    reverse = body.tensor("reverse_position", (3,), np.int32)
-    body.operator("SUB", [last, position], [reverse], schema.SubOptionsT())
-    return reverse
-
-
 def _initial_state(recurrence, rules, main, values, batch):
     shape = (batch, 1, recurrence.units)
     name = f"{recurrence.name}/h_0"
@@ -195,6 +203,14 @@ def _zeros(graph, name, shape, dtype, quantization):
     value = graph.constant(f"{name}/value", np.array(zero_point, dtype), quantization)
     graph.operator("FILL", [dims, value], [zeros], schema.FillOptionsT())
     return zeros
+
+
+def _gather(graph, name, source, t, shape):
+    result = graph.tensor(name, shape, graph.dtype(source), graph.quantization(source))
+    options = schema.GatherOptionsT()
+    options.axis = 1
+    graph.operator("GATHER", [source, t], [result], options)
+    return result
 
 
 def _slice(graph, name, source, position, shape):
