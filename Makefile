@@ -40,7 +40,7 @@ types: $(VENV)/.dev
 	$(BIN)/mypy
 
 examples: $(VENV)/.dev
-	$(BIN)/python examples/sentiment.py --quick --out out/sentiment-quick
+	$(BIN)/python examples/sentiment.py --quick --overwrite --out out/sentiment-quick
 
 # The wheel's copy, ahead of the checkout's, with the dependencies of .venv; from another folder, since Python
 # would import what lies in the current one.

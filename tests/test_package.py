@@ -76,7 +76,7 @@ def test_every_public_name_resolves(name):
     assert getattr(kv, name) is getattr(kv, name)
 
 
-@pytest.mark.parametrize("name", ["Model", "VanillaRNN", "callbacks", "tflite"])
+@pytest.mark.parametrize("name", ["Model", "VanillaRNN", "callbacks", "datasets", "text", "tflite.export"])
 def test_every_module_can_be_the_first_touched(run_python, name):
     """No module may rely on another having been imported before: one name of each, each in a new process."""
     assert run_python(f"import keras_vrnn; print(keras_vrnn.{name} is not None)") == "True"
@@ -115,6 +115,20 @@ def test_import_works_without_keras_and_leaves_its_import_error_alone(run_python
         "except ModuleNotFoundError as error:\n    print(error.name)"
     )
     assert run_python(code) == "keras"
+
+
+def test_runner_works_without_keras_and_tensorflow(run_python, saved_model, tmp_path):
+    import keras
+
+    model = keras.saving.load_model(saved_model)
+    exported = tmp_path / "model.tflite"
+    kv.tflite.export(model, exported, form="sequence", quantization="float32")
+    code = BLOCKED_BY_FINDER + (
+        "import numpy as np\n"
+        "from keras_vrnn.tflite import Runner\n"
+        "print(Runner(sys.argv[1])(np.zeros((3, 5, 3), np.float32)).shape)"
+    )
+    assert run_python(code, exported) == "(3, 2)"
 
 
 def test_version_has_one_source():
