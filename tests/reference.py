@@ -12,7 +12,7 @@ import numpy as np
 
 
 def _sigmoid(z):
-    return 1 / (1 + np.exp(-z))
+    return (1 + np.tanh(z / 2)) / 2  # no overflow for large negative z
 
 
 _ERF = np.vectorize(math.erf)
@@ -23,10 +23,13 @@ ACTIVATIONS = {
     "relu": (lambda z: np.maximum(z, 0), lambda z: (z > 0) * 1.0),
     "sigmoid": (_sigmoid, lambda z: _sigmoid(z) * (1 - _sigmoid(z))),
     "linear": (lambda z: z, np.ones_like),
-    "elu": (lambda z: np.where(z > 0, z, np.expm1(z)), lambda z: np.where(z > 0, 1, np.exp(z))),
+    "elu": (
+        lambda z: np.where(z > 0, z, np.expm1(np.minimum(z, 0))),
+        lambda z: np.where(z > 0, 1, np.exp(np.minimum(z, 0))),
+    ),
     "selu": (
-        lambda z: 1.0507009873554805 * np.where(z > 0, z, 1.6732632423543772 * np.expm1(z)),
-        lambda z: 1.0507009873554805 * np.where(z > 0, 1, 1.6732632423543772 * np.exp(z)),
+        lambda z: 1.0507009873554805 * np.where(z > 0, z, 1.6732632423543772 * np.expm1(np.minimum(z, 0))),
+        lambda z: 1.0507009873554805 * np.where(z > 0, 1, 1.6732632423543772 * np.exp(np.minimum(z, 0))),
     ),
     "leaky_relu": (lambda z: np.where(z > 0, z, 0.2 * z), lambda z: np.where(z > 0, 1, 0.2)),
     "softplus": (lambda z: np.logaddexp(z, 0), _sigmoid),
@@ -158,6 +161,8 @@ def random_problem(rng, batch=3, time=5, features=4, units=6, mask=False, initia
 
 def relative_error(actual, expected):
     """Largest absolute difference over the largest expected magnitude (or 1 where that is smaller)."""
+    if hasattr(actual, "detach"):  # a PyTorch tensor with a gradient
+        actual = actual.detach()
     actual, expected = np.asarray(actual, "float64"), np.asarray(expected, "float64")
     assert actual.shape == expected.shape, f"shape {actual.shape}, expected {expected.shape}"
     if expected.size == 0:

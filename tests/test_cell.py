@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 import reference
+from backend_arrays import assert_allclose, assert_array_equal
 from keras import ops
 
 import keras_vrnn as kv
@@ -38,8 +39,8 @@ def test_step_loop_equals_oracle(use_bias):
     for t in range(problem.time):
         output, h = cell(problem.x[:, t].astype("float32"), h)
         # float32 rounding of sums of 10 terms over 5 steps.
-        np.testing.assert_allclose(output, reference.forward(problem)[:, t], atol=1e-5)
-        np.testing.assert_array_equal(output, h[0])
+        assert_allclose(output, reference.forward(problem)[:, t], atol=1e-5)
+        assert_array_equal(output, h[0])
 
 
 def test_state_may_be_bare():
@@ -47,8 +48,8 @@ def test_state_may_be_bare():
     cell = cell_with_weights(problem)
     x, h = problem.x[:, 0].astype("float32"), problem.h0.astype("float32")
     bare, new_state = cell(x, h)
-    np.testing.assert_array_equal(bare, new_state)
-    np.testing.assert_array_equal(bare, cell(x, [h])[0])
+    assert_array_equal(bare, new_state)
+    assert_array_equal(bare, cell(x, [h])[0])
 
 
 def test_weights_carry_over_both_ways():
@@ -59,7 +60,7 @@ def test_weights_carry_over_both_ways():
     theirs.set_weights(ours.get_weights())
     x, h = problem.x[:, 0].astype("float32"), [problem.h0.astype("float32")]
     # Both sum the same float32 products, in another order.
-    np.testing.assert_allclose(ours(x, h)[0], theirs(x, h)[0], atol=1e-6)
+    assert_allclose(ours(x, h)[0], theirs(x, h)[0], atol=1e-6)
     assert [w.name for w in ours.weights] == [w.name for w in theirs.weights]
 
 
@@ -68,17 +69,17 @@ def test_dropout_masks_hold_until_reset():
     x, h = np.ones((2, 8), "float32"), np.ones((2, 5), "float32")
     first, _ = cell(x, [h], training=True)
     again, _ = cell(x, [h], training=True)
-    np.testing.assert_array_equal(first, again)
+    assert_array_equal(first, again)
     cell.reset_dropout_mask()
     cell.reset_recurrent_dropout_mask()
     fresh, _ = cell(x, [h], training=True)
-    assert np.any(np.asarray(ops.convert_to_numpy(fresh)) != ops.convert_to_numpy(first))
+    assert np.any(ops.convert_to_numpy(fresh) != ops.convert_to_numpy(first))
 
 
 def test_dropout_of_one_drops_everything():
     cell = kv.VanillaRNNCell(5, dropout=1.0, recurrent_dropout=1.0, bias_initializer="ones")
     output, _ = cell(np.ones((2, 3), "float32"), [np.ones((2, 5), "float32")], training=True)
-    np.testing.assert_allclose(output, np.full((2, 5), np.tanh(1)), rtol=1e-6)  # only φ(b) is left
+    assert_allclose(output, np.full((2, 5), np.tanh(1)), rtol=1e-6)  # only φ(b) is left
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 import reference
+from backend_arrays import assert_allclose, assert_array_equal
 from keras import ops
 
 import keras_vrnn as kv
@@ -54,13 +55,13 @@ def test_forward_equals_oracle_and_simple_rnn(go_backwards, unroll, mask, use_bi
     outputs, state = call(ours, problem)
     expected = reference.forward(problem)
     # float32 rounding of sums of 10 terms over 5 steps.
-    np.testing.assert_allclose(outputs, expected, atol=1e-5)
-    np.testing.assert_allclose(state, expected[:, -1], atol=1e-5)
+    assert_allclose(outputs, expected, atol=1e-5)
+    assert_allclose(state, expected[:, -1], atol=1e-5)
     theirs = layer_with_weights(problem, keras.layers.SimpleRNN, **options)
     theirs.set_weights(ours.get_weights())
-    np.testing.assert_allclose(outputs, call(theirs, problem)[0], atol=1e-5)
+    assert_allclose(outputs, call(theirs, problem)[0], atol=1e-5)
     last = layer_with_weights(problem, unroll=unroll)
-    np.testing.assert_allclose(call(last, problem), expected[:, -1], atol=1e-5)
+    assert_allclose(call(last, problem), expected[:, -1], atol=1e-5)
 
 
 def test_the_suite_notices_a_transposed_recurrent_kernel():
@@ -190,7 +191,7 @@ def test_keras_file_loads_without_custom_objects(tmp_path):
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert type(loaded.layers[1]) is kv.VanillaRNN
-    np.testing.assert_array_equal(model.predict(x, verbose=0), loaded.predict(x, verbose=0))
+    assert_array_equal(model.predict(x, verbose=0), loaded.predict(x, verbose=0))
 
 
 @pytest.mark.parametrize(
@@ -218,7 +219,7 @@ def test_works_inside_keras_as_simple_rnn_does(wrapper):
     ours.set_weights([rng.normal(size=w.shape) * 0.5 for w in theirs.get_weights()])
     theirs.set_weights(ours.get_weights())
     # The same float32 sums in another order.
-    np.testing.assert_allclose(ours(x), theirs(x), atol=1e-5)
+    assert_allclose(ours(x), theirs(x), atol=1e-5)
 
 
 def test_is_a_keras_rnn():
@@ -235,6 +236,6 @@ def test_integer_and_wider_inputs_are_cast():
     layer = kv.VanillaRNN(4)
     x = np.arange(24).reshape(2, 3, 4)
     expected = layer(x.astype("float32"))
-    np.testing.assert_array_equal(layer(x), expected)
-    np.testing.assert_array_equal(layer(x.astype("float64")), expected)
+    assert_array_equal(layer(x), expected)
+    assert_array_equal(layer(x.astype("float64")), expected)
     assert ops.dtype(layer(x)) == "float32"
