@@ -98,7 +98,7 @@ def _draw_global(axis, steps, norms, clipped_norms, applied, settings):
 
 def _draw_variables(axis, steps, variable_norms, settings):
     typical = {name: np.nanmedian(_positive(norms)) for name, norms in variable_norms.items() if _any(norms)}
-    shown = sorted(typical, key=typical.get, reverse=True)[:_MOST_VARIABLES]
+    shown = sorted(typical, key=lambda name: typical[name], reverse=True)[:_MOST_VARIABLES]
     for i, name in enumerate(shown):
         _draw_line(axis, steps, variable_norms[name], _shortened(name), f"C{i}", width=1.3, band=False)
     if settings is not None and settings.clipnorm is not None:

@@ -6,7 +6,11 @@ import os
 import keras
 
 from keras_vrnn.training.history import CsvFile, NormHistory
-from keras_vrnn.training.model import GradientTraining
+from keras_vrnn.training.trainer import GradientTraining
+
+
+def _is_count(value):
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) > 0
 
 
 class GradientNorms(keras.callbacks.Callback):
@@ -27,23 +31,20 @@ class GradientNorms(keras.callbacks.Callback):
         ValueError: `max_steps` is not a positive integer.
         FileExistsError, OSError: before training, if `csv` exists or cannot be written.
 
-    Example:
-
-    >>> norms = kv.callbacks.GradientNorms(csv="norms.csv")
-    >>> model.fit(x, y, callbacks=[norms])
-    >>> norms.plot("norms.png")
-
     Outside `fit`, attach it by `norms.set_model(model)`; `train_on_batch` then is recorded too.
+
+    Example::
+
+        norms = kv.callbacks.GradientNorms(csv="norms.csv")
+        model.fit(x, y, callbacks=[norms])
+        norms.plot("norms.png")
     """
 
     def __init__(self, csv=None, per_variable=True, max_steps=100_000, overwrite=False):
         super().__init__()
         if csv is not None and not isinstance(csv, (str, os.PathLike)):
             raise TypeError(f"`csv` must be the path of a file, or None, received {csv!r}.")
-        is_count = (
-            isinstance(max_steps, numbers.Integral) and not isinstance(max_steps, bool) and max_steps > 0
-        )
-        if max_steps is not None and not is_count:
+        if max_steps is not None and not _is_count(max_steps):
             raise ValueError(
                 f"`max_steps` must be a positive integer, or None for all, received {max_steps!r}."
             )
@@ -88,8 +89,9 @@ class GradientNorms(keras.callbacks.Callback):
         self._read()
 
     def on_train_end(self, logs=None):
-        self._recorder.detach(self)
-        self._recorder = None
+        if self._recorder is not None:
+            self._recorder.detach(self)
+            self._recorder = None
         if self._csv is not None:
             self._csv.close()
 

@@ -13,6 +13,7 @@ A gradient inside its bound comes back unchanged to the last bit, since c / max(
 import dataclasses
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 
@@ -48,47 +49,27 @@ def densify(gradient):
 
 
 def norms(gradients):
-    """n_i of every gradient, shape (variables,), and the global n, in float32 or wider.
+    """n_i of every gradient, shape (variables,), and the global n, as float32.
 
-    g² leaves float32 at |g| ≈ 1e19, which a gradient that explodes over a hundred steps does reach while it is finite.
-    Only then is the slower n_i = m_i·√Σ(g_i/m_i)² with m_i = max|g_i| taken.
+    Squares are summed in float64, in which those of a float32 neither overflow nor vanish: an exploding gradient of
+    1e25 is finite, though its square is not a float32.
     """
-    present = [tf.reshape(g, [-1]) for g in gradients if g is not None]
-
-    def plain():
-        # l2_loss = Σg²/2 is one kernel where square and sum would be two.
-        n = tf.sqrt(2.0 * tf.stack([tf.cast(tf.nn.l2_loss(g), tf.float32) for g in present]))
-        return n, tf.norm(n)
-
-    def scaled():
-        n = tf.stack([tf.cast(_scaled_norm(g), tf.float32) for g in present])
-        return n, _scaled_norm(n)
-
-    n, total = plain()
-    n, total = tf.cond(tf.math.is_finite(total), lambda: (n, total), scaled)
-    if len(present) < len(gradients):
-        positions = [[i] for i, g in enumerate(gradients) if g is not None]
-        n = tf.scatter_nd(positions, n, [len(gradients)])
-    return n, total
-
-
-def _scaled_norm(vector):
-    largest = tf.reduce_max(tf.abs(vector))
-    norm = largest * tf.norm(tf.math.divide_no_nan(vector, largest))
-    # An infinite entry makes inf/inf: say inf, not NaN.
-    return tf.where(tf.math.is_inf(largest), largest, norm)
+    # l2_loss = Σg²/2 is one kernel where square and sum are two.
+    halves = [0.0 if g is None else tf.nn.l2_loss(tf.cast(g, tf.float64)) for g in gradients]
+    squares = 2.0 * tf.stack([tf.cast(half, tf.float64) for half in halves])
+    return tf.cast(tf.sqrt(squares), tf.float32), tf.cast(tf.sqrt(tf.reduce_sum(squares)), tf.float32)
 
 
 def clip(gradients, settings):
     """Clips dense gradients by the one threshold that `settings` has; see the equations above."""
     n_i, n = norms(gradients)
     if settings.global_clipnorm is not None:
-        c = settings.global_clipnorm
+        c = _at_most(settings.global_clipnorm)
         factor = c / tf.maximum(n, c)
         clipped = [_times(g, factor) for g in gradients]
         return Clipped(clipped, n_i, n, n_i * factor, tf.minimum(n, c), n > c)
     if settings.clipnorm is not None:
-        c = settings.clipnorm
+        c = _at_most(settings.clipnorm)
         factors = tf.unstack(c / tf.maximum(n_i, c), num=len(gradients))
         clipped = [_times(g, factor) for g, factor in zip(gradients, factors, strict=True)]
         clipped_n_i = tf.minimum(n_i, c)
@@ -97,8 +78,15 @@ def clip(gradients, settings):
         c = settings.clipvalue
         clipped = [g if g is None else tf.clip_by_value(g, -c, c) for g in gradients]
         outside = [tf.reduce_any(tf.abs(g) > c) for g in gradients if g is not None]
-        return Clipped(clipped, n_i, n, *norms(clipped), tf.reduce_any(tf.stack(outside)))
+        clipped_n_i, clipped_n = norms(clipped)
+        return Clipped(clipped, n_i, n, clipped_n_i, clipped_n, tf.reduce_any(tf.stack(outside)))
     return Clipped(gradients, n_i, n, n_i, n, tf.constant(False))
+
+
+def _at_most(threshold):
+    """The largest float32 that is not above the threshold, so that no clipped norm is."""
+    c = np.float32(threshold)
+    return c if float(c) <= threshold else np.nextafter(c, np.float32(0))
 
 
 def _times(gradient, factor):

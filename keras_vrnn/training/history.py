@@ -4,6 +4,7 @@ import collections
 import csv
 import os
 import pathlib
+from typing import IO
 
 import numpy as np
 
@@ -15,7 +16,7 @@ class NormHistory:
         self.names = ()
         self._max_steps = max_steps
         self._per_variable = per_variable
-        self._chunks = collections.deque()
+        self._chunks: collections.deque[tuple[np.ndarray, ...]] = collections.deque()
         self._length = 0
 
     def append(self, rows):
@@ -82,7 +83,7 @@ class CsvFile:
         self.path = pathlib.Path(path)
         self._part = self.path.with_name(self.path.name + ".part")
         self._overwrite = overwrite
-        self._file = None
+        self._file: IO[str] | None = None
         self._is_ours = False
 
     def open(self):
@@ -112,6 +113,8 @@ class CsvFile:
 
     def write(self, table):
         """Appends the rows of a structured array."""
+        self.open()
+        assert self._file is not None
         writer = csv.writer(self._file)
         if self._needs_header:
             writer.writerow(table.dtype.names)

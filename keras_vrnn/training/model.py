@@ -1,208 +1,13 @@
-"""`Model` and `Sequential`: those of Keras, with a `train_step` that measures, clips and then applies the gradient.
+"""`Model` and `Sequential`: the classes of Keras with our training, built and saved as Keras does."""
 
-Training needs the TensorFlow backend; importing this module, building a model and predicting do not.
-"""
-
-import contextlib
+from typing import Any
 
 import keras
 
-from keras_vrnn.training.settings import GradientSettings, innermost, mark_announced, take_over_clipping
+from keras_vrnn.training.trainer import GradientTraining
 
 # What `keras.Model(inputs, outputs)` really makes. Keras has no public name for it.
-_Functional = type(keras.Model.__new__(keras.Model, inputs=None, outputs=None))
-
-
-class GradientTraining:
-    """Mixin before `keras.Model`: gradient clipping and norms in `compile`, `fit` and `train_on_batch`.
-
-    While training, the logs have five more entries, each over the updates of the epoch so far:
-    `grad_norm` and `grad_norm_max` (mean and maximum of the global norm before clipping), `clipped_grad_norm` (its
-    mean after clipping), `clip_fraction` (share of updates that clipping changed) and `skipped_steps` (updates left
-    out because the gradient was not finite). The norms of every step go to `kv.callbacks.GradientNorms`.
-    """
-
-    def compile(
-        self,
-        optimizer="rmsprop",
-        loss=None,
-        *args,
-        clipnorm=None,
-        global_clipnorm=None,
-        nonfinite="skip",
-        **kwargs,
-    ):
-        """Configures the model for training: `keras.Model.compile` with three more arguments.
-
-        Args:
-            optimizer, loss, *args, **kwargs: as in `keras.Model.compile`.
-            clipnorm: Largest norm of each variable's gradient: g_i ← g_i · c / max(‖g_i‖, c).
-            global_clipnorm: Largest norm of all gradients together, scaled by one common factor.
-            nonfinite: What to do with a gradient that has inf or NaN. "skip" leaves out the update and counts it in
-                `skipped_steps`; "raise" leaves it out and raises FloatingPointError with the step and the variables;
-                "apply" updates nevertheless. A `LossScaleOptimizer` always leaves it out and lowers its scale:
-                there, "raise" ends training once the scale is down at 1.
-
-        Both thresholds hold for the gradient that moves the weights: after loss unscaling, averaged over
-        `gradient_accumulation_steps`, summed over replicas. Clipping set on the optimizer is taken over.
-
-        Raises:
-            ValueError: A threshold that is not a positive number, two ways of clipping, an unknown `nonfinite`,
-                or gradient accumulation on several replicas, which Keras does not do.
-            RuntimeError: The Keras backend is not TensorFlow.
-        """
-        _require_tensorflow()
-        settings = GradientSettings(clipnorm=clipnorm, global_clipnorm=global_clipnorm, nonfinite=nonfinite)
-        optimizer = keras.optimizers.get(optimizer)
-        settings = take_over_clipping(settings, optimizer)
-        self._check_accumulation(optimizer)
-        super().compile(optimizer, loss, *args, **kwargs)
-        self.gradient_settings = settings
-
-    def get_compile_config(self):
-        config = super().get_compile_config()
-        if not config:
-            return config
-        settings = self.gradient_settings
-        return {
-            **config,
-            "clipnorm": settings.clipnorm,
-            "global_clipnorm": settings.global_clipnorm,
-            "nonfinite": settings.nonfinite,
-        }
-
-    def compile_from_config(self, config):
-        # Keras leaves a model with a compile() of its own uncompiled, unless it also overrides this.
-        config = keras.saving.deserialize_keras_object(config)
-        mark_announced(config["optimizer"])
-        self.compile(**config)
-        if self.built:
-            self.optimizer.build(self.trainable_variables)
-
-    @property
-    def gradient_recorder(self):
-        """The `GradientRecorder` that keeps the norms of every step."""
-        if not hasattr(self, "_gradient_recorder"):
-            from keras_vrnn.training.recorder import GradientRecorder
-
-            self._gradient_recorder = GradientRecorder()
-        return self._gradient_recorder
-
-    def train_step(self, data):
-        _require_tensorflow()
-        import tensorflow as tf
-
-        from keras_vrnn.training.update import update
-
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        with tf.GradientTape() as tape:
-            y_pred = self(x, training=True)
-            loss = self._compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=True)
-            variables = self.trainable_weights
-            self._build_training(variables)
-            scaled_loss = self.optimizer.scale_loss(loss)
-        self._track_loss(loss, x)
-
-        if variables:
-            gradients = tape.gradient(scaled_loss, variables)
-            update(self.optimizer, variables, gradients, self.gradient_settings, self.gradient_recorder)
-        return self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
-
-    def _build_training(self, variables):
-        if variables and not self.optimizer.built:
-            self.optimizer.build(variables)
-        if variables:
-            self.gradient_recorder.build(_unique([v.path for v in variables]), self.steps_per_execution)
-
-    def _track_loss(self, loss, x):
-        """As in `keras.Model.train_step`: Keras divides each replica's loss by their number, logs show it whole."""
-        import tensorflow as tf
-
-        replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        batch_size = tf.shape(next(leaf for leaf in keras.tree.flatten(x) if leaf is not None))[0]
-        self._loss_tracker.update_state(loss * replicas if replicas > 1 else loss, sample_weight=batch_size)
-
-    def make_train_function(self, force=False):
-        if self.train_function is not None and not force:
-            return
-        super().make_train_function(force=force)
-        recorder, execute = self.gradient_recorder, self.train_function
-        raises = self.gradient_settings.nonfinite == "raise"
-
-        def execute_and_record(iterator):
-            recorder.make_room(self.steps_per_execution)
-            logs = execute(iterator)
-            if raises:
-                recorder.raise_if_halted()
-            return logs
-
-        self.train_function = execute_and_record
-
-    # Logs: the figures of training appear in training, and nowhere else.
-
-    _evaluating = False
-
-    def get_metrics_result(self):
-        result = super().get_metrics_result()
-        if self._reports_gradients:
-            result.update(self.gradient_recorder.logs())
-        return result
-
-    def reset_metrics(self):
-        super().reset_metrics()
-        if self._reports_gradients:
-            self.gradient_recorder.reset_logs()
-
-    @property
-    def _reports_gradients(self):
-        recorder = getattr(self, "_gradient_recorder", None)
-        return recorder is not None and recorder.is_built and not self._evaluating
-
-    @contextlib.contextmanager
-    def _evaluation(self):
-        before, self._evaluating = self._evaluating, True
-        try:
-            yield
-        finally:
-            self._evaluating = before
-
-    def test_step(self, data):
-        with self._evaluation():
-            return super().test_step(data)
-
-    def evaluate(self, *args, **kwargs):
-        with self._evaluation():
-            return super().evaluate(*args, **kwargs)
-
-    def test_on_batch(self, *args, **kwargs):
-        with self._evaluation():
-            return super().test_on_batch(*args, **kwargs)
-
-    def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict=False):
-        """As `keras.Model.train_on_batch`. The gradient figures come with `return_dict=True`; the list stays Keras'."""
-        logs = super().train_on_batch(x, y, sample_weight, class_weight, return_dict=True)
-        if return_dict:
-            return logs
-        own = self.gradient_recorder.log_names
-        return self._flatten_metrics_in_order({k: v for k, v in logs.items() if k not in own})
-
-    def _check_accumulation(self, optimizer):
-        steps = getattr(innermost(optimizer), "gradient_accumulation_steps", None)
-        replicas = self.distribute_strategy.num_replicas_in_sync
-        if steps and replicas > 1:
-            raise ValueError(
-                f"The optimizer's gradient_accumulation_steps={steps} needs one replica, received {replicas}: Keras "
-                "cannot sum over replicas inside the condition that accumulation makes. Use a larger batch."
-            )
-
-
-def _require_tensorflow():
-    if keras.backend.backend() != "tensorflow":
-        raise RuntimeError(
-            f"Training a keras_vrnn Model needs the TensorFlow backend of Keras, received "
-            f"{keras.backend.backend()!r}. Set KERAS_BACKEND=tensorflow, or train a keras.Model with the same layers; "
-            "to load a trained model for prediction, use keras.models.load_model(path, compile=False)."
-        )
+_Functional: Any = type(keras.Model.__new__(keras.Model, inputs=None, outputs=None))
 
 
 @keras.saving.register_keras_serializable(package="keras_vrnn")
@@ -235,16 +40,6 @@ class Sequential(GradientTraining, keras.Sequential):
     """`keras.Sequential` whose training clips gradient norms and records them; see `compile`."""
 
 
-def _unique(names):
-    """Layers of a subclassed model may share a name: the second `dense/kernel` becomes `dense/kernel_1`."""
-    seen: dict = {}
-    unique = []
-    for name in names:
-        count = seen[name] = seen.get(name, -1) + 1
-        unique.append(f"{name}_{count}" if count else name)
-    return unique
-
-
 def _has_functional_arguments(args, kwargs):
     return len(args) == 2 or (len(args) == 1 and "outputs" in kwargs) or {"inputs", "outputs"} <= set(kwargs)
 
@@ -252,7 +47,7 @@ def _has_functional_arguments(args, kwargs):
 def _make_functional(cls):
     """Puts FunctionalModel in the place of Model among the bases of a user's class.
 
-    Keras would put Functional among the bases of Model itself, and thereby break every model that has a `call`.
+    Left to itself, Keras puts Functional among the bases of Model, and thereby breaks all models with a `call`.
     """
     if cls is Model:
         return FunctionalModel

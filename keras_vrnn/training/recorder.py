@@ -2,10 +2,11 @@
 
 A training step may run inside XLA, inside a loop of `steps_per_execution` steps, or on several replicas: the only way
 out that loses nothing is a variable. Rows of figures go into a ring buffer, which the host empties before it can
-overflow; six sums make up the figures of the running epoch. Neither belongs to the model's weights.
+overflow; a vector has the figures of the running epoch. Neither belongs to the model's weights.
 """
 
 import weakref
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -13,7 +14,7 @@ import tensorflow as tf
 # Rows that the ring holds at least. Emptying it costs as much as a few hundred kernels, so it is done rarely.
 _LEAST_CAPACITY = 256
 
-LOG_NAMES = ("grad_norm", "grad_norm_max", "clipped_grad_norm", "clip_fraction", "skipped_steps")
+LOG_NAMES = ("grad_norm", "clipped_grad_norm", "clip_fraction", "grad_norm_max", "skipped_steps")
 
 # Figures before the per-variable norms in a row: whether the update was made, n before and after clipping.
 _SCALARS = 3
@@ -45,13 +46,12 @@ class GradientRecorder:
     """Collects figures on the device, and hands them to the sinks (objects with `receive(rows)`)."""
 
     def __init__(self):
-        self.names = None
-        self.sinks = weakref.WeakSet()
+        self.names: tuple[str, ...] | None = None
+        self.sinks: weakref.WeakSet = weakref.WeakSet()
+        self._steps: Any = None
         self._capacity = 0
         self._steps_read = 0
         self._perhaps_unread = 0
-
-    log_names = LOG_NAMES
 
     @property
     def is_built(self):
@@ -73,11 +73,12 @@ class GradientRecorder:
             width = _SCALARS + 2 * len(names)
             self._ring = _variable(tf.zeros([capacity, width]), "gradient_norms")
             self._steps = _variable(tf.constant(steps, tf.int64), "gradient_steps")
-            self._sums = _variable(tf.zeros([5]), "gradient_sums")
-            self._max = _variable(tf.zeros([]), "gradient_max")
+            # The figures of LOG_NAMES, and the number of updates that the means are over.
+            self._epoch = _variable(tf.zeros([6]), "gradient_epoch")
             self._halted = _variable(tf.constant(False), "gradient_halted")
         self._steps_read = steps
-        self._perhaps_unread = 0
+        # Built while the first execution is traced, which `make_room` has not seen.
+        self._perhaps_unread = steps_per_execution
 
     # Inside the training function.
 
@@ -100,35 +101,32 @@ class GradientRecorder:
         """
         made = tf.cast(applied, tf.float32)
         n, clipped_n = clipped.global_norm, tf.where(applied, clipped.clipped_global_norm, 0.0)
-        clipped_n_i = tf.where(applied, clipped.clipped_norms, tf.zeros_like(clipped.norms))
+        clipped_n_i = tf.where(applied, clipped.clipped_norms, 0.0)
         row = tf.concat([tf.stack([made, n, clipped_n]), clipped.norms, clipped_n_i], axis=0)
         steps = _local(self._steps)
-        slot = tf.cast(steps.read_value() % self._capacity, tf.int32)
+        step = steps.read_value()
         # A row that does not count is overwritten by the next one.
-        _local(self._ring).scatter_nd_update(tf.reshape(slot, [1, 1]), row[tf.newaxis])
-        steps.assign_add(tf.cast(counts, tf.int64))
+        _local(self._ring).scatter_nd_update(tf.reshape(step % self._capacity, [1, 1]), row[tf.newaxis])
+        steps.assign(step + tf.cast(counts, tf.int64))
 
-        update = tf.stack([1.0, n, clipped_n, tf.cast(clipped.changed, tf.float32), 0.0])
-        skip = tf.constant([0.0, 0.0, 0.0, 0.0, 1.0])
-        change = tf.where(applied, update, skip)
-        _local(self._sums).assign_add(tf.where(counts, change, tf.zeros_like(change)))
-        largest = _local(self._max)
-        counted = tf.logical_and(applied, counts)
-        largest.assign(tf.maximum(largest.read_value(), tf.where(counted, n, 0.0)))
-
-    def logs(self):
-        """Figures of the epoch so far: means are over the updates that were made."""
-        updates, n, clipped_n, changed, skipped = tf.unstack(_local(self._sums).read_value())
-        means = [tf.math.divide_no_nan(total, updates) for total in (n, clipped_n, changed)]
-        values = (means[0], _local(self._max).read_value(), means[1], means[2], skipped)
-        return dict(zip(LOG_NAMES, values, strict=True))
+        epoch = _local(self._epoch)
+        before = epoch.read_value()
+        updates = before[5] + 1.0
+        now = tf.stack([n, clipped_n, tf.cast(clipped.changed, tf.float32)])
+        means = before[:3] + (now - before[:3]) / updates
+        if_made = tf.concat([means, tf.stack([tf.maximum(before[3], n), before[4], updates])], axis=0)
+        if_skipped = before + tf.constant([0.0, 0.0, 0.0, 0.0, 1.0, 0.0])
+        epoch.assign(tf.where(counts, tf.where(applied, if_made, if_skipped), before))
 
     # On the host.
 
+    def logs(self):
+        """Figures of the epoch so far, by name."""
+        return dict(zip(LOG_NAMES, tf.unstack(_local(self._epoch))[: len(LOG_NAMES)], strict=True))
+
     def reset_logs(self):
         if self.is_built:
-            for local in (_local(self._sums), _local(self._max)):
-                local.assign(tf.zeros_like(local))
+            _local(self._epoch).assign(tf.zeros([6]))
 
     def make_room(self, steps):
         """Empties the ring if the next `steps` rows might not fit."""
