@@ -11,12 +11,15 @@ from keras_vrnn._version import __version__
 
 # Public name -> module that defines it. A name equal to the module's last part is the module itself.
 _EXPORTS = {
+    "Bidirectional": "keras_vrnn.layers",
     "Model": "keras_vrnn.training",
     "Sequential": "keras_vrnn.training",
+    "StackedVanillaRNN": "keras_vrnn.layers",
     "VanillaRNN": "keras_vrnn.layers",
     "VanillaRNNCell": "keras_vrnn.layers",
     "callbacks": "keras_vrnn.training.callbacks",
     "datasets": "keras_vrnn.datasets",
+    "initializers": "keras_vrnn.layers.initializers",
     "text": "keras_vrnn.text",
     "tflite": "keras_vrnn.tflite",
 }

@@ -1,6 +1,16 @@
-"""The recurrence: cell and layer."""
+"""The recurrence: cell, layer, both directions, stacks, and initializers of the recurrent kernel."""
 
+from keras_vrnn.layers.bidirectional import Bidirectional
 from keras_vrnn.layers.cell import VanillaRNNCell
+from keras_vrnn.layers.initializers import ScaledIdentity, SpectralRadius
 from keras_vrnn.layers.layer import VanillaRNN
+from keras_vrnn.layers.stack import StackedVanillaRNN
 
-__all__ = ["VanillaRNN", "VanillaRNNCell"]
+__all__ = [
+    "Bidirectional",
+    "ScaledIdentity",
+    "SpectralRadius",
+    "StackedVanillaRNN",
+    "VanillaRNN",
+    "VanillaRNNCell",
+]

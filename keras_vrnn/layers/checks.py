@@ -4,6 +4,7 @@ Each message names the argument, the value received, what is expected and, where
 the fix. Keras clamps, ignores or fails far from the cause in most of these cases.
 """
 
+import math
 import operator
 
 import keras
@@ -36,6 +37,22 @@ def rate(name, value):
             f"Received: {name}={value!r}"
         )
     return number
+
+
+def number(name, value, at_least=None, above=None):
+    """`value` as a finite float, within bounds."""
+    bound = f" ≥ {at_least}" if at_least is not None else f" > {above}" if above is not None else ""
+    try:
+        if isinstance(value, (bool, str)):
+            raise TypeError
+        result = float(value)
+        fits = math.isfinite(result) and (at_least is None or result >= at_least)
+        fits = fits and (above is None or result > above)
+    except (TypeError, ValueError):
+        fits = False
+    if not fits:
+        raise ValueError(f"`{name}` must be a finite number{bound}. Received: {name}={value!r}")
+    return result
 
 
 def flag(name, value):
@@ -114,6 +131,21 @@ def mask_shape(layer, shape, sequences_shape):
             f"{named(layer)}: `mask` must have shape (batch, time) = {_text((batch, time))}, True where a "
             f"step counts. Received shape {_text(shape)}."
         )
+
+
+def one_state(layer, name, value):
+    """The tensor in `value`, bare or in a list of one."""
+    flat = keras.tree.flatten(value)
+    if len(flat) != 1:
+        raise ValueError(
+            f"{named(layer)}: `{name}` must be one tensor of shape (batch, units) or a list of one. "
+            f"Received a list of {len(flat)}."
+        )
+    if not hasattr(flat[0], "shape"):
+        raise ValueError(
+            f"{named(layer)}: `{name}` must be a tensor or array of shape (batch, units). Received: {value!r}"
+        )
+    return flat[0]
 
 
 def state_shape(layer, name, shape, batch, units):

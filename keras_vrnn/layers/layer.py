@@ -7,6 +7,8 @@ from keras_vrnn.layers import checks
 from keras_vrnn.layers.cell import VanillaRNNCell
 from keras_vrnn.layers.recurrence import recur
 
+_STATE_KEY = "rnn_state_"
+
 
 @keras.saving.register_keras_serializable(package="keras_vrnn")
 class VanillaRNN(keras.layers.SimpleRNN):
@@ -116,6 +118,11 @@ class VanillaRNN(keras.layers.SimpleRNN):
 
     def build(self, sequences_shape, initial_state_shape=None):
         checks.sequences_shape(self, sequences_shape)
+        if self.stateful and sequences_shape[0] is None:
+            raise ValueError(
+                f"{checks.named(self)}: `stateful=True` needs a fixed batch size. Received `sequences` of shape "
+                f"{tuple(sequences_shape)}. Give it in `keras.Input(batch_shape=(batch, time, features))`."
+            )
         super().build(sequences_shape)
 
     def compute_output_shape(self, sequences_shape, initial_state_shape=None):
@@ -195,14 +202,57 @@ class VanillaRNN(keras.layers.SimpleRNN):
                         f"{checks.named(self)}: with `stateful=True` the batch size of `sequences` "
                         f"must stay {expected}. Received shape {tuple(sequences.shape)}, batch size {batch}."
                     )
-        flat = list(initial_state) if isinstance(initial_state, (list, tuple)) else [initial_state]
-        if len(flat) != 1:
-            raise ValueError(
-                f"{checks.named(self)}: `initial_state` must be one tensor of shape (batch, units) "
-                f"or a list of one. Received a list of {len(flat)}."
-            )
-        checks.state_shape(self, "initial_state", flat[0].shape, batch, self.units)
-        return ops.cast(flat[0], self.cell.compute_dtype)
+        state = checks.one_state(self, "initial_state", initial_state)
+        checks.state_shape(self, "initial_state", state.shape, batch, self.units)
+        state = ops.convert_to_tensor(state, dtype=self.cell.compute_dtype)
+        # PyTorch's variables change in place, under the feet of the backward pass.
+        return ops.copy(state) if self.stateful else state
+
+    def reset_state(self, states=None):
+        """Sets the state that the next batch starts from, with `stateful=True`.
+
+        Args:
+            states: Shape (batch, units), bare or in a list of one; zeros by default.
+        """
+        if self.states is None:
+            if states is not None:
+                raise ValueError(
+                    f"{checks.named(self)}: `reset_state(states)` needs a built layer with `stateful=True`. "
+                    f"Received a layer with stateful={self.stateful}, built={self.built}."
+                )
+            return
+        variable = self.states[0]
+        if states is None:
+            variable.assign(ops.zeros_like(variable))
+            return
+        state = ops.convert_to_tensor(checks.one_state(self, "states", states), dtype=variable.dtype)
+        checks.state_shape(self, "states", state.shape, *variable.shape)
+        variable.assign(state)
+
+    def reset_states(self, states=None):
+        """Alias of `reset_state`, as in Keras."""
+        self.reset_state(states)
+
+    @property
+    def variables(self):
+        """All variables, the state of a stateful layer too: Keras leaves it out, and with it JAX training."""
+        return [*super().variables, *(self.states or ())]
+
+    def save_own_variables(self, store):
+        super().save_own_variables(store)
+        for index, variable in enumerate(self.states or ()):
+            store[f"{_STATE_KEY}{index}"] = variable
+
+    def load_own_variables(self, store):
+        # Without a state of that shape (weights of a batch of 32 loaded for a batch of 1, files written by
+        # Keras) the layer starts from zeros.
+        keys = list(store.keys())  # an H5 entry cannot be iterated
+        saved = {key: store[key] for key in keys if key.startswith(_STATE_KEY)}
+        super().load_own_variables({key: store[key] for key in keys if key not in saved})
+        for index, variable in enumerate(self.states or ()):
+            value = saved.get(f"{_STATE_KEY}{index}")
+            if value is not None and tuple(value.shape) == tuple(variable.shape):
+                variable.assign(value)
 
     def get_config(self):
         return {**super().get_config(), "seed": self.cell.seed}
