@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 # TensorFlow's start-up notes would bury what the targets have to say.
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help demo test lint format types examples wheel-test dev venv clean
+.PHONY: help demo test lint format types examples bench wheel-test dev venv clean
 .NOTPARALLEL:
 
 help:
@@ -16,6 +16,7 @@ help:
 	@echo "make test        run all tests with coverage; PYTEST_ARGS='-m \"not slow\"' for the quick ones"
 	@echo "make lint        check style               make format    apply it"
 	@echo "make types       check types               make examples  run the examples at small size"
+	@echo "make bench       measure speed and memory against the peers; BENCH_ARGS='--quick' to try it"
 	@echo "make wheel-test  build the wheel and test what is in it"
 	@echo "make clean       remove $(VENV) and all that the other targets made"
 	@echo "Settings: PYTHON=$(PYTHON) VENV=$(VENV)"
@@ -42,6 +43,9 @@ types: $(VENV)/.dev
 examples: $(VENV)/.dev
 	$(BIN)/python examples/sentiment.py --quick --overwrite --out out/sentiment-quick
 
+bench: $(VENV)/.benchmarks
+	$(BIN)/python -m benchmarks $(BENCH_ARGS)
+
 # The wheel's copy, ahead of the checkout's, with the dependencies of .venv; from another folder, since Python
 # would import what lies in the current one.
 wheel-test: $(VENV)/.dev
@@ -57,6 +61,11 @@ $(VENV)/.demo: pyproject.toml keras_vrnn/_version.py | venv
 $(VENV)/.dev: pyproject.toml keras_vrnn/_version.py | venv
 	$(PIP) install --quiet --editable ".[dev]"
 	@touch $(VENV)/.demo $@
+
+# PyTorch's own index has wheels without CUDA, a tenth of the size; pip prefers their "+cpu" where it can reach them.
+$(VENV)/.benchmarks: pyproject.toml keras_vrnn/_version.py | venv
+	$(PIP) install --quiet --extra-index-url https://download.pytorch.org/whl/cpu --editable ".[benchmarks]"
+	@touch $@
 
 # A venv whose creation was interrupted has no working pip and is completed. PYTHON is looked at when it is needed
 # or named; a bare `make test` works with the venv that is there.

@@ -1,0 +1,125 @@
+"""The measurements: each section gives records, one for a case and a contender."""
+
+import importlib.util
+import itertools
+import statistics
+
+from benchmarks import plan
+from benchmarks.worker import Worker
+
+# RMS values of the same float32 computation in another order, over up to 2000 steps.
+_SAME = 2e-3
+
+# MiB; less than this is noise, and no ratio can be taken of nothing.
+_LEAST_MEMORY = 0.1
+
+
+def available(contenders):
+    """The contenders whose library is installed, and a sentence on each of the others."""
+    missing = {
+        name: contender.backend
+        for name, contender in contenders.items()
+        if importlib.util.find_spec(contender.backend) is None
+    }
+    notes = [
+        f'{name} is left out: {module} is not installed. `pip install "keras-vrnn[benchmarks]"` brings it.'
+        for name, module in missing.items()
+    ]
+    return {name: contender for name, contender in contenders.items() if name not in missing}, notes
+
+
+class Pool:
+    """One worker for each library, started when it is first needed."""
+
+    def __init__(self, threads):
+        self.threads = threads
+        self._workers = {}
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for worker in self._workers.values():
+            worker.close()
+
+    def prepare(self, contenders, module, *arguments):
+        """Builds and warms up every contender's job; returns the figures of each."""
+        for contender in contenders.values():
+            if contender.backend not in self._workers:
+                self._workers[contender.backend] = Worker(contender.backend, self.threads)
+        return {n: self._workers[c.backend].prepare(c, module, *arguments) for n, c in contenders.items()}
+
+    def in_turn(self, contenders, rounds, seconds, least=3):
+        """Times of each contender; a drift of the machine hits all alike, since they alternate."""
+        times = {name: [] for name in contenders}
+        for turn in range(rounds):
+            names = list(contenders)
+            for name in names[turn % len(names) :] + names[: turn % len(names)]:
+                contender = contenders[name]
+                times[name] += self._workers[contender.backend].run(contender, seconds, least)
+        return times
+
+
+def steps(pool, sections, shapes, rounds, seconds, say):
+    """Times the steps named in `sections` for all shapes; yields records."""
+    contenders, _ = available(plan.CONTENDERS)
+    for section, shape in itertools.product(sections, shapes):
+        say(f"{section} {shape}")
+        figures = pool.prepare(contenders, "steps", plan.STEPS[section], shape)
+        require_equal(f"{section} {shape}", figures)
+        yield from _records(section, shape, shape.units, pool.in_turn(contenders, rounds, seconds))
+
+
+def fits(pool, models, rounds, say):
+    """Times `fit` with and without its progress bar; yields records of milliseconds an update."""
+    contenders, _ = available(plan.FIT_CONTENDERS)
+    for model, verbose in itertools.product(models, (1, 0)):
+        section = "fit" if verbose else "fit-silent"
+        say(f"{section} {model}")
+        pool.prepare(contenders, "fit", model, verbose)
+        yield from _records(section, model, model.shape.units, pool.in_turn(contenders, rounds, 0, least=1))
+
+
+def memory(contenders, shape, runs, threads, say):
+    """Yields records of MiB: peak of a process that trains on all steps of time, above one that takes 4 of them.
+
+    What does not grow with time cancels: libraries, tracing, compiling, inputs, weights.
+    """
+    for name in contenders:
+        say(f"memory {name}")
+        contender = plan.CONTENDERS[name]
+        peaks = {4: [], None: []}
+        for _, time in itertools.product(range(runs), peaks):
+            with Worker(contender.backend, threads) as worker:
+                worker.prepare(contender, "steps", plan.STEPS["train"], shape, time)
+                peaks[time].append(worker.peak_memory())
+        base = statistics.median(peaks[4])
+        growth = [max(peak - base, _LEAST_MEMORY) for peak in peaks[None]]
+        yield from _records("memory", shape, shape.units, {name: growth})
+
+
+def _records(section, case, units, values):
+    for contender, numbers in values.items():
+        ordered = sorted(numbers)
+        yield {
+            "section": section,
+            "case": str(case),
+            "units": units,
+            "contender": contender,
+            "median": statistics.median(ordered),
+            "lower_quartile": ordered[len(ordered) // 4],
+            "upper_quartile": ordered[(3 * len(ordered)) // 4],
+            "count": len(ordered),
+        }
+
+
+def require_equal(case, figures):
+    """Contenders that compute something else are no peers."""
+    known = {name: values for name, values in figures.items() if values is not None}
+    reference = next(iter(known.values()))
+    for name, values in known.items():
+        same = len(values) == len(reference) and all(
+            abs(a - b) <= _SAME * abs(b) for a, b in zip(values, reference, strict=True)
+        )
+        if not same:
+            raise RuntimeError(f"{case}: {name} computes {values}, {next(iter(known))} {reference}.")

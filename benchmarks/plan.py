@@ -1,0 +1,171 @@
+"""What is measured, as data: shapes, contenders, workloads, and the bars that the results are held against."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Shape:
+    """Sizes of one case."""
+
+    batch: int
+    time: int
+    features: int
+    units: int
+
+    def __str__(self):
+        return f"{self.batch}×{self.time}×{self.features}→{self.units}"
+
+
+GRID = (
+    Shape(32, 32, 16, 32),
+    Shape(32, 96, 32, 64),
+    Shape(64, 96, 64, 128),
+    Shape(64, 256, 128, 256),
+    Shape(128, 64, 256, 512),
+    Shape(32, 2000, 32, 64),
+)
+QUICK_GRID = (Shape(8, 12, 4, 16),)
+LONG = Shape(32, 2000, 32, 64)
+QUICK_LONG = Shape(32, 500, 8, 64)  # grows by more than the noise of a process, a few MiB
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """One call that is timed: forward alone, or forward, mean squared error and gradients without an update.
+
+    Attributes:
+        title: What the table says about it.
+        sequences: Whether the output is h of all steps, and the loss over all of them, or the last h.
+        gradients: Whether gradients are taken.
+        input_gradient: Whether the one for x is among them, as below another layer, or only those of the weights.
+    """
+
+    title: str
+    sequences: bool
+    gradients: bool
+    input_gradient: bool = False
+
+
+STEPS = {
+    "train": Step("Train step, all outputs: forward, loss, gradients of weights and input", True, True, True),
+    "train-last": Step("Train step, last output: forward, loss, gradients of the weights", False, True),
+    "forward": Step("Forward pass, all outputs", True, False),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Contender:
+    """Who computes: `implementation` names the function of `steps.py` or of `fit.py`.
+
+    Attributes:
+        implementation: "keras", "torch" or "gemm".
+        package: Where layer and model come from: "keras" or "keras_vrnn".
+        backend: Module that does the arithmetic, and Keras' backend.
+        jit: Whether the step is compiled by XLA. On the JAX backend it always is.
+    """
+
+    implementation: str
+    package: str = "keras"
+    backend: str = "tensorflow"
+    jit: bool = False
+
+
+CONTENDERS = {
+    "Keras graph": Contender("keras"),
+    "Keras XLA": Contender("keras", jit=True),
+    "Keras JAX": Contender("keras", backend="jax", jit=True),
+    "torch": Contender("torch", package="torch", backend="torch"),
+    "VanillaRNN graph": Contender("keras", package="keras_vrnn"),
+    "VanillaRNN XLA": Contender("keras", package="keras_vrnn", jit=True),
+    "GEMM": Contender("gemm", package="numpy", backend="numpy"),
+}
+FIT_CONTENDERS = {
+    "Keras": Contender("keras"),
+    "Keras JAX": Contender("keras", backend="jax"),
+    "kv.Model": Contender("keras", package="keras_vrnn"),
+}
+MEMORY_CONTENDERS = ("Keras graph", "Keras XLA", "VanillaRNN graph", "VanillaRNN XLA")
+QUICK_MEMORY_CONTENDERS = ("Keras XLA", "VanillaRNN XLA")
+
+
+@dataclasses.dataclass(frozen=True)
+class FitModel:
+    """A small model as a user writes it.
+
+    Attributes:
+        shape: Batch size, steps of time, input features, units.
+        kind: "last" (Dense on the last output), "sequence" (Dense on each) or "text" (masked tokens, Embedding).
+        updates: Updates in one timed call of `fit`.
+    """
+
+    shape: Shape
+    kind: str
+    updates: int
+
+    def __str__(self):
+        return f"{self.kind} {self.shape}"
+
+
+FIT_MODELS = (
+    FitModel(Shape(32, 32, 16, 32), "last", 300),
+    FitModel(Shape(32, 32, 16, 32), "sequence", 300),
+    FitModel(Shape(32, 100, 16, 32), "text", 300),
+    FitModel(Shape(32, 96, 32, 64), "last", 200),
+    FitModel(Shape(64, 96, 64, 128), "last", 100),
+)
+QUICK_FIT_MODELS = (FitModel(Shape(8, 12, 4, 16), "last", 20),)
+
+
+@dataclasses.dataclass(frozen=True)
+class Bar:
+    """A ratio that must be reached: the quickest of `peers` over the quickest of `ours`, or the inverse.
+
+    Attributes:
+        title: What the table says.
+        sections: Whose figures it is about.
+        peers, ours: Contenders; of several, the one with the least figure counts, case by case.
+        at_least: Bound of peers / ours, or None.
+        at_most: Bound of ours / peers, or None.
+        units: Least and largest number of units of the cases that count.
+    """
+
+    title: str
+    sections: tuple
+    peers: tuple
+    ours: tuple
+    at_least: float = None
+    at_most: float = None
+    units: tuple = (1, 10**9)
+
+
+_OURS = ("VanillaRNN graph", "VanillaRNN XLA")
+_KERAS = ("Keras graph", "Keras XLA")
+_TRAIN = ("train", "train-last")
+BARS = (
+    Bar("train step, against the better of Keras graph and XLA", _TRAIN, _KERAS, _OURS, at_least=1.5),
+    Bar("train step, against torch.nn.RNN", _TRAIN, ("torch",), _OURS, at_least=3.0),
+    Bar(
+        "train step, over the bare GEMMs, 128 units and more",
+        _TRAIN,
+        ("GEMM",),
+        _OURS,
+        None,
+        1.3,
+        (128, 10**9),
+    ),
+    Bar("forward, against Keras XLA", ("forward",), ("Keras XLA",), _OURS, at_least=1.0),
+    Bar(
+        "fit, against Keras' defaults, up to 128 units",
+        ("fit",),
+        ("Keras",),
+        ("kv.Model",),
+        2.0,
+        None,
+        (1, 128),
+    ),
+    Bar("fit without progress bar, same", ("fit-silent",), ("Keras",), ("kv.Model",), 2.0, None, (1, 128)),
+    Bar("peak memory, against the better of Keras graph and XLA", ("memory",), _KERAS, _OURS, at_most=0.5),
+    # On record, without a bar.
+    Bar("train step, against SimpleRNN on JAX", _TRAIN, ("Keras JAX",), _OURS),
+    Bar("fit, against Keras on JAX", ("fit",), ("Keras JAX",), ("kv.Model",)),
+)

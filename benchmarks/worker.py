@@ -1,0 +1,159 @@
+"""A process that computes with one library, when it is its turn.
+
+A process has one Keras backend, and thread pools that others would disturb: each library has its own, and waits on a
+pipe while others run.
+"""
+
+import importlib
+import multiprocessing
+import os
+import threading
+import time
+import traceback
+
+# Compiling, autotuning and first pages are over after these calls, and at least this long.
+_WARM_CALLS, _WARM_SECONDS = 3, 0.3
+
+
+class Worker:
+    """The parent's side.
+
+    Args:
+        library: Module that does the arithmetic, and Keras' backend where Keras is used.
+        threads: Cores that it may use.
+    """
+
+    def __init__(self, library, threads):
+        # spawn: TensorFlow and JAX do not survive a fork.
+        context = multiprocessing.get_context("spawn")
+        self._connection, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs, library, threads), daemon=True)
+        self._process.start()
+        theirs.close()
+
+    def prepare(self, contender, module, *arguments):
+        """Builds and warms up `benchmarks.<module>.build(contender, *arguments)`, in place of the contender's last job.
+
+        Returns:
+            Figures of the result, by which contenders can be seen to compute the same, or None.
+        """
+        return self._ask("prepare", contender, module, arguments)
+
+    def run(self, contender, seconds, least=3):
+        """Calls it for that long; returns the milliseconds of each call, divided by the steps in it."""
+        return self._ask("run", contender, seconds, least)
+
+    def peak_memory(self):
+        """Largest resident memory of the process so far, in MiB."""
+        return self._ask("peak")
+
+    def close(self):
+        self._connection.close()
+        self._process.join()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def _ask(self, *request):
+        try:
+            self._connection.send(request)
+            ok, answer = self._connection.recv()
+        except (EOFError, OSError):
+            self._process.join()
+            raise RuntimeError(f"The process ended with {self._process.exitcode} at {request}.") from None
+        if not ok:
+            raise RuntimeError(f"{request} failed:\n{answer}")
+        return answer
+
+
+def _serve(connection, library, threads):
+    _settle(library, threads)
+    jobs = {}
+    while True:
+        try:
+            action, *arguments = connection.recv()
+        except EOFError:
+            return
+        try:
+            if action == "prepare":
+                contender, module, arguments = arguments
+                jobs.pop(contender, None)
+                jobs[contender] = importlib.import_module(f"benchmarks.{module}").build(contender, *arguments)
+                answer = _warm_up(jobs[contender])
+            elif action == "run":
+                contender, *arguments = arguments
+                answer = _timed(jobs[contender], *arguments)
+            else:
+                answer = _peak()
+            connection.send((True, answer))
+        except Exception:
+            connection.send((False, traceback.format_exc()))
+
+
+def _settle(library, threads):
+    """Cores, threads and backend, before any library is loaded."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):
+        os.environ[name] = str(threads)
+    os.environ["KERAS_BACKEND"] = library
+    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+    os.environ["JAX_PLATFORMS"] = "cpu"
+    _output_to_a_terminal()
+
+
+def _output_to_a_terminal():
+    """Progress bars cost what they cost a user, who has a terminal. Nobody reads this one: errors go to the parent."""
+    reader, writer = os.openpty()
+    os.dup2(writer, 1)
+    os.dup2(writer, 2)
+
+    def drain():
+        while os.read(reader, 65536):
+            pass
+
+    threading.Thread(target=drain, daemon=True).start()
+
+
+def _warm_up(job):
+    start, calls = time.perf_counter(), 0
+    while calls < job.warm_calls or time.perf_counter() - start < job.warm_seconds:
+        result = job.call()
+        calls += 1
+    return job.figures(result)
+
+
+def _timed(job, seconds, least):
+    times, start = [], time.perf_counter()
+    while len(times) < least or time.perf_counter() - start < seconds:
+        before = time.perf_counter()
+        job.call()
+        times.append((time.perf_counter() - before) * 1e3 / job.steps)
+    return times
+
+
+class Job:
+    """What a module's `build` returns.
+
+    Args:
+        call: Blocks until the result is there, and returns it.
+        steps: Steps in one call.
+        figures: From the result of a call to a list of floats.
+    """
+
+    def __init__(
+        self, call, steps=1, figures=lambda result: None, warm_calls=_WARM_CALLS, warm_seconds=_WARM_SECONDS
+    ):
+        self.call, self.steps, self.figures = call, steps, figures
+        self.warm_calls, self.warm_seconds = warm_calls, warm_seconds
+
+
+def _peak():
+    import resource
+    import sys
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
