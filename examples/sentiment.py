@@ -102,11 +102,11 @@ def train(training, validation, vocabulary, folder, seed, epochs):
             keras.Input((vocabulary.length,), dtype="int32"),
             # mask_zero: the recurrence skips the padding, in Keras and in the exported loop.
             keras.layers.Embedding(len(vocabulary), 32, mask_zero=True),
-            # 7,000 sentences are few: with less dropout the model knows them by heart after two epochs.
-            keras.layers.SpatialDropout1D(0.5),
+            # 7,000 sentences are few: with less dropout the model knows them by heart within a few epochs.
+            keras.layers.SpatialDropout1D(0.6),
             # From the identity, the state is carried on unchanged (Le et al. 2015), and the first words still count
-            # at the last: 3 % more right than from "orthogonal". And int8 has little to round in a large state.
-            kv.VanillaRNN(32, recurrent_initializer="identity", dropout=0.5),
+            # at the last: 1 % more right than from "orthogonal", and half its largest int8 error (validation part).
+            kv.VanillaRNN(32, recurrent_initializer="identity", dropout=0.6),
             keras.layers.Dense(1, activation="sigmoid"),
         ]
     )
@@ -116,7 +116,7 @@ def train(training, validation, vocabulary, folder, seed, epochs):
         keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(2e-3, steps)),
         "binary_crossentropy",
         metrics=["accuracy"],
-        global_clipnorm=5.0,  # above the usual norm: it holds back the rare steep step only
+        global_clipnorm=4.0,  # twice the usual norm here; full reviews bring steps of 100 and more
     )
     norms = kv.callbacks.GradientNorms(csv=folder / "gradient_norms.csv")
     # The validation part chooses the epoch; the test part is used once, at the end.
