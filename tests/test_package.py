@@ -11,13 +11,16 @@ import keras_vrnn as kv
 
 # The documented public names; change them here, in the README and in the CHANGELOG together.
 PUBLIC_NAMES = [
+    "Bidirectional",
     "Model",
     "Sequential",
+    "StackedVanillaRNN",
     "VanillaRNN",
     "VanillaRNNCell",
     "__version__",
     "callbacks",
     "datasets",
+    "initializers",
     "text",
     "tflite",
 ]
@@ -76,7 +79,9 @@ def test_every_public_name_resolves(name):
     assert getattr(kv, name) is getattr(kv, name)
 
 
-@pytest.mark.parametrize("name", ["Model", "VanillaRNN", "callbacks", "datasets", "text", "tflite.export"])
+@pytest.mark.parametrize(
+    "name", ["Model", "VanillaRNN", "callbacks", "datasets", "initializers", "text", "tflite.export"]
+)
 def test_every_module_can_be_the_first_touched(run_python, name):
     """No module may rely on another having been imported before: one name of each, each in a new process."""
     assert run_python(f"import keras_vrnn; print(keras_vrnn.{name} is not None)") == "True"
