@@ -63,13 +63,11 @@ class GradientRecorder:
         capacity = max(_LEAST_CAPACITY, 2 * steps_per_execution)
         if names == self.names and capacity <= self._capacity:
             return
-        steps = 0
-        if self.is_built:
-            self.drain()
-            steps = int(self._steps.numpy())
-        self.names, self._capacity = names, capacity
         # init_scope: the training function may already be in the middle of its tracing.
         with tf.init_scope():
+            self.drain()
+            steps = int(_local(self._steps).numpy()) if self.is_built else 0
+            self.names, self._capacity = names, capacity
             width = _SCALARS + 2 * len(names)
             self._ring = _variable(tf.zeros([capacity, width]), "gradient_norms")
             self._steps = _variable(tf.constant(steps, tf.int64), "gradient_steps")

@@ -4,6 +4,7 @@ Training needs the TensorFlow backend; importing this module, building a model a
 """
 
 import contextlib
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -54,14 +55,19 @@ class GradientTraining(_Mixin):
 
         Raises:
             ValueError: A threshold that is not a positive number, two ways of clipping, an unknown `nonfinite`,
-                or gradient accumulation on several replicas, which Keras does not do.
+                or, on several replicas, gradient accumulation or `steps_per_execution` above 1: Keras fails there.
             RuntimeError: The Keras backend is not TensorFlow.
         """
         _require_tensorflow()
         settings = GradientSettings(clipnorm=clipnorm, global_clipnorm=global_clipnorm, nonfinite=nonfinite)
         optimizer = keras.optimizers.get(optimizer)
         settings = take_over_clipping(settings, optimizer)
-        _check_accumulation(optimizer, self.distribute_strategy.num_replicas_in_sync)
+        replicas = self.distribute_strategy.num_replicas_in_sync
+        _check_replicas(
+            replicas,
+            gradient_accumulation_steps=getattr(innermost(optimizer), "gradient_accumulation_steps", None),
+            steps_per_execution=kwargs.get("steps_per_execution"),
+        )
         super().compile(optimizer, loss, *args, **kwargs)
         self.gradient_settings = settings
 
@@ -109,7 +115,9 @@ class GradientTraining(_Mixin):
             scaled_loss = self.optimizer.scale_loss(loss)
         self._track_loss(loss, x)
 
-        if variables:
+        if not variables:
+            warnings.warn("The model does not have any trainable weights.", stacklevel=2)
+        else:
             gradients = tape.gradient(scaled_loss, variables)
             update(self.optimizer, variables, gradients, self.gradient_settings, self.gradient_recorder)
         return self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
@@ -202,13 +210,14 @@ def _require_tensorflow():
         )
 
 
-def _check_accumulation(optimizer, replicas):
-    steps = getattr(innermost(optimizer), "gradient_accumulation_steps", None)
-    if steps and replicas > 1:
-        raise ValueError(
-            f"The optimizer's gradient_accumulation_steps={steps} needs one replica, received {replicas}: Keras "
-            "cannot sum over replicas inside the condition that accumulation makes. Use a larger batch."
-        )
+def _check_replicas(replicas, **arguments):
+    """Refuses what ends in an error of TensorFlow's that names neither the argument nor the cause (Keras 3.15)."""
+    for name, value in arguments.items():
+        if replicas > 1 and value is not None and value > 1:
+            raise ValueError(
+                f"{name}={value} needs one replica, received {replicas}: the loop or condition that Keras makes for "
+                "it cannot hold the sum over replicas. Leave it out, or train on one device."
+            )
 
 
 def _unique(names):
