@@ -35,9 +35,11 @@ def _parser():
     export.set_defaults(run=_export)
     export.add_argument("model", help="the .keras file")
     export.add_argument("tflite", help="the .tflite file to write")
-    export.add_argument("--form", default="sequence", help="sequence (default)")
-    export.add_argument("--quantization", default="int8", help="int8 (default) or float32")
-    export.add_argument("--calibration-data", metavar="FILE", help=f"inputs for int8: {_DATA}")
+    export.add_argument("--form", default="sequence", help="sequence (default), unrolled or streaming")
+    export.add_argument(
+        "--quantization", default="int8", help="int8 (default), int16x8, dynamic, float16 or float32"
+    )
+    export.add_argument("--calibration-data", metavar="FILE", help=f"inputs for int8 and int16x8: {_DATA}")
     export.add_argument("--overwrite", action="store_true", help="replace the .tflite file if it exists")
 
     verify = commands.add_parser("verify", help="compare a .tflite file with its Keras model")

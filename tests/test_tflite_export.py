@@ -267,8 +267,11 @@ def test_exporting_changes_nothing_in_the_model(tmp_path):
 
 
 REFUSED = {
-    "form": (dict(form="stream"), r"form='stream': expected one of 'sequence'"),
-    "quantization": (dict(quantization="int4"), r"quantization='int4': expected one of 'float32', 'int8'"),
+    "form": (dict(form="stream"), r"form='stream': expected one of 'sequence', 'unrolled', 'streaming'"),
+    "quantization": (
+        dict(quantization="int4"),
+        r"quantization='int4': expected one of 'float32', 'float16', 'dynamic', 'int8', 'int16x8'",
+    ),
     "no data": (dict(calibration_data=None), r"calibration_data: quantization='int8' needs inputs"),
     "empty": (
         dict(calibration_data=np.zeros((0, 9, 4))),

@@ -31,8 +31,8 @@ def test_a_signal_that_is_always_zero_has_a_format():
     ("activation", "function"), [("tanh", np.tanh), ("sigmoid", lambda a: 1 / (1 + np.exp(-a)))]
 )
 def test_saturation_range_is_lossless_and_tight(activation, function):
-    state = rules.FIXED_STATE[activation]
-    low, high = rules._SATURATION[activation]
+    state = rules.Int8Rules.fixed_state[activation]
+    low, high = rules.Int8Rules._saturation[activation]
 
     def integer(a):
         return int(np.clip(round(function(a) / state.scale) + state.zero_point, -128, 127))
@@ -43,11 +43,11 @@ def test_saturation_range_is_lossless_and_tight(activation, function):
 
 
 def test_state_formats_are_those_of_the_kernels():
-    assert rules.FIXED_STATE["tanh"] == rules.Quantization(1 / 128, 0)
-    assert rules.FIXED_STATE["sigmoid"] == rules.Quantization(1 / 256, -128)
-    assert rules.state_range("tanh", (-0.1, 0.1)) == (-1.0, 127 / 128)
-    assert rules.state_range("sigmoid", (0.4, 0.6)) == (0.0, 255 / 256)
-    assert rules.state_range("relu", (0.0, 3.5)) == (0.0, 3.5)
+    assert rules.Int8Rules.fixed_state["tanh"] == rules.Quantization(1 / 128, 0)
+    assert rules.Int8Rules.fixed_state["sigmoid"] == rules.Quantization(1 / 256, -128)
+    assert rules.Int8Rules.state_range("tanh", (-0.1, 0.1)) == (-1.0, 127 / 128)
+    assert rules.Int8Rules.state_range("sigmoid", (0.4, 0.6)) == (0.0, 255 / 256)
+    assert rules.Int8Rules.state_range("relu", (0.0, 3.5)) == (0.0, 3.5)
 
 
 def test_terms_get_no_more_room_than_the_saturated_sum_can_use():

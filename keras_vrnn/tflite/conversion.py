@@ -11,15 +11,14 @@ import numpy as np
 import tensorflow as tf
 
 from keras_vrnn import _files
-from keras_vrnn.tflite import lowering, rules, stitching, stock
+from keras_vrnn.tflite import lowering, rules, stitching, stock, streaming
 from keras_vrnn.tflite.calibration import calibrate
 from keras_vrnn.tflite.inputs import as_inputs, with_integer_tokens
 from keras_vrnn.tflite.interception import is_vanilla_rnn, layers_of, observe
 from keras_vrnn.tflite.partition import partition
 from keras_vrnn.tflite.runtime import Runner
 
-FORMS = ("sequence",)
-QUANTIZATIONS = ("float32", "int8")
+FORMS = ("sequence", "unrolled", "streaming")
 
 
 @dataclass(frozen=True)
@@ -29,11 +28,10 @@ class ExportResult:
     Attributes:
         path: the `.tflite` file.
         size: its size in bytes.
-        form: "sequence".
-        quantization: "float32" or "int8".
+        form, quantization: as they were asked for.
         operators: TFLite operator -> how often the file holds it, loops included.
         signatures: signature -> {"inputs": names, "outputs": names}.
-        scales: recurrence -> signal ("z", "r", "a", "h") -> `Quantization`; empty for float32.
+        scales: recurrence -> signal ("z", "r", "a", "h") -> `Quantization`; empty where signals are float32.
     """
 
     path: Path
@@ -52,19 +50,25 @@ class ExportResult:
 def export(model, path, *, form="sequence", quantization="int8", calibration_data=None, overwrite=False):
     """Writes a Keras model with vanilla RNN layers as a TFLite file for batch size 1.
 
-    The layers around the recurrences go through the stock converter. Each recurrence becomes one WHILE loop
-    of integer operators, whose size does not depend on the number of time steps.
+    The layers around the recurrences go through the stock converter. Each recurrence becomes one WHILE loop,
+    whose size does not depend on the number of time steps, or the steps themselves.
 
     Args:
         model: a built functional or Sequential Keras model on the TensorFlow backend, with layers `VanillaRNN` or
             `keras.layers.SimpleRNN` among any others. An undefined time dimension takes the length of
             `calibration_data`.
         path: the file to write.
-        form: "sequence": one invoke takes a whole sequence.
-        quantization: "float32", or "int8": full integer, int8 inputs and outputs (token ids stay int32),
-            weights per output channel, tanh state at scale 1/128.
-        calibration_data: needed for "int8": inputs the model will meet, e.g. `x_train[:200]`, with the batch axis
-            first; a list or a dictionary by input name for several inputs. The scales are read off these.
+        form: "sequence": one invoke takes a whole sequence, the recurrence is a loop. "unrolled": the same without
+            a loop, for a runtime that has none; the file grows with the number of time steps. "streaming": one invoke
+            takes one time step; the state of each recurrence is an input `…state_in` and an output `…state_out` of
+            the same format, zero at the start.
+        quantization: "float32". "float16": float16 weights, dequantized when the file is loaded. "dynamic": int8
+            weights, float32 signals. "int8": full integer, int8 inputs and outputs (token ids stay int32), weights per
+            output unit, tanh state at scale 1/128. "int16x8": full integer, int16 signals with int8 weights, tanh
+            state at scale 1/32768.
+        calibration_data: needed for "int8" and "int16x8": inputs the model will meet, e.g. `x_train[:200]`, with the
+            batch axis first; a list or a dictionary by input name for several inputs. The scales are read off these.
+            For "streaming" at any quantization it is the data on which stepping is compared with whole sequences.
         overwrite: replace `path` if it exists.
 
     Returns:
@@ -78,38 +82,40 @@ def export(model, path, *, form="sequence", quantization="int8", calibration_dat
     A file is written only after the LiteRT interpreter has loaded and run it.
     """
     _one_of("form", form, FORMS)
-    _one_of("quantization", quantization, QUANTIZATIONS)
+    _one_of("quantization", quantization, tuple(rules.RULES))
     path = _files.check_writable(path, overwrite)
     _check_model(model)
-    if quantization == "int8" and calibration_data is None:
+    integer = issubclass(rules.RULES[quantization], rules.IntegerRules)
+    if integer and calibration_data is None:
         raise ValueError(
-            "calibration_data: quantization='int8' needs inputs to read the scales off; pass some that the model "
-            "will meet, e.g. calibration_data=x_train[:200], or choose quantization='float32'."
+            f"calibration_data: quantization={quantization!r} needs inputs to read the scales off; pass some that the "
+            "model will meet, e.g. calibration_data=x_train[:200], or choose quantization='float32'."
         )
     model = with_integer_tokens(model)
-    arrays = None if calibration_data is None else as_inputs(model, calibration_data, "calibration_data")
-    specs = _input_specs(model, arrays)
-    if arrays is None:
-        arrays = [np.zeros(spec.shape, spec.dtype.as_numpy_dtype) for spec in specs.values()]
-
-    parts = partition(model, specs, observe(model, [array[:1] for array in arrays]))
+    arrays = (
+        _example(model)
+        if calibration_data is None
+        else as_inputs(model, calibration_data, "calibration_data")
+    )
+    parts = _partition(model, form, arrays)
     for recurrence in parts.recurrences:
         if recurrence.activation not in lowering.ACTIVATIONS:
             raise ValueError(
                 f"model: layer {recurrence.name!r} has activation {recurrence.activation!r}; "
                 f"the recurrence can be exported with {', '.join(lowering.ACTIVATIONS)}."
             )
-    if quantization == "int8":
-        content, rules_of = _to_int8(model, parts, arrays)
+    if integer:
+        samples, rules_of, unread = _calibrated(model, form, quantization, parts, arrays)
     else:
-        content = stock.convert(parts.stock) if parts.stock else None
-        rules_of = {recurrence.name: rules.FloatRules() for recurrence in parts.recurrences}
-        content = stitching.stitch(parts, content, rules_of, {})
+        samples, rules_of, unread = None, {r.name: rules.RULES[quantization]() for r in parts.recurrences}, {}
+    converted = stock.convert(parts.stock, quantization, samples) if parts.stock else None
+    content = stitching.stitch(parts, converted, rules_of, unread, unrolled=form != "sequence")
 
     packed = content.pack()
     with _files.replacing(path) as temporary:
         temporary.write_bytes(packed)
-        Runner(temporary)(dict(zip(specs, (array[:1] for array in arrays), strict=True)))
+        runner = Runner(temporary)
+        runner({name: np.zeros(parts.inputs[name].shape) for name in runner.inputs})
     return ExportResult(
         path=path,
         size=len(packed),
@@ -121,31 +127,55 @@ def export(model, path, *, form="sequence", quantization="int8", calibration_dat
     )
 
 
-def _to_int8(model, parts, arrays):
-    """Calibrates, converts and stitches; returns the model file and recurrence name -> rules."""
-    made, ranges = calibrate(model, arrays, parts.recurrences)
-    rules_of = {
-        recurrence.name: rules.Int8Rules(recurrence.activation, measured)
-        for recurrence, measured in zip(parts.recurrences, ranges, strict=True)
+def _partition(model, form, arrays):
+    """Returns the `Partition` of a model in one of the forms."""
+    if form == "streaming":
+        model = streaming.one_step(model, [array[:4] for array in arrays])
+        arrays = [array[:, :1] for array in arrays]
+    specs = {
+        tensor.name: tf.TensorSpec((1, *array.shape[1:]), tensor.dtype, name=tensor.name)
+        for tensor, array in zip(model.inputs, arrays, strict=True)
     }
-    for recurrence, measured in zip(parts.recurrences, ranges, strict=True):
-        span = rules.state_range(recurrence.activation, measured["h"])
+    parts = partition(model, specs, observe(model, [array[:1] for array in arrays]))
+    return streaming.with_states(parts) if form == "streaming" else parts
+
+
+def _calibrated(model, form, quantization, parts, arrays):
+    """Returns samples for the stock converter, recurrence name -> rules, and the formats of inputs it never sees."""
+    measured = calibrate(model, arrays, parts.recurrences)
+    kind = rules.RULES[quantization]
+    rules_of = {
+        recurrence.name: kind(recurrence.activation, ranges)
+        for recurrence, ranges in zip(parts.recurrences, measured.ranges, strict=True)
+    }
+    values = dict(zip(parts.inputs, arrays, strict=False)) | measured.values
+    if form == "streaming":  # every step of every sample is a sample
+        values = {name: value.reshape(-1, 1, *value.shape[2:]) for name, value in values.items()}
+    for recurrence, states in zip(parts.recurrences, measured.states, strict=True):
+        if form == "streaming":
+            steps = states.reshape(-1, 1, recurrence.units)
+            values |= {recurrence.sequence: steps, recurrence.final: steps[:, 0]}
+    for recurrence, ranges in zip(parts.recurrences, measured.ranges, strict=True):
+        span = kind.state_range(recurrence.activation, ranges["h"])
         for name in (recurrence.sequence, recurrence.final):
             if name is not None:
-                made[name] = _pinned(made[name], *span)
-    values = made | dict(zip(parts.inputs, arrays, strict=True))
+                values[name] = _pinned(values[name], *span)
 
     def samples():
-        for n in range(len(arrays[0])):
+        for n in range(len(next(iter(values.values())))):
             yield [values[name][n : n + 1] for name in parts.stock_inputs]
 
     unread = {
-        name: rules.affine_int8(values[name].min(), values[name].max())
-        for name, spec in parts.inputs.items()
-        if name not in parts.stock_inputs and spec.dtype.is_floating
+        name: kind.format(values[name].min(), values[name].max())
+        for name in parts.inputs
+        if name in values and name not in parts.stock_inputs and values[name].dtype.kind == "f"
     }
-    content = stock.convert(parts.stock, samples) if parts.stock else None
-    return stitching.stitch(parts, content, rules_of, unread), rules_of
+    states_in = {
+        r.initial_state: rules_of[r.name].signal("h")
+        for r in parts.recurrences
+        if r.initial_state in parts.inputs
+    }
+    return samples, rules_of, unread | (states_in if form == "streaming" else {})
 
 
 def _pinned(array, low, high):
@@ -184,17 +214,15 @@ def _check_model(model):
             )
 
 
-def _input_specs(model, arrays):
-    specs = {}
-    for k, tensor in enumerate(model.inputs):
-        shape = [1, *tensor.shape[1:]] if arrays is None else [1, *arrays[k].shape[1:]]
-        if None in shape:
+def _example(model):
+    """Zeros of the model's input shapes, for exports that need no calibration data."""
+    for tensor in model.inputs:
+        if None in tensor.shape[1:]:
             raise ValueError(
                 f"model: input {tensor.name!r} has the undefined shape {tuple(tensor.shape)}; give keras.Input a "
                 "fixed number of time steps, or pass calibration_data of the length to export."
             )
-        specs[tensor.name] = tf.TensorSpec(shape, tensor.dtype, name=tensor.name)
-    return specs
+    return [np.zeros((1, *tensor.shape[1:]), tensor.dtype) for tensor in model.inputs]
 
 
 def _one_of(argument, value, choices):

@@ -10,6 +10,7 @@ _FILE_IDENTIFIER = b"TFL3"
 _NO_BUFFER = 0  # by the schema's convention buffer 0 is the empty one, shared by all activations
 _TYPES = {
     np.dtype("float32"): schema.TensorType.FLOAT32,
+    np.dtype("float16"): schema.TensorType.FLOAT16,
     np.dtype("int8"): schema.TensorType.INT8,
     np.dtype("int16"): schema.TensorType.INT16,
     np.dtype("int32"): schema.TensorType.INT32,

@@ -20,6 +20,13 @@ def with_integer_tokens(model):
         keras.Input(batch_shape=t.shape, dtype="int32" if is_token else t.dtype, name=t.name)
         for t, is_token in zip(model.inputs, tokens, strict=True)
     ]
+    return with_inputs(model, inputs)
+
+
+def with_inputs(model, inputs):
+    """Returns a model of the same layers, weights shared, on other `keras.Input`s."""
+    single = isinstance(model, keras.Sequential)  # and a Sequential that was never called has no `input`
+    inputs = inputs[0] if single else keras.tree.pack_sequence_as(model.input, inputs)
     return keras.models.clone_model(model, input_tensors=inputs, clone_function=lambda layer: layer)
 
 

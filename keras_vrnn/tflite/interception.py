@@ -77,8 +77,8 @@ def plain_embeddings(model):
         return call
 
     # Not subclasses: their call may be another.
-    embeddings = (layer for layer in layers_of(model) if type(layer) is keras.layers.Embedding)
-    return _substituted(embeddings, "call", substitute)
+    tables = (layer for layer in layers_of(model) if type(layer) is keras.layers.Embedding)
+    return _substituted(tables, "call", substitute)
 
 
 def observe(model, x):

@@ -1,4 +1,4 @@
-"""Writes one recurrence as a WHILE loop of TFLite operators.
+"""Writes one recurrence in TFLite operators: as a WHILE loop, or step after step.
 
 main    z = FULLY_CONNECTED(x, W_x, b)              all time steps in one product
         WHILE t < T
@@ -13,165 +13,14 @@ GATHER takes two thirds of the time of SLICE, and a second counter [0, t, 0], ca
 making it from t; see docs/decisions/export.md. A layer that goes backwards counts t down.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-
-class Loop:
-    """A WHILE loop under construction: variables are added with `carry`, then `close` writes it."""
-
-    def __init__(self, file, main, name):
-        self.main, self.name = main, name
-        self.condition, self._condition_index = file.graph(f"{name}_condition")
-        self.body, self._body_index = file.graph(f"{name}_body")
-        self._initial = []  # main tensor that each variable starts as
-        self._next = {}  # body tensor of a variable -> the one it has after the step
-
-    def carry(self, name, initial):
-        """Adds a loop variable that starts as the main tensor `initial`, and keeps its value unless `set`.
-
-        Returns:
-            The body's tensor of the variable.
-        """
-        main = self.main
-        self._initial.append(initial)
-        like = main.shape(initial), main.dtype(initial), main.quantization(initial)
-        self.condition.subgraph.inputs.append(self.condition.tensor(name, *like))
-        variable = self.body.tensor(name, *like)
-        self.body.subgraph.inputs.append(variable)
-        self._next[variable] = variable
-        return variable
-
-    def set(self, variable, value):
-        """Gives a variable the body's tensor `value` for the next step."""
-        self._next[variable] = value
-
-    def count(self, name, start, step):
-        """Adds an int32 variable that goes from `start` in steps of `step`, both one-dimensional."""
-        variable = self.carry(name, self.main.constant(f"{self.name}/{name}_0", np.array(start, np.int32)))
-        following = self.body.tensor(f"next_{name}", (len(start),), np.int32)
-        increment = self.body.constant(f"{name}_step", np.array(step, np.int32))
-        self.body.operator("ADD", [variable, increment], [following], schema.AddOptionsT())
-        self.set(variable, following)
-        return variable
-
-    def close(self, comparison, limit):
-        """Writes the WHILE, which runs as long as the first variable compares so with `limit`.
-
-        Returns:
-            Body's tensor of each variable -> main tensor that holds it after the loop.
-        """
-        condition = self.condition
-        more = condition.tensor("more", (1,), np.bool_)
-        operands = [condition.subgraph.inputs[0], condition.constant("limit", np.array([limit], np.int32))]
-        condition.operator(comparison, operands, [more])
-        condition.subgraph.outputs = [more]
-        self.body.subgraph.outputs = list(self._next.values())
-        results = {
-            variable: self.main.tensor(
-                f"{self.name}/result_{k}",
-                self.body.shape(variable),
-                self.body.dtype(variable),
-                self.body.quantization(variable),
-            )
-            for k, variable in enumerate(self._next)
-        }
-        options = schema.WhileOptionsT()
-        options.condSubgraphIndex, options.bodySubgraphIndex = self._condition_index, self._body_index
-        self.main.operator("WHILE", self._initial, results.values(), options)
-        return results
-
-
-def lower(recurrence, rules, file, values):
-    """Adds a recurrence to the main graph of a model file.
-
-    Args:
-        recurrence: the `partition.Recurrence` to write.
-        rules: its number format, from `rules`.
-        file: the `flatbuffer.ModelFile` to write into.
-        values: value name -> index of its tensor in the main graph; `x` and, if there are any, `mask` and
-            `initial_state` must be there. The values made are added.
-    """
-    main, name = file.main, recurrence.name
-    x = values[recurrence.x]
-    batch, timesteps, _ = main.shape(x)
-    units = recurrence.units
-    last, backwards = timesteps - 1, recurrence.go_backwards
-
-    loop = Loop(file, main, name)
-    body = loop.body
-    t = loop.count("t", [last] if backwards else [0], [-1] if backwards else [1])
-    z = loop.carry("z", _input_product(recurrence, rules, main, x))
-    h = loop.carry("h", _initial_state(recurrence, rules, main, values, batch))
-    new = _step(recurrence, rules, body, _gather(body, "z_t", z, t, (batch, 1, units)), h)
-
-    written = None
-    if recurrence.sequence is not None:
-        empty = _zeros(main, f"{name}/sequence_0", (batch, timesteps, units), rules.dtype, rules.signal("h"))
-        sequence = loop.carry("sequence", empty)
-        written = loop.count("written", [0, 0, 0], [0, 1, 0])
-    emitted = new
-    if recurrence.mask is not None:
-        mask = loop.carry(
-            "mask", reshape(main, f"{name}/mask", values[recurrence.mask], (batch, timesteps, 1))
-        )
-        read = written
-        if backwards or written is None:
-            read = loop.count("read", [0, last if backwards else 0, 0], [0, -1 if backwards else 1, 0])
-        # TFLite Micro gathers no bool, but slices it.
-        keep = _slice(body, "mask_t", mask, read, (batch, 1, 1))
-        new = emitted = _select(body, "h_masked", keep, new, h)
-        if recurrence.sequence is not None and recurrence.zero_output_for_mask:
-            zero = _zeros(body, "zero", (batch, 1, units), rules.dtype, rules.signal("h"))
-            emitted = _select(body, "output", keep, new, zero)
-    loop.set(h, new)
-    if recurrence.sequence is not None:
-        updated = body.tensor("next_sequence", (batch, timesteps, units), rules.dtype, rules.signal("h"))
-        options = schema.DynamicUpdateSliceOptionsT()
-        body.operator("DYNAMIC_UPDATE_SLICE", [sequence, emitted, written], [updated], options)
-        loop.set(sequence, updated)
-
-    results = loop.close("GREATER_EQUAL", 0) if backwards else loop.close("LESS", timesteps)
-    if recurrence.sequence is not None:
-        values[recurrence.sequence] = results[sequence]
-    if recurrence.final is not None:
-        values[recurrence.final] = reshape(main, f"{name}/final", results[h], (batch, units))
-
-
-def _input_product(recurrence, rules, main, x):
-    """z = x·W_x + b for all time steps."""
-    batch, timesteps, _ = main.shape(x)
-    weights, weights_quantization = rules.weights(recurrence.kernel)
-    bias, bias_quantization = rules.bias(recurrence.bias, main.quantization(x), weights_quantization)
-    name = recurrence.name
-    z = main.tensor(f"{name}/z", (batch, timesteps, recurrence.units), rules.dtype, rules.signal("z"))
-    operands = [
-        x,
-        main.constant(f"{name}/kernel", weights, weights_quantization),
-        main.constant(f"{name}/bias", bias, bias_quantization),
-    ]
-    main.operator("FULLY_CONNECTED", operands, [z], _fully_connected())
-    return z
-
-
-def _step(recurrence, rules, body, z_t, h):
-    """h_t = φ(z_t + h_{t-1}·W_h)."""
-    shape = body.shape(h)
-    weights, weights_quantization = rules.weights(recurrence.recurrent_kernel)
-    r = body.tensor("r", shape, rules.dtype, rules.signal("r"))
-    recurrent_kernel = body.constant("recurrent_kernel", weights, weights_quantization)
-    body.operator("FULLY_CONNECTED", [h, recurrent_kernel, -1], [r], _fully_connected())
-    h_t = body.tensor("h_t", shape, rules.dtype, rules.signal("h"))
-    add = schema.AddOptionsT()
-    if recurrence.activation in _FUSED:
-        add.fusedActivationFunction = _FUSED[recurrence.activation]
-        body.operator("ADD", [z_t, r], [h_t], add)
-        return h_t
-    a = body.tensor("a", shape, rules.dtype, rules.signal("a"))
-    body.operator("ADD", [z_t, r], [a], add)
-    body.operator(_OPERATORS[recurrence.activation], [a], [h_t])
-    return h_t
-
+from keras_vrnn.tflite import operators as op
+from keras_vrnn.tflite.loop import Loop
 
 _OPERATORS = {"tanh": "TANH", "sigmoid": "LOGISTIC"}
 _FUSED = {
@@ -181,56 +30,150 @@ _FUSED = {
 ACTIVATIONS = (*_OPERATORS, *_FUSED)
 
 
-def _fully_connected():
-    options = schema.FullyConnectedOptionsT()
-    options.keepNumDims = True
-    return options
+@dataclass
+class _Operands:
+    """Main tensors that a recurrence reads: z (B,T,U), h (B,1,U), mask (B,T,1) or None."""
+
+    z: int
+    h: int
+    mask: int | None
+
+
+def lower(recurrence, rules, file, values, unrolled):
+    """Adds a recurrence to the main graph of a model file.
+
+    Args:
+        recurrence: the `partition.Recurrence` to write.
+        rules: its number format, from `rules`.
+        file: the `flatbuffer.ModelFile` to write into.
+        values: value name -> index of its tensor in the main graph; `x` and, if there are any, `mask` and
+            `initial_state` must be there. The values made are added.
+        unrolled: writes every step instead of a loop.
+    """
+    main, name = file.main, recurrence.name
+    x = values[recurrence.x]
+    batch, timesteps, _ = main.shape(x)
+    mask = recurrence.mask
+    operands = _Operands(
+        z=_input_product(recurrence, rules, main, x),
+        h=_initial_state(recurrence, rules, main, values, batch),
+        mask=None if mask is None else op.reshape(main, f"{name}/mask", values[mask], (batch, timesteps, 1)),
+    )
+    write = _write_steps if unrolled else _write_loop
+    sequence, final = write(recurrence, rules, file, operands)
+    if recurrence.sequence is not None:
+        values[recurrence.sequence] = sequence
+    if recurrence.final is not None:
+        values[recurrence.final] = op.reshape(main, f"{name}/final", final, (batch, recurrence.units))
+
+
+def _input_product(recurrence, rules, main, x):
+    """z = x·W_x + b for all time steps."""
+    name = recurrence.name
+    weights, weights_quantization = rules.weights(recurrence.kernel)
+    bias, bias_quantization = rules.bias(recurrence.bias, main.quantization(x), weights_quantization)
+    kernel = _weights(main, f"{name}/kernel", weights, weights_quantization)
+    bias = main.constant(f"{name}/bias", bias, bias_quantization)
+    return op.fully_connected(main, f"{name}/z", x, kernel, bias, rules.dtype, rules.signal("z"))
 
 
 def _initial_state(recurrence, rules, main, values, batch):
-    shape = (batch, 1, recurrence.units)
-    name = f"{recurrence.name}/h_0"
-    if recurrence.initial_state is not None:
-        return reshape(main, name, values[recurrence.initial_state], shape)
-    return _zeros(main, name, shape, rules.dtype, rules.signal("h"))
+    """The given state in the recurrence's own format, or zeros."""
+    shape, name, quantization = (batch, 1, recurrence.units), f"{recurrence.name}/h_0", rules.signal("h")
+    if recurrence.initial_state is None:
+        return op.zeros(main, name, shape, rules.dtype, quantization)
+    state = values[recurrence.initial_state]
+    if main.quantization(state) != quantization:
+        state = op.quantize(main, f"{name}/given", state, quantization)
+    return op.reshape(main, name, state, shape)
 
 
-def _zeros(graph, name, shape, dtype, quantization):
-    """Real zeros, made by FILL: a constant of that shape would put its size into the file."""
-    zero_point = 0 if quantization is None else quantization.zero_point
-    zeros = graph.tensor(name, shape, dtype, quantization)
-    dims = graph.constant(f"{name}/shape", np.array(shape, np.int32))
-    value = graph.constant(f"{name}/value", np.array(zero_point, dtype), quantization)
-    graph.operator("FILL", [dims, value], [zeros], schema.FillOptionsT())
-    return zeros
+def _write_loop(recurrence, rules, file, operands):
+    """Returns the main tensors of all outputs (or None) and of the last state."""
+    main, name = file.main, recurrence.name
+    batch, timesteps, units = main.shape(operands.z)
+    last, backwards = timesteps - 1, recurrence.go_backwards
+    loop = Loop(file, main, name)
+    body = loop.body
+
+    t = loop.count("t", [last] if backwards else [0], [-1] if backwards else [1])
+    z, h = loop.carry("z", operands.z), loop.carry("h", operands.h)
+    written = sequence = keep = None
+    if recurrence.sequence is not None:
+        shape = (batch, timesteps, units)
+        sequence = loop.carry(
+            "sequence", op.zeros(main, f"{name}/sequence_0", shape, rules.dtype, rules.signal("h"))
+        )
+        written = loop.count("written", [0, 0, 0], [0, 1, 0])
+    read = None if backwards else written
+
+    def read_position():
+        nonlocal read
+        if read is None:
+            read = loop.count("read", [0, last if backwards else 0, 0], [0, -1 if backwards else 1, 0])
+        return read
+
+    # TFLite Micro gathers neither int16 nor bool, but slices both.
+    if rules.dtype == np.int16:
+        z_t = op.slice_(body, "z_t", z, read_position(), (batch, 1, units))
+    else:
+        z_t = op.gather(body, "z_t", z, t)
+    if operands.mask is not None:
+        mask = loop.carry("mask", operands.mask)
+        keep = op.slice_(body, "mask_t", mask, read_position(), (batch, 1, 1))
+    new, output = _masked_step(recurrence, rules, body, _step(recurrence, rules, body), z_t, h, keep)
+    loop.set(h, new)
+    if sequence is not None:
+        loop.set(sequence, op.update(body, "next_sequence", sequence, output, written))
+
+    results = loop.close("GREATER_EQUAL", 0) if backwards else loop.close("LESS", timesteps)
+    return (None if sequence is None else results[sequence]), results[h]
 
 
-def _gather(graph, name, source, t, shape):
-    result = graph.tensor(name, shape, graph.dtype(source), graph.quantization(source))
-    options = schema.GatherOptionsT()
-    options.axis = 1
-    graph.operator("GATHER", [source, t], [result], options)
-    return result
+def _write_steps(recurrence, rules, file, operands):
+    """Returns the main tensors of all outputs (or None) and of the last state."""
+    main, name = file.main, recurrence.name
+    steps = op.split(main, f"{name}/z_t", operands.z)
+    masks = [None] * len(steps) if operands.mask is None else op.split(main, f"{name}/mask_t", operands.mask)
+    order = range(len(steps))
+    step, h, outputs = _step(recurrence, rules, main), operands.h, []
+    for t in reversed(order) if recurrence.go_backwards else order:
+        h, output = _masked_step(recurrence, rules, main, step, steps[t], h, masks[t])
+        outputs.append(output)
+    sequence = None if recurrence.sequence is None else op.concatenate(main, f"{name}/sequence", outputs)
+    return sequence, h
 
 
-def _slice(graph, name, source, position, shape):
-    result = graph.tensor(name, shape, graph.dtype(source), graph.quantization(source))
-    size = graph.constant(f"{name}/size", np.array(shape, np.int32))
-    graph.operator("SLICE", [source, position, size], [result], schema.SliceOptionsT())
-    return result
+def _step(recurrence, rules, graph) -> Callable:
+    """Returns the function (z_t, h_{t-1}) -> h_t = φ(z_t + h_{t-1}·W_h), which adds one step to the graph."""
+    weights, weights_quantization = rules.weights(recurrence.recurrent_kernel)
+    kernel = _weights(graph, f"{recurrence.name}/recurrent_kernel", weights, weights_quantization)
+    activation = recurrence.activation
+
+    def step(z_t, h):
+        r = op.fully_connected(graph, "r", h, kernel, -1, rules.dtype, rules.signal("r"))
+        if activation in _FUSED:
+            return op.add(graph, "h_t", z_t, r, rules.signal("h"), _FUSED[activation])
+        a = op.add(graph, "a", z_t, r, rules.signal("a"))
+        return op.unary(graph, _OPERATORS[activation], "h_t", a, rules.signal("h"))
+
+    return step
 
 
-def _select(graph, name, condition, yes, no):
-    result = graph.tensor(name, graph.shape(yes), graph.dtype(yes), graph.quantization(yes))
-    graph.operator("SELECT_V2", [condition, yes, no], [result], schema.SelectV2OptionsT())
-    return result
+def _masked_step(recurrence, rules, graph, step, z_t, h, keep):
+    """Returns the state after the step, which a masked step keeps, and the output, which it may make zero."""
+    new = step(z_t, h)
+    if keep is None:
+        return new, new
+    new = op.select(graph, "h_kept", keep, new, h)
+    if recurrence.sequence is None or not recurrence.zero_output_for_mask:
+        return new, new
+    zero = op.zeros(graph, "zero", graph.shape(new), rules.dtype, rules.signal("h"))
+    return new, op.select(graph, "output", keep, new, zero)
 
 
-def reshape(graph, name, source, shape):
-    """Adds a RESHAPE; returns the tensor of the new shape."""
-    result = graph.tensor(name, shape, graph.dtype(source), graph.quantization(source))
-    dims = graph.constant(f"{name}/shape", np.array(shape, np.int32))
-    options = schema.ReshapeOptionsT()
-    options.newShape = list(shape)
-    graph.operator("RESHAPE", [source, dims], [result], options)
-    return result
+def _weights(graph, name, weights, quantization):
+    """A constant weight matrix that FULLY_CONNECTED can read."""
+    constant = graph.constant(name, weights, quantization)
+    # LiteRT dequantizes a constant float16 matrix once, when it is loaded or first needed.
+    return op.dequantize(graph, f"{name}/float32", constant) if weights.dtype == np.float16 else constant

@@ -51,6 +51,7 @@ class Partition:
     """A model as a graph of named values: `stock` makes some of them, the recurrences the others."""
 
     inputs: dict[str, tf.TensorSpec]
+    masks: dict[str, str]  # mask -> the input of token ids that it tells to be other than 0
     outputs: dict[str, str]  # output name -> value
     recurrences: list[Recurrence]
     stock: tf.types.experimental.ConcreteFunction | None
@@ -62,25 +63,41 @@ class _Trace:
     """What is known while the model is traced: the names of values, and who makes and reads them."""
 
     def __init__(self):
-        self.names = {}  # id of tensor -> (name, tensor kept alive)
+        self.names = {}  # tensor's name in the graph -> name of the value
         self.stock_outputs = {}  # name -> tensor, those that the stock part makes
+        self.masks = {}
         self.recurrences = []
         self.outputs = {}
 
     def define(self, name, tensor):
-        self.names[id(tensor)] = (name, tensor)
+        self.names[tensor.name] = name
 
     def use(self, tensor):
         """Returns the name of a value; one without a name is made by the stock part."""
-        if id(tensor) not in self.names:
+        if tensor.name not in self.names:
             name = f"stock_{len(self.stock_outputs)}"
             self.define(name, tensor)
             self.stock_outputs[name] = tensor
-        return self.names[id(tensor)][0]
+        return self.names[tensor.name]
+
+    def use_mask(self, mask):
+        """Returns the name of a mask. That of an Embedding is not left to the stock part.
+
+        The stock converter can't quantize the comparison with 0 to int16x8.
+        """
+        # Keras casts to bool by another comparison with 0.
+        while mask.op.type in ("Cast", "NotEqual") and mask.op.inputs[0].dtype == tf.bool:
+            mask = mask.op.inputs[0]
+        operands = list(mask.op.inputs)
+        if mask.op.type == "NotEqual" and operands[0].name in self.names and self.is_zero(operands[1]):
+            tokens = self.names[operands[0].name]
+            self.define(f"{tokens}_mask", mask)
+            self.masks[f"{tokens}_mask"] = tokens
+        return self.use(mask)
 
     def is_zero(self, tensor):
         """Tells whether a tensor is a constant zero; a named value is none, whatever stands in for it."""
-        value = None if id(tensor) in self.names else tf.get_static_value(tensor)
+        value = None if tensor.name in self.names else tf.get_static_value(tensor)
         return value is not None and not np.any(value)
 
 
@@ -133,6 +150,7 @@ def partition(model, inputs, calls):
     _refuse_float_tokens(stock, [name for name in used if name in inputs])
     return Partition(
         inputs=dict(inputs),
+        masks=trace.masks,
         outputs=trace.outputs,
         recurrences=trace.recurrences,
         stock=stock if trace.stock_outputs else None,
@@ -206,7 +224,7 @@ def _recurrence(name, layer, trace, sequences, initial_state, mask):
         zero_output_for_mask=layer.zero_output_for_mask and not isinstance(layer, VanillaRNN),
         timesteps=int(sequences.shape[1]),
         x=trace.use(sequences),
-        mask=None if mask is None else trace.use(mask),
+        mask=None if mask is None else trace.use_mask(mask),
         initial_state=None if trace.is_zero(initial_state) else trace.use(initial_state),
         sequence=sequence,
         final=final,

@@ -1,16 +1,15 @@
 """Joins the converted stock part and the lowered recurrences into one model with a named signature."""
 
-import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from keras_vrnn._version import __version__
-from keras_vrnn.tflite import lowering
+from keras_vrnn.tflite import lowering, operators
 from keras_vrnn.tflite.flatbuffer import ModelFile
 
 SIGNATURE = "serving_default"
 
 
-def stitch(partition, stock, rules_of, input_quantization):
+def stitch(partition, stock, rules_of, input_quantization, unrolled=False):
     """Builds the whole model.
 
     Args:
@@ -18,6 +17,7 @@ def stitch(partition, stock, rules_of, input_quantization):
         stock: bytes of its converted stock part, or None where the model is nothing but recurrences.
         rules_of: recurrence name -> number format from `rules`.
         input_quantization: input name -> `Quantization` (or None) for inputs that the stock part does not read.
+        unrolled: writes the recurrences step after step instead of as loops.
 
     Returns:
         The finished `ModelFile`.
@@ -32,13 +32,16 @@ def stitch(partition, stock, rules_of, input_quantization):
         values |= zip(partition.stock_outputs, map(int, main.subgraph.outputs), strict=True)
     expected = {name: index for name, index in values.items() if name not in partition.stock_outputs}
 
+    integer = next(iter(rules_of.values())).dtype
     for name, spec in partition.inputs.items():
         if name not in values:
             quantization = input_quantization.get(name)
-            dtype = np.int8 if quantization is not None else spec.dtype.as_numpy_dtype
+            dtype = spec.dtype.as_numpy_dtype if quantization is None else integer
             values[name] = main.tensor(name, spec.shape, dtype, quantization)
+    for mask, tokens in partition.masks.items():
+        values[mask] = operators.not_zero(main, mask, values[tokens])
     for recurrence in partition.recurrences:
-        lowering.lower(recurrence, rules_of[recurrence.name], file, values)
+        lowering.lower(recurrence, rules_of[recurrence.name], file, values, unrolled)
         for made in (recurrence.sequence, recurrence.final):
             if made in expected:
                 _connect(main, values, source=values[made], target=expected[made])
@@ -75,7 +78,7 @@ def _distinct(main, outputs):
     distinct = []
     for index in outputs:
         if index in taken:
-            index = lowering.reshape(main, "output", index, main.shape(index))
+            index = operators.reshape(main, "output", index, main.shape(index))
         taken.add(index)
         distinct.append(index)
     return distinct

@@ -12,14 +12,23 @@ import tensorflow as tf
 # calibrator (tensorflow#75140, #87468), so such a graph is never handed to it.
 _LOOPS = {"While", "StatelessWhile", "TensorListReserve", "TensorListFromTensor"}
 
+_INTEGER = {
+    "int8": (tf.lite.OpsSet.TFLITE_BUILTINS_INT8, tf.int8),
+    "int16x8": (
+        tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8,
+        tf.int16,
+    ),
+}
 
-def convert(concrete, samples=None):
+
+def convert(concrete, quantization, samples=None):
     """Converts a traced function.
 
     Args:
         concrete: the tf ConcreteFunction.
-        samples: for full-integer quantization a function that yields lists of input arrays, each with the
-            shape of the function's inputs; None for float32.
+        quantization: a key of `rules.RULES`.
+        samples: for the integer ones a function that yields lists of input arrays, each with the shape of the
+            function's inputs.
 
     Returns:
         The bytes of the `.tflite` file, whose inputs and outputs have the order of the function's.
@@ -28,7 +37,7 @@ def convert(concrete, samples=None):
         ValueError: the graph holds a loop, or an operation that has no full-integer builtin.
     """
     loops = sorted({op.type for op in concrete.graph.get_operations()} & _LOOPS)
-    if loops:
+    if loops and samples is not None:
         raise ValueError(
             f"model: it holds a loop besides its vanilla RNN layers (operations {', '.join(loops)}), which "
             "cannot be exported. LSTM, GRU and custom recurrent cells are not supported: replace them by "
@@ -37,11 +46,17 @@ def convert(concrete, samples=None):
     owner = tf.Module()
     owner.function = concrete
     converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], owner)
-    if samples is not None:
+    if quantization != "float32":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if quantization == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    if quantization in _INTEGER:
+        operators, dtype = _INTEGER[quantization]
         converter.representative_dataset = samples
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        converter.inference_input_type = converter.inference_output_type = tf.int8
+        converter.target_spec.supported_ops = [operators]
+        converter.inference_input_type = converter.inference_output_type = dtype
+        # TFLite Micro on CMSIS-NN takes int16 products with one weight scale only.
+        converter._experimental_disable_per_channel_quantization_for_dense_layers = dtype == tf.int16
     log = []
     try:
         with warnings.catch_warnings(), _stderr_into(log):

@@ -1,0 +1,69 @@
+"""A WHILE loop of TFLite: two subgraphs that share their variables, and the operator that runs them."""
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+
+class Loop:
+    """A loop under construction: variables are added with `carry` and `count`, then `close` writes it."""
+
+    def __init__(self, file, main, name):
+        self.main, self.name = main, name
+        self.condition, self._condition_index = file.graph(f"{name}_condition")
+        self.body, self._body_index = file.graph(f"{name}_body")
+        self._initial = []  # main tensor that each variable starts as
+        self._next = {}  # body tensor of a variable -> the one it has after the step
+
+    def carry(self, name, initial):
+        """Adds a variable that starts as the main tensor `initial`, and keeps its value unless `set`.
+
+        Returns:
+            The body's tensor of the variable.
+        """
+        main = self.main
+        self._initial.append(initial)
+        like = main.shape(initial), main.dtype(initial), main.quantization(initial)
+        self.condition.subgraph.inputs.append(self.condition.tensor(name, *like))
+        variable = self.body.tensor(name, *like)
+        self.body.subgraph.inputs.append(variable)
+        self._next[variable] = variable
+        return variable
+
+    def set(self, variable, value):
+        """Gives a variable the body's tensor `value` for the next step."""
+        self._next[variable] = value
+
+    def count(self, name, start, step):
+        """Adds an int32 variable that goes from `start` in steps of `step`, both one-dimensional."""
+        variable = self.carry(name, self.main.constant(f"{self.name}/{name}_0", np.array(start, np.int32)))
+        following = self.body.tensor(f"next_{name}", (len(start),), np.int32)
+        increment = self.body.constant(f"{name}_step", np.array(step, np.int32))
+        self.body.operator("ADD", [variable, increment], [following], schema.AddOptionsT())
+        self.set(variable, following)
+        return variable
+
+    def close(self, comparison, limit):
+        """Writes the WHILE, which runs as long as the first variable compares so with `limit`.
+
+        Returns:
+            Body's tensor of each variable -> main tensor that holds it after the loop.
+        """
+        condition = self.condition
+        more = condition.tensor("more", (1,), np.bool_)
+        operands = [condition.subgraph.inputs[0], condition.constant("limit", np.array([limit], np.int32))]
+        condition.operator(comparison, operands, [more])
+        condition.subgraph.outputs = [more]
+        self.body.subgraph.outputs = list(self._next.values())
+        results = {
+            variable: self.main.tensor(
+                f"{self.name}/result_{k}",
+                self.body.shape(variable),
+                self.body.dtype(variable),
+                self.body.quantization(variable),
+            )
+            for k, variable in enumerate(self._next)
+        }
+        options = schema.WhileOptionsT()
+        options.condSubgraphIndex, options.bodySubgraphIndex = self._condition_index, self._body_index
+        self.main.operator("WHILE", self._initial, results.values(), options)
+        return results

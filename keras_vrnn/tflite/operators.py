@@ -1,0 +1,147 @@
+"""Single TFLite operators: each function adds one to a graph and returns the tensor it makes."""
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+_MOST_PARTS = 10
+
+
+def fully_connected(graph, name, x, weights, bias, dtype, quantization):
+    """x·Wᵀ + b over the last axis; `weights` is (outputs, inputs), `bias` -1 for none."""
+    shape = (*graph.shape(x)[:-1], graph.shape(weights)[0])
+    result = graph.tensor(name, shape, dtype, quantization)
+    options = schema.FullyConnectedOptionsT()
+    options.keepNumDims = True
+    graph.operator("FULLY_CONNECTED", [x, weights, bias], [result], options)
+    return result
+
+
+def add(graph, name, x, y, quantization, activation=schema.ActivationFunctionType.NONE):
+    """x + y, or the fused activation of it."""
+    result = graph.tensor(name, graph.shape(x), graph.dtype(x), quantization)
+    options = schema.AddOptionsT()
+    options.fusedActivationFunction = activation
+    graph.operator("ADD", [x, y], [result], options)
+    return result
+
+
+def not_zero(graph, name, integers):
+    """Whether each of some integers is not 0."""
+    result = graph.tensor(name, graph.shape(integers), np.bool_)
+    zero = graph.constant(f"{name}/zero", np.array(0, graph.dtype(integers)))
+    graph.operator("NOT_EQUAL", [integers, zero], [result])
+    return result
+
+
+def unary(graph, operator, name, x, quantization):
+    """An operator of one input that keeps shape and dtype, such as "TANH"."""
+    result = graph.tensor(name, graph.shape(x), graph.dtype(x), quantization)
+    graph.operator(operator, [x], [result])
+    return result
+
+
+def zeros(graph, name, shape, dtype, quantization):
+    """Real zeros, made by FILL: a constant of that shape would put its size into the file."""
+    result = graph.tensor(name, shape, dtype, quantization)
+    if dtype == np.int16:  # TFLite Micro fills no int16, but casts to it
+        graph.operator("CAST", [zeros(graph, f"{name}/int8", shape, np.int8, None)], [result])
+        return result
+    zero_point = 0 if quantization is None else quantization.zero_point
+    dims = graph.constant(f"{name}/shape", np.array(shape, np.int32))
+    value = graph.constant(f"{name}/value", np.array(zero_point, dtype), quantization)
+    graph.operator("FILL", [dims, value], [result], schema.FillOptionsT())
+    return result
+
+
+def gather(graph, name, source, t):
+    """The slices `t` (1,) of the middle axis of a tensor (B, T, U)."""
+    batch, _, units = graph.shape(source)
+    result = graph.tensor(name, (batch, 1, units), graph.dtype(source), graph.quantization(source))
+    options = schema.GatherOptionsT()
+    options.axis = 1
+    graph.operator("GATHER", [source, t], [result], options)
+    return result
+
+
+def slice_(graph, name, source, position, shape):
+    """The part of a tensor that starts at `position`."""
+    result = graph.tensor(name, shape, graph.dtype(source), graph.quantization(source))
+    size = graph.constant(f"{name}/size", np.array(shape, np.int32))
+    graph.operator("SLICE", [source, position, size], [result], schema.SliceOptionsT())
+    return result
+
+
+def update(graph, name, target, part, position):
+    """`target` with `part` written at `position`."""
+    result = graph.tensor(name, graph.shape(target), graph.dtype(target), graph.quantization(target))
+    options = schema.DynamicUpdateSliceOptionsT()
+    graph.operator("DYNAMIC_UPDATE_SLICE", [target, part, position], [result], options)
+    return result
+
+
+def select(graph, name, condition, yes, no):
+    """`yes` where `condition` holds, else `no`."""
+    result = graph.tensor(name, graph.shape(yes), graph.dtype(yes), graph.quantization(yes))
+    graph.operator("SELECT_V2", [condition, yes, no], [result], schema.SelectV2OptionsT())
+    return result
+
+
+def reshape(graph, name, source, shape):
+    """The same numbers in another shape."""
+    result = graph.tensor(name, shape, graph.dtype(source), graph.quantization(source))
+    dims = graph.constant(f"{name}/shape", np.array(shape, np.int32))
+    options = schema.ReshapeOptionsT()
+    options.newShape = list(shape)
+    graph.operator("RESHAPE", [source, dims], [result], options)
+    return result
+
+
+def split(graph, name, source):
+    """The time steps of a tensor (B, T, U) as T tensors (B, 1, U)."""
+    batch, timesteps, units = graph.shape(source)
+    if timesteps == 1:
+        return [source]
+    # SLICE rather than SPLIT: LiteRT splits no bool, and the mask is one.
+    return [
+        slice_(
+            graph,
+            f"{name}_{t}",
+            source,
+            graph.constant(f"{name}_{t}/position", np.array([0, t, 0], np.int32)),
+            (batch, 1, units),
+        )
+        for t in range(timesteps)
+    ]
+
+
+def concatenate(graph, name, parts):
+    """Tensors (B, t, U) joined along the time axis: (B, T, U)."""
+    if len(parts) == 1:
+        return parts[0]
+    # TFLite Micro takes at most ten inputs.
+    while len(parts) > _MOST_PARTS:
+        groups = [parts[k : k + _MOST_PARTS] for k in range(0, len(parts), _MOST_PARTS)]
+        parts = [concatenate(graph, f"{name}_{k}", group) for k, group in enumerate(groups)]
+    batch, _, units = graph.shape(parts[0])
+    timesteps = sum(graph.shape(part)[1] for part in parts)
+    result = graph.tensor(
+        name, (batch, timesteps, units), graph.dtype(parts[0]), graph.quantization(parts[0])
+    )
+    options = schema.ConcatenationOptionsT()
+    options.axis = 1
+    graph.operator("CONCATENATION", parts, [result], options)
+    return result
+
+
+def quantize(graph, name, source, quantization):
+    """The same real numbers in another integer format."""
+    result = graph.tensor(name, graph.shape(source), graph.dtype(source), quantization)
+    graph.operator("QUANTIZE", [source], [result], schema.QuantizeOptionsT())
+    return result
+
+
+def dequantize(graph, name, source):
+    """float32 from float16 or an integer format."""
+    result = graph.tensor(name, graph.shape(source), np.float32)
+    graph.operator("DEQUANTIZE", [source], [result], schema.DequantizeOptionsT())
+    return result

@@ -1,0 +1,101 @@
+"""A model that takes one time step an invoke: its state goes in and comes out.
+
+Needs the TensorFlow backend.
+"""
+
+import dataclasses
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_vrnn.tflite.inputs import with_inputs
+from keras_vrnn.tflite.interception import recurrences_replaced
+from keras_vrnn.tflite.runtime import STATE_IN, STATE_OUT
+
+# float32 rounding of two orders of summation, relative to the largest output.
+_TOLERANCE = 1e-4
+
+
+def one_step(model, arrays):
+    """Returns the model with a time axis of one step, sharing all weights.
+
+    Args:
+        model: the Keras model for sequences.
+        arrays: inputs (samples, T, ...), on which stepping is compared with the whole sequence.
+
+    Raises:
+        ValueError: the model can't be run step by step, or gives something else then.
+    """
+    reason = "so that it can't be exported with form='streaming'; use form='sequence'."
+    if any(array.ndim < 2 for array in arrays) or len({array.shape[1] for array in arrays}) > 1:
+        raise ValueError(f"model: its inputs have no time axis in common, {reason}")
+    inputs = [
+        keras.Input(batch_shape=(None, 1, *t.shape[2:]), dtype=t.dtype, name=t.name) for t in model.inputs
+    ]
+    try:
+        step = with_inputs(model, inputs)
+        whole = _outputs(model, arrays)
+        steps = _run_steps(step, arrays)
+    except (ValueError, tf.errors.InvalidArgumentError) as error:
+        raise ValueError(
+            f"model: a layer needs more than one time step at once, {reason} ({error})"
+        ) from error
+    timesteps = arrays[0].shape[1]
+    for expected, received in zip(whole, steps, strict=True):
+        per_step = expected.shape[1] == timesteps and received.shape[2] == 1
+        joined = np.concatenate(list(received), axis=1) if per_step else received[-1]
+        close = joined.shape == expected.shape and np.abs(joined - expected).max() <= _TOLERANCE * max(
+            1.0, np.abs(expected).max()
+        )
+        if not close:
+            raise ValueError(
+                f"model: run one step at a time over {timesteps} steps, it gives other outputs than on the whole "
+                f"sequence (a layer looks back or ahead in time, such as a convolution or Bidirectional), {reason}"
+            )
+    return step
+
+
+def _outputs(model, arrays):
+    made = model(arrays if len(arrays) > 1 else arrays[0], training=False)
+    return [np.asarray(output) for output in keras.tree.flatten(made)]
+
+
+def _run_steps(step, arrays):
+    """Runs the one-step model over time, carrying the states; returns its outputs stacked, (T, samples, ...)."""
+    states, made = {}, []
+
+    def carry(layer, original, sequences, initial_state, mask):
+        k = len(seen)
+        seen.append(layer)
+        last, outputs, new = original(sequences, states.get(k, initial_state), mask)
+        states[k] = new
+        return last, outputs, new
+
+    for t in range(arrays[0].shape[1]):
+        seen: list = []
+        with recurrences_replaced(step, carry):
+            made.append(_outputs(step, [array[:, t : t + 1] for array in arrays]))
+    return [np.stack(outputs) for outputs in zip(*made, strict=True)]
+
+
+def with_states(parts):
+    """Gives every recurrence of a `Partition` an explicit state, an input and an output of the model.
+
+    Raises:
+        ValueError: a recurrence goes backwards or takes its first state from elsewhere in the model.
+    """
+    inputs, outputs, recurrences = dict(parts.inputs), dict(parts.outputs), []
+    for recurrence in parts.recurrences:
+        if recurrence.initial_state is not None:
+            raise ValueError(
+                f"model: layer {recurrence.name!r} takes its initial state from another layer, which one step can't; "
+                "export the part from that layer on as a model of its own, or use form='sequence'."
+            )
+        prefix = f"{recurrence.name}_" if len(parts.recurrences) > 1 else ""
+        state = f"{prefix}{STATE_IN}"
+        final = recurrence.final or f"{recurrence.name}_final"
+        inputs[state] = tf.TensorSpec((1, recurrence.units), tf.float32, name=state)
+        outputs[f"{prefix}{STATE_OUT}"] = final
+        recurrences.append(dataclasses.replace(recurrence, initial_state=state, final=final))
+    return dataclasses.replace(parts, inputs=inputs, outputs=outputs, recurrences=recurrences)
