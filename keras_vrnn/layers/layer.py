@@ -223,7 +223,7 @@ class VanillaRNN(keras.layers.SimpleRNN):
             return
         variable = self.states[0]
         if states is None:
-            variable.assign(ops.zeros_like(variable))
+            variable.assign(ops.zeros(variable.shape, variable.dtype))
             return
         state = ops.convert_to_tensor(checks.one_state(self, "states", states), dtype=variable.dtype)
         checks.state_shape(self, "states", state.shape, *variable.shape)

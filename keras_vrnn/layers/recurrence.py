@@ -1,10 +1,10 @@
 """The recurrence over a whole sequence: hoisted forward pass and hand-written BPTT.
 
-    forward     Z = X·W_x + b                        one GEMM over all steps, before the loop
-                h_t = φ(z_t + (h_{t-1}∘r)·W_h)       the loop; h_t where mask_t, else h_{t-1}
-    backward    dz_t = dh_t ∘ φ'(z_t)                where mask_t, else 0
-                dh_{t-1} = dy_{t-1} + (dz_t·W_hᵀ)∘r  (+ dh_t where the step is masked)
-                dW_h = Σ (h_{t-1}∘r)ᵀ·dz_t           one GEMM after the loop; so are dW_x and dX, by autodiff
+    forward     Z = X·W_x                              one GEMM over all steps, before the loop
+                h_t = φ(z_t + (h_{t-1}∘r)·W_h + b)     the loop; h_t where mask_t, else h_{t-1}
+    backward    dz_t = dh_t ∘ φ'(z_t)                  where mask_t, else 0
+                dh_{t-1} = dy_{t-1} + (dz_t·W_hᵀ)∘r    (+ dh_t where the step is masked)
+                dW_h = Σ (h_{t-1}∘r)ᵀ·dz_t             one GEMM after the loop; so are dW_x and dX, by autodiff
 
 r is the recurrent dropout mask. Only h is kept for the backward pass: φ' is a function of h for every
 activation in `SLOPES`. The layouts tried, with figures: docs/decisions/recurrence.md.
@@ -60,35 +60,31 @@ def recur(layer, sequences, state, mask, training):
     """h_t of all steps; arguments and results as in `VanillaRNN.inner_loop`."""
     cell = layer.cell
     sequences = ops.cast(sequences, cell.compute_dtype)
-    time_major = ops.transpose(sequences, (1, 0, 2))
     if mask is not None:
-        mask = ops.expand_dims(ops.transpose(mask), -1)
+        mask = ops.expand_dims(mask, -1)
     loop = {"reverse": layer.go_backwards, "unroll": layer.unroll}
     rule = gradient_rule(cell)
     if rule == "cell":
-        takes_training = "training" in inspect.signature(cell.call).parameters
-        kwargs = {"training": training} if takes_training else {}
-        last, hidden = _over_cell(lambda x, h: cell(x, [h], **kwargs)[0], time_major, state, mask, loop)
+        last, hidden = _over_cell(cell, sequences, state, mask, training, loop)
     else:
-        if training and cell.dropout > 0:
-            time_major = time_major * cell.get_dropout_mask(sequences[:, 0])
         recurrent_mask = None
+        if training and cell.dropout > 0:
+            sequences = sequences * ops.expand_dims(cell.get_dropout_mask(sequences[:, 0]), 1)
         if training and cell.recurrent_dropout > 0:
             recurrent_mask = cell.get_recurrent_dropout_mask(state)
-        z = ops.matmul(time_major, ops.cast(cell.kernel, cell.compute_dtype))
-        if cell.bias is not None:
-            z = z + ops.cast(cell.bias, cell.compute_dtype)
-        run = _hand_written if rule == "hand-written" else _forward
-        last, hidden = run(
-            cell.activation,
-            layer.return_sequences,
-            z,
-            state,
-            ops.cast(cell.recurrent_kernel, cell.compute_dtype),
-            mask,
-            recurrent_mask,
-            loop,
+        kernel, recurrent_kernel, *bias = (
+            ops.cast(weight, cell.compute_dtype)
+            for weight in (cell.kernel, cell.recurrent_kernel, cell.bias)
+            if weight is not None
         )
+        z = ops.matmul(sequences, kernel)
+        if rule == "hand-written":
+            run = _hand_written(cell.activation, mask, recurrent_mask, layer.return_sequences, loop)
+            last, hidden = run(z, state, recurrent_kernel, *bias)
+        else:
+            z = z + bias[0] if bias else z  # one gradient of b instead of one a step
+            forward = _forward(cell.activation, mask, recurrent_mask, {**loop, "autodiff": True})
+            last, hidden = forward(z, state, recurrent_kernel)
     if not layer.return_sequences:
         return last, ops.expand_dims(last, 1), [last]
     if layer.go_backwards:
@@ -96,49 +92,60 @@ def recur(layer, sequences, state, mask, training):
     return last, ops.transpose(hidden, (1, 0, 2)), [last]
 
 
-def _over_cell(step, x, state, mask, loop):
-    def masked(h, inputs):
-        new = ops.cast(step(inputs[0], h), h.dtype)
-        if mask is not None:
-            new = ops.where(inputs[1], new, h)
-        return new, new
-
-    return scan(masked, state, (x,) if mask is None else (x, mask), in_place=False, **loop)
-
-
-def _forward(activation, _, z, state, recurrent_kernel, mask, recurrent_mask, loop):
-    """(h_T, all h_t time-major in time order)."""
+def _over_cell(cell, sequences, state, mask, training, loop):
+    takes_training = "training" in inspect.signature(cell.call).parameters
+    kwargs = {"training": training} if takes_training else {}
 
     def step(h, inputs):
-        kept = h if recurrent_mask is None else h * recurrent_mask
-        # Keras' tanh on JAX and matmul on PyTorch return float32 for float64.
-        new = ops.cast(activation(inputs[0] + ops.matmul(kept, recurrent_kernel)), h.dtype)
-        if mask is not None:
-            new = ops.where(inputs[1], new, h)
+        x, *counts = inputs
+        new = ops.cast(cell(x, [h], **kwargs)[0], h.dtype)
+        if counts:
+            new = ops.where(counts[0], new, h)
         return new, new
 
-    return scan(step, state, (z,) if mask is None else (z, mask), **loop)
+    return scan(step, state, batch_major=_given(sequences, mask), autodiff=True, **loop)
 
 
-def _hand_written(activation, sequences_out, z, state, recurrent_kernel, mask, recurrent_mask, loop):
-    """`_forward` with BPTT for z, h_0 and W_h; hidden states are handed out only if `sequences_out`."""
+def _forward(activation, mask, recurrent_mask, loop):
+    """(z, h_0, W_h, b) → (h_T, all h_t, time-major in time order)."""
+
+    def forward(z, state, recurrent_kernel, *bias):
+        def step(h, inputs):
+            z_t, *counts = inputs
+            kept = h if recurrent_mask is None else h * recurrent_mask
+            z_t = z_t + ops.matmul(kept, recurrent_kernel)
+            # Inside the loop, where XLA adds it in passing; outside it is one more pass over all steps.
+            z_t = z_t + bias[0] if bias else z_t
+            # Keras' tanh on JAX and matmul on PyTorch return float32 for float64.
+            new = ops.cast(activation(z_t), h.dtype)
+            if counts:
+                new = ops.where(counts[0], new, h)
+            return new, new
+
+        return scan(step, state, batch_major=_given(z, mask), **loop)
+
+    return forward
+
+
+def _hand_written(activation, mask, recurrent_mask, sequences_out, loop):
+    """`_forward` with BPTT; all h_t are handed out only if `sequences_out`."""
     slope = SLOPES[activation]
+    forward = _forward(activation, mask, recurrent_mask, loop)
     first, final = (-1, 0) if loop["reverse"] else (0, -1)
+    backward_loop = {**loop, "reverse": not loop["reverse"]}
 
     @ops.custom_gradient
-    def recurrence(z, state, recurrent_kernel):
-        last, hidden = _forward(activation, None, z, state, recurrent_kernel, mask, recurrent_mask, loop)
+    def recurrence(z, state, recurrent_kernel, *bias):
+        last, hidden = forward(z, state, recurrent_kernel, *bias)
 
-        def gradient(*args, upstream=None):
-            upstream = args[0] if upstream is None else upstream
+        def gradient(upstream):
             transposed = ops.transpose(recurrent_kernel)
 
             def step(dh, inputs):
+                h, *counts = inputs
                 if sequences_out:
-                    dy, h, *counts = inputs
+                    dy, *counts = counts
                     dh = dh + dy
-                else:
-                    h, *counts = inputs
                 dz = dh * slope(h)
                 if counts:
                     dz = ops.where(counts[0], dz, ops.zeros_like(dz))
@@ -149,29 +156,31 @@ def _hand_written(activation, sequences_out, z, state, recurrent_kernel, mask, r
                     before = before + ops.where(counts[0], ops.zeros_like(dh), dh)
                 return before, dz
 
-            reads = (upstream, hidden) if sequences_out else (hidden,)
-            start = ops.zeros_like(state) if sequences_out else upstream
-            d_state, dz = scan(
-                step,
-                start,
-                reads if mask is None else (*reads, mask),
-                reverse=not loop["reverse"],
-                unroll=loop["unroll"],
-            )
-            inner_h, inner_dz = (hidden[1:], dz[:-1]) if loop["reverse"] else (hidden[:-1], dz[1:])
-            if recurrent_mask is not None:
-                inner_h = inner_h * recurrent_mask
-                first_h = state * recurrent_mask
+            if sequences_out:
+                time_major, start = (hidden, upstream), ops.zeros_like(state)
             else:
-                first_h = state
+                time_major, start = (hidden,), upstream
+            d_state, dz = scan(step, start, time_major=time_major, batch_major=_given(mask), **backward_loop)
+            inner_h, inner_dz = (hidden[1:], dz[:-1]) if loop["reverse"] else (hidden[:-1], dz[1:])
+            first_h = state
+            if recurrent_mask is not None:
+                first_h, inner_h = first_h * recurrent_mask, inner_h * recurrent_mask
             # Two products instead of one over concat([h_0, h]): no copy of all h.
             d_kernel = _outer(first_h, dz[first]) + _outer(inner_h, inner_dz)
-            return dz, d_state, d_kernel
+            d_bias = [ops.sum(dz, axis=(0, 1))] if bias else []
+            return (ops.transpose(dz, (1, 0, 2)), d_state, d_kernel, *d_bias)
 
         return (hidden if sequences_out else last), gradient
 
-    result = recurrence(z, state, recurrent_kernel)
-    return (result[final], result) if sequences_out else (result, None)
+    def run(*arguments):
+        result = recurrence(*arguments)
+        return (result[final], result) if sequences_out else (result, None)
+
+    return run
+
+
+def _given(*tensors):
+    return tuple(tensor for tensor in tensors if tensor is not None)
 
 
 def _outer(a, b):

@@ -4,56 +4,60 @@ import keras
 from keras import ops
 
 
-def scan(step, init, xs, reverse=False, unroll=False, in_place=True):
+def scan(step, init, time_major=(), batch_major=(), reverse=False, unroll=False, autodiff=False):
     """Carries a state through time.
 
     Args:
         step: (carry, (x_t, …)) → (new carry, y_t), y_t of the shape and dtype of the carry.
         init: First carry, shape (batch, units).
-        xs: Tuple of tensors with time first.
+        time_major: Tensors read step by step, time first.
+        batch_major: More of them, time second.
         reverse: Whether to go from the last step to the first.
         unroll: Whether to write the steps out; needs a static number of steps.
-        in_place: Whether y_t has the shape and dtype of xs[0] at t, so that it may take its place in memory.
+        autodiff: Whether the backend will differentiate the loop. TensorFlow then reads from arrays: the
+            gradient of an indexed read adds up tensors of all steps at every step.
 
     Returns:
         The last carry, and all y_t with time first, in time order also with `reverse`.
     """
     backend = keras.backend.backend()
     if unroll or backend == "torch":  # PyTorch runs step by step in any case
-        return _unrolled(step, init, xs, reverse)
+        return _unrolled(step, init, time_major, batch_major, reverse)
+    if backend == "tensorflow" and not autodiff:
+        return _tensorflow_loop(step, init, time_major, batch_major, reverse)
+    xs = (*time_major, *(ops.swapaxes(x, 0, 1) for x in batch_major))
     if backend == "tensorflow":
-        return _tensorflow_loop(step, init, xs, reverse, in_place)
+        return _tensorflow_loop(step, init, xs, (), reverse)
     return ops.scan(step, init, xs, reverse=reverse)
 
 
-def _unrolled(step, init, xs, reverse):
-    steps = xs[0].shape[0]
-    unstacked = [ops.unstack(x, steps, axis=0) for x in xs]
+def _unrolled(step, init, time_major, batch_major, reverse):
+    steps = time_major[0].shape[0] if time_major else batch_major[0].shape[1]
+    xs = [ops.unstack(x, steps, axis=0) for x in time_major]
+    xs += [ops.unstack(x, steps, axis=1) for x in batch_major]
     carry, ys = init, [None] * steps
     for t in range(steps - 1, -1, -1) if reverse else range(steps):
-        carry, ys[t] = step(carry, tuple(x[t] for x in unstacked))
+        carry, ys[t] = step(carry, tuple(x[t] for x in xs))
     return carry, ops.stack(ys, axis=0)
 
 
-def _tensorflow_loop(step, init, xs, reverse, in_place):
-    """`ops.scan` without its TensorArray round the carry, and with `maximum_iterations`.
+def _tensorflow_loop(step, init, time_major, batch_major, reverse):
+    """`ops.scan` without its array round the carry, and with `maximum_iterations`.
 
-    XLA needs the latter to differentiate the loop, for second derivatives. Writing y_t where x_t was read
-    saves a buffer of all steps, and XLA its zeroing: 2–4 % of a train step.
+    XLA needs the latter to differentiate the loop, for second derivatives.
     """
     import tensorflow as tf
 
-    steps = xs[0].shape[0] if xs[0].shape[0] is not None else tf.shape(xs[0])[0]
+    example, axis = (time_major[0], 0) if time_major else (batch_major[0], 1)
+    steps = example.shape[axis] if example.shape[axis] is not None else tf.shape(example)[axis]
     # clear_after_read=False: second derivatives read a step again.
     arrays = [
         tf.TensorArray(x.dtype, steps, element_shape=x.shape[1:], clear_after_read=False).unstack(x)
-        for x in xs
+        for x in time_major
     ]
-    reads = arrays[1:] if in_place else arrays
-    out = arrays[0] if in_place else tf.TensorArray(init.dtype, steps, element_shape=init.shape)
 
     def body(t, carry, out):
-        inputs = [array.read(t) for array in ([out, *reads] if in_place else reads)]
+        inputs = [array.read(t) for array in arrays] + [tf.gather(x, t, axis=1) for x in batch_major]
         new, y = step(carry, tuple(inputs))
         # A batch size known for the state but not for the sequences would change the loop's shape.
         new.set_shape(init.shape)
@@ -62,7 +66,7 @@ def _tensorflow_loop(step, init, xs, reverse, in_place):
     _, carry, out = tf.while_loop(
         (lambda t, *_: t >= 0) if reverse else (lambda t, *_: t < steps),
         body,
-        (steps - 1 if reverse else 0, init, out),
+        (steps - 1 if reverse else 0, init, tf.TensorArray(init.dtype, steps, element_shape=init.shape)),
         maximum_iterations=steps,
     )
     return carry, out.stack()
