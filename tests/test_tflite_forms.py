@@ -111,6 +111,8 @@ def test_models_that_look_around_in_time_do_not_stream(layer, tmp_path):
     model = keras.Sequential([keras.Input((11, 4)), layer(), kv.VanillaRNN(3)])
     with pytest.raises(ValueError, match="can't be exported with form='streaming'; use form='sequence'"):
         kv.tflite.export(model, tmp_path / "m", form="streaming", calibration_data=X)
+    with pytest.raises(ValueError, match="can't be exported with form='streaming'; use form='sequence'"):
+        kv.tflite.export(model, tmp_path / "m", form="streaming", quantization="float32")
     assert list(tmp_path.iterdir()) == []
 
 

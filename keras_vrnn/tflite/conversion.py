@@ -215,14 +215,21 @@ def _check_model(model):
 
 
 def _example(model):
-    """Zeros of the model's input shapes, for exports that need no calibration data."""
+    """A few random samples, for exports that need no calibration data; 0 and 1 are tokens of any vocabulary."""
+    rng = np.random.default_rng(0)
+    arrays = []
     for tensor in model.inputs:
         if None in tensor.shape[1:]:
             raise ValueError(
                 f"model: input {tensor.name!r} has the undefined shape {tuple(tensor.shape)}; give keras.Input a "
                 "fixed number of time steps, or pass calibration_data of the length to export."
             )
-    return [np.zeros((1, *tensor.shape[1:]), tensor.dtype) for tensor in model.inputs]
+        shape = (4, *tensor.shape[1:])
+        floating = "float" in tensor.dtype
+        arrays.append(
+            (rng.normal(size=shape) if floating else rng.integers(0, 2, shape)).astype(tensor.dtype)
+        )
+    return arrays
 
 
 def _one_of(argument, value, choices):
