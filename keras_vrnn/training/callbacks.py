@@ -76,14 +76,13 @@ class GradientNorms(keras.callbacks.Callback):
         """Called by the model's recorder with rows of figures."""
         self._history.append(rows)
         if self._csv is not None:
-            self._csv.open()
             batch = NormHistory(None, self._per_variable)
             batch.append(rows)
             self._csv.write(batch.to_numpy())
 
     def on_train_begin(self, logs=None):
         if self._csv is not None:
-            self._csv.open()
+            self._csv.begin()
 
     def on_epoch_end(self, epoch, logs=None):
         self._read()
@@ -93,7 +92,7 @@ class GradientNorms(keras.callbacks.Callback):
             self._recorder.detach(self)
             self._recorder = None
         if self._csv is not None:
-            self._csv.close()
+            self._csv.finish()
 
     def _read(self):
         if self._recorder is not None:

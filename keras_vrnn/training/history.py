@@ -4,7 +4,6 @@ import collections
 import csv
 import os
 import pathlib
-from typing import IO
 
 import numpy as np
 
@@ -77,58 +76,56 @@ def column_names(variable_names):
 
 
 class CsvFile:
-    """A CSV file that is written beside its place, as `NAME.part`, and takes its name when it is complete."""
+    """A CSV file that is written beside its place, as `NAME.part`, and takes its name when it is complete.
+
+    No handle is held between writes: an interrupted training leaves a readable `.part`, and nothing open.
+    """
 
     def __init__(self, path, overwrite):
         self.path = pathlib.Path(path)
         self._part = self.path.with_name(self.path.name + ".part")
         self._overwrite = overwrite
-        self._file: IO[str] | None = None
+        self._is_begun = False
         self._is_ours = False
 
-    def open(self):
-        """Opens before training, so that a full day of it does not end in a PermissionError.
+    def begin(self):
+        """Makes the `.part` before training, so that a day of it does not end in a PermissionError.
 
         Raises:
             FileExistsError: The file is there, and neither written by this object nor to be overwritten.
             OSError: The folder is not there or cannot be written to.
         """
-        if self._file is not None:
+        if self._is_begun:
             return
         if self.path.exists() and not (self._is_ours or self._overwrite):
             raise FileExistsError(
                 f"csv={str(self.path)!r} exists. Choose another name, move it away, or pass overwrite=True."
             )
-        continues = self._is_ours and self.path.exists()
         try:
-            if continues:
+            if self._is_ours and self.path.exists():
                 os.replace(self.path, self._part)
-            self._file = open(self._part, "a" if continues else "w", newline="", encoding="utf-8")  # noqa: SIM115
+            else:
+                self._part.write_bytes(b"")
         except OSError as error:
             raise type(error)(
                 f"csv={str(self.path)!r} cannot be written: {error.strerror or error}. "
                 f"Expected a folder that exists and is writable, received {str(self.path.parent)!r}."
             ) from error
-        self._needs_header = not continues
+        self._is_begun = True
 
     def write(self, table):
         """Appends the rows of a structured array."""
-        self.open()
-        assert self._file is not None
-        writer = csv.writer(self._file)
-        if self._needs_header:
-            writer.writerow(table.dtype.names)
-            self._needs_header = False
-        for step, applied, *figures in table.tolist():
-            # Nine digits give every float32 back.
-            writer.writerow([step, int(applied), *[f"{figure:.9g}" for figure in figures]])
-        self._file.flush()
+        self.begin()
+        with open(self._part, "a", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            if file.tell() == 0:
+                writer.writerow(table.dtype.names)
+            for step, applied, *figures in table.tolist():
+                # Nine digits give every float32 back.
+                writer.writerow([step, int(applied), *[f"{figure:.9g}" for figure in figures]])
 
-    def close(self):
+    def finish(self):
         """Gives the file its name."""
-        if self._file is None:
-            return
-        self._file.close()
-        self._file = None
-        os.replace(self._part, self.path)
-        self._is_ours = True
+        if self._is_begun:
+            os.replace(self._part, self.path)
+            self._is_begun, self._is_ours = False, True
