@@ -49,8 +49,7 @@ bench: $(VENV)/.benchmarks
 
 # The wheel's copy, ahead of the checkout's, with the dependencies of .venv; from another folder, since Python
 # would import what lies in the current one.
-wheel-# `--cov=` reads the settings; a bare --cov would take the next argument for the source. The floor is for all tests.
-test: $(VENV)/.dev
+wheel-test: $(VENV)/.dev
 	rm -rf build/wheel build/installed
 	$(PIP) wheel --quiet --no-deps --wheel-dir build/wheel .
 	$(PIP) install --quiet --no-deps --target build/installed build/wheel/*.whl
