@@ -156,10 +156,8 @@ def _hand_written(activation, mask, recurrent_mask, sequences_out, loop):
                     before = before + ops.where(counts[0], ops.zeros_like(dh), dh)
                 return before, dz
 
-            if sequences_out:
-                time_major, start = (hidden, upstream), ops.zeros_like(state)
-            else:
-                time_major, start = (hidden,), upstream
+            time_major = (hidden, upstream) if sequences_out else (hidden,)
+            start = ops.zeros_like(state) if sequences_out else upstream
             d_state, dz = scan(step, start, time_major=time_major, batch_major=_given(mask), **backward_loop)
             inner_h, inner_dz = (hidden[1:], dz[:-1]) if loop["reverse"] else (hidden[:-1], dz[1:])
             first_h = state
