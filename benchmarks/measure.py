@@ -85,17 +85,17 @@ def memory(contenders, shape, runs, threads, say):
 
     What does not grow with time cancels: libraries, tracing, compiling, inputs, weights.
     """
-    for name in contenders:
-        say(f"memory {name}")
+    for section, name in itertools.product(("train", "train-last"), contenders):
+        say(f"memory {section} {name}")
         contender = plan.CONTENDERS[name]
         peaks = {4: [], None: []}
         for _, time in itertools.product(range(runs), peaks):
             with Worker(contender.backend, threads) as worker:
-                worker.prepare(contender, "steps", plan.STEPS["train"], shape, time)
+                worker.prepare(contender, "steps", plan.STEPS[section], shape, time)
                 peaks[time].append(worker.peak_memory())
         base = statistics.median(peaks[4])
         growth = [max(peak - base, _LEAST_MEMORY) for peak in peaks[None]]
-        yield from _records("memory", shape, shape.units, {name: growth})
+        yield from _records("memory", f"{section} {shape}", shape.units, {name: growth})
 
 
 def _records(section, case, units, values):

@@ -142,13 +142,21 @@ class Job:
         call: Blocks until the result is there, and returns it.
         steps: Steps in one call.
         figures: From the result of a call to a list of floats.
+        warm_calls, warm_seconds: Calls and seconds before anything is measured.
+        kept: Whatever has to stay in memory as long as the job.
     """
 
     def __init__(
-        self, call, steps=1, figures=lambda result: None, warm_calls=_WARM_CALLS, warm_seconds=_WARM_SECONDS
+        self,
+        call,
+        steps=1,
+        figures=lambda result: None,
+        warm_calls=_WARM_CALLS,
+        warm_seconds=_WARM_SECONDS,
+        kept=None,
     ):
         self.call, self.steps, self.figures = call, steps, figures
-        self.warm_calls, self.warm_seconds = warm_calls, warm_seconds
+        self.warm_calls, self.warm_seconds, self.kept = warm_calls, warm_seconds, kept
 
 
 def _peak():
