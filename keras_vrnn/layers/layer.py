@@ -159,13 +159,7 @@ class VanillaRNN(keras.layers.SimpleRNN):
         if self.stateful:
             for variable, value in zip(self.states, states, strict=True):
                 variable.assign(ops.cast(value, variable.dtype))
-        output = last_output
-        if self.return_sequences:
-            output = outputs
-            if mask is not None and self.zero_output_for_mask:
-                counts = ops.flip(mask, axis=1) if self.go_backwards else mask
-                output = ops.where(ops.expand_dims(counts, -1), output, ops.zeros_like(output))
-        output = ops.cast(output, self.compute_dtype)
+        output = ops.cast(outputs if self.return_sequences else last_output, self.compute_dtype)
         if self.return_state:
             return output, *(ops.cast(value, self.compute_dtype) for value in states)
         return output
@@ -173,7 +167,7 @@ class VanillaRNN(keras.layers.SimpleRNN):
     def inner_loop(self, sequences, initial_state, mask, training=False):
         """The recurrence, and nothing else: the seam at which a model is exported or analysed.
 
-        Checks, choice and zeroing of outputs, casts and stateful variables are `call`'s.
+        Checks, choice of outputs, casts and stateful variables are `call`'s.
 
         Args:
             sequences: Shape (batch, time, features), in the original time order.
@@ -184,10 +178,15 @@ class VanillaRNN(keras.layers.SimpleRNN):
         Returns:
             last_output: h after the last step processed, shape (batch, units).
             outputs: h after each step, shape (batch, time, units), in the order of processing, that is from
-                the end with `go_backwards`. Meaningful only with `return_sequences`.
+                the end with `go_backwards`; zeros at masked steps with `zero_output_for_mask`. Meaningful only with
+                `return_sequences`.
             states: List of one tensor, the final state; the same as `last_output`.
         """
-        return recur(self, sequences, initial_state[0], mask, training)
+        last_output, outputs, states = recur(self, sequences, initial_state[0], mask, training)
+        if mask is not None and self.return_sequences and self.zero_output_for_mask:
+            counts = ops.flip(mask, axis=1) if self.go_backwards else mask
+            outputs = ops.where(ops.expand_dims(counts, -1), outputs, ops.zeros_like(outputs))
+        return last_output, outputs, states
 
     def _starting_state(self, sequences, initial_state):
         batch = sequences.shape[0]

@@ -15,7 +15,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_vrnn.layers import VanillaRNN
 from keras_vrnn.tflite.interception import emitted, plain_embeddings, recurrences_replaced
 
 
@@ -220,8 +219,7 @@ def _recurrence(name, layer, trace, sequences, initial_state, mask):
         bias=bias,
         activation=getattr(cell.activation, "__name__", repr(cell.activation)),
         go_backwards=layer.go_backwards,
-        # VanillaRNN zeroes its outputs after the recurrence, so there the stock part does it.
-        zero_output_for_mask=layer.zero_output_for_mask and not isinstance(layer, VanillaRNN),
+        zero_output_for_mask=layer.zero_output_for_mask,
         timesteps=int(sequences.shape[1]),
         x=trace.use(sequences),
         mask=None if mask is None else trace.use_mask(mask),
