@@ -65,7 +65,7 @@ $(VENV)/.dev: pyproject.toml keras_vrnn/_version.py | venv
 
 # PyTorch's own index has wheels without CUDA, a tenth of the size; pip prefers their "+cpu" where it can reach them.
 $(VENV)/.benchmarks: pyproject.toml keras_vrnn/_version.py | venv
-	$(PIP) install --quiet --extra-index-url https://download.pytorch.org/whl/cpu --editable ".[benchmarks]"
+	$(PIP) install --quiet --editable ".[benchmarks]"
 	@touch $@
 
 # A venv whose creation was interrupted has no working pip and is completed. PYTHON is looked at when it is needed
