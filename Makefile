@@ -63,7 +63,6 @@ $(VENV)/.dev: pyproject.toml keras_vrnn/_version.py | venv
 	$(PIP) install --quiet --editable ".[dev]"
 	@touch $(VENV)/.demo $@
 
-# PyTorch's own index has wheels without CUDA, a tenth of the size; pip prefers their "+cpu" where it can reach them.
 $(VENV)/.benchmarks: pyproject.toml keras_vrnn/_version.py | venv
 	$(PIP) install --quiet --editable ".[benchmarks]"
 	@touch $@
