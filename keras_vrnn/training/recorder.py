@@ -20,6 +20,11 @@ LOG_NAMES = ("grad_norm", "clipped_grad_norm", "clip_fraction", "grad_norm_max",
 _SCALARS = 3
 
 
+def named(packed_logs):
+    """The figures of `GradientRecorder.packed_logs`, by name."""
+    return dict(zip(LOG_NAMES, packed_logs.numpy().tolist(), strict=False))
+
+
 class Rows:
     """Figures of consecutive steps.
 
@@ -116,11 +121,15 @@ class GradientRecorder:
         if_skipped = before + tf.constant([0.0, 0.0, 0.0, 0.0, 1.0, 0.0])
         epoch.assign(tf.where(counts, tf.where(applied, if_made, if_skipped), before))
 
+    def packed_logs(self):
+        """Figures of the epoch so far, in one tensor."""
+        return _local(self._epoch).read_value()
+
     # On the host.
 
     def logs(self):
         """Figures of the epoch so far, by name."""
-        return dict(zip(LOG_NAMES, tf.unstack(_local(self._epoch))[: len(LOG_NAMES)], strict=True))
+        return named(self.packed_logs())
 
     def reset_logs(self):
         if self.is_built:

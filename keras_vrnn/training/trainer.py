@@ -11,6 +11,9 @@ import keras
 
 from keras_vrnn.training.settings import GradientSettings, innermost, mark_announced, take_over_clipping
 
+# One entry of the logs of `train_step`, which `train_function` replaces by the figures in it.
+_PACKED_LOGS = "gradients"
+
 _Mixin: Any = keras.Model if TYPE_CHECKING else object
 
 
@@ -117,10 +120,12 @@ class GradientTraining(_Mixin):
 
         if not variables:
             warnings.warn("The model does not have any trainable weights.", stacklevel=2)
-        else:
-            gradients = tape.gradient(scaled_loss, variables)
-            update(self.optimizer, variables, gradients, self.gradient_settings, self.gradient_recorder)
-        return self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
+            return self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
+        gradients = tape.gradient(scaled_loss, variables)
+        update(self.optimizer, variables, gradients, self.gradient_settings, self.gradient_recorder)
+        logs = self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
+        # Five results of their own would cost a compiled step more than all of the recording does.
+        return {**logs, _PACKED_LOGS: self.gradient_recorder.packed_logs()}
 
     def _build_training(self, variables):
         if variables and not self.optimizer.built:
@@ -140,6 +145,8 @@ class GradientTraining(_Mixin):
         if self.train_function is not None and not force:
             return
         super().make_train_function(force=force)
+        from keras_vrnn.training.recorder import named
+
         recorder, execute = self.gradient_recorder, self.train_function
         raises = self.gradient_settings.nonfinite == "raise"
 
@@ -148,9 +155,10 @@ class GradientTraining(_Mixin):
             logs = execute(iterator)
             if raises:
                 recorder.raise_if_halted()
-            # Read here and not returned from the step: as five more results of a compiled function, these cost
-            # more than all of the recording.
-            return {**logs, **recorder.logs()} if recorder.is_built else logs
+            if not isinstance(logs, dict) or _PACKED_LOGS not in logs:
+                return logs
+            packed = logs.pop(_PACKED_LOGS)
+            return {**logs, **named(packed)}
 
         self.train_function = execute_and_record
 
