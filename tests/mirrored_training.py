@@ -44,7 +44,6 @@ def recurrent(strategy, optimizer=keras.optimizers.Adam, embedding=False, **comp
         model = kv.Sequential([*layers, keras.layers.SimpleRNN(4), keras.layers.Dense(2)])
         model.compile(optimizer(0.01), "mse", metrics=["mae"], global_clipnorm=0.5, **compile_args)
     norms = kv.callbacks.GradientNorms()
-    validation = None if embedding else (x[:8], y[:8])
     history = model.fit(
         x,
         y,
@@ -53,7 +52,7 @@ def recurrent(strategy, optimizer=keras.optimizers.Adam, embedding=False, **comp
         shuffle=False,
         verbose=0,
         callbacks=[norms],
-        validation_data=(x[:8], y[:8]),
+        validation_data=None if embedding else (x[:8], y[:8]),
     ).history
     weights = np.concatenate([np.ravel(w) for w in model.get_weights()])
     return {"weights": weights.tolist(), "norms": norms.norms.tolist(), "logs": history}

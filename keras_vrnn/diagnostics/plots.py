@@ -9,6 +9,8 @@ _MOST_VARIABLES = 10
 
 # Columns of a picture: with more steps, a line shows the median of each column's steps, and a band their extremes.
 _COLUMNS = 600
+# Coarser by variable: many lines that jump at every step cover each other.
+_COLUMNS_BY_VARIABLE = 80
 
 
 def plot_gradient_norms(
@@ -100,32 +102,33 @@ def _draw_variables(axis, steps, variable_norms, settings):
     typical = {name: np.nanmedian(_positive(norms)) for name, norms in variable_norms.items() if _any(norms)}
     shown = sorted(typical, key=lambda name: typical[name], reverse=True)[:_MOST_VARIABLES]
     for i, name in enumerate(shown):
-        _draw_line(axis, steps, variable_norms[name], _shortened(name), f"C{i}", width=1.3, band=False)
+        _draw_line(axis, steps, variable_norms[name], _shortened(name), f"C{i}", columns=_COLUMNS_BY_VARIABLE)
     if settings is not None and settings.clipnorm is not None:
         c = settings.clipnorm
         axis.axhline(c, color="0.15", linestyle="--", linewidth=1.2, label=f"clipnorm = {c:g}", zorder=4)
     hidden = len(variable_norms) - len(shown)
-    axis.set_ylabel("norm by variable,\nbefore clipping")
+    spread = "\n(median; band: extremes)" if len(steps) > _COLUMNS_BY_VARIABLE else ""
+    axis.set_ylabel(f"norm by variable, before clipping{spread}")
     title = f"largest {len(shown)} of {len(variable_norms)} variables" if hidden else None
     if shown:
         place = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.0)}
         axis.legend(**place, frameon=False, fontsize=8, title=title, title_fontsize=8, alignment="left")
 
 
-def _draw_line(axis, steps, values, label, color, width=1.5, band=True):
-    x, low, middle, high = _columns(np.asarray(steps), _positive(values))
-    if len(x) < len(steps) and band:
-        axis.fill_between(x, low, high, color=color, alpha=0.18, linewidth=0)
+def _draw_line(axis, steps, values, label, color, columns=_COLUMNS):
+    x, low, middle, high = _columns(np.asarray(steps), _positive(values), columns)
+    if len(x) < len(steps):
+        axis.fill_between(x, low, high, color=color, alpha=0.15, linewidth=0)
     # A lone step would be an invisible line.
     marker = "o" if np.isfinite(middle).sum() == 1 else None
-    axis.plot(x, middle, color=color, linewidth=width, label=label, marker=marker, markersize=4)
+    axis.plot(x, middle, color=color, linewidth=1.5, label=label, marker=marker, markersize=4)
 
 
-def _columns(steps, values):
-    """At most `_COLUMNS` columns of steps: their middle, and the least, median and greatest value."""
-    if len(steps) <= _COLUMNS:
+def _columns(steps, values, columns):
+    """At most so many columns of steps: their middle, and the least, median and greatest value."""
+    if len(steps) <= columns:
         return steps, values, values, values
-    parts = np.array_split(np.arange(len(steps)), _COLUMNS)
+    parts = np.array_split(np.arange(len(steps)), columns)
     figures = [_spread(values[part]) for part in parts]
     low, middle, high = np.array(figures).T
     return np.array([steps[part].mean() for part in parts]), low, middle, high

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
+from keras_vrnn.training import speed
 from keras_vrnn.training.settings import GradientSettings, innermost, mark_announced, take_over_clipping
 
 # One entry of the logs of `train_step`, which `train_function` replaces by the figures in it.
@@ -37,6 +38,8 @@ class GradientTraining(_Mixin):
         clipnorm=None,
         global_clipnorm=None,
         nonfinite="skip",
+        steps_per_execution="auto",
+        jit_compile="auto",
         **kwargs,
     ):
         """Configures the model for training: `keras.Model.compile` with three more arguments.
@@ -47,14 +50,17 @@ class GradientTraining(_Mixin):
         Args:
             optimizer: As in Keras.
             loss: As in Keras.
-            *args: As in Keras: loss_weights, metrics, weighted_metrics, run_eagerly, ...
+            *args: As in Keras: loss_weights, metrics, weighted_metrics, run_eagerly.
             clipnorm: Largest norm of each variable's gradient: g_i ← g_i · c / max(‖g_i‖, c).
             global_clipnorm: Largest norm of all gradients together, scaled by one common factor.
             nonfinite: What to do with a gradient that has inf or NaN. "skip" leaves out the update and counts it
                 in `skipped_steps`; "raise" leaves it out and raises FloatingPointError with the step and the
                 variables; "apply" updates nevertheless. A `LossScaleOptimizer` always leaves it out and lowers
                 its scale: there, "raise" ends training once the scale is down at 1.
-            **kwargs: As in Keras: metrics, steps_per_execution, jit_compile, ...
+            steps_per_execution: As in Keras; "auto" lets `fit` choose a number by which its own loop costs little,
+                and 1 where a callback wants to see every batch. No norm and no logged step is lost by it.
+            jit_compile: As in Keras; "auto" takes XLA on a CPU too, where it is safe and makes training faster.
+            **kwargs: As in Keras: metrics, run_eagerly, auto_scale_loss, ...
 
         Raises:
             ValueError: A threshold that is not a positive number, two ways of clipping, an unknown `nonfinite`,
@@ -69,10 +75,16 @@ class GradientTraining(_Mixin):
         _check_replicas(
             replicas,
             gradient_accumulation_steps=getattr(innermost(optimizer), "gradient_accumulation_steps", None),
-            steps_per_execution=kwargs.get("steps_per_execution"),
+            steps_per_execution=None if steps_per_execution == "auto" else steps_per_execution,
         )
-        super().compile(optimizer, loss, *args, **kwargs)
+        steps = 1 if steps_per_execution == "auto" else steps_per_execution
+        super().compile(optimizer, loss, *args, steps_per_execution=steps, jit_compile=jit_compile, **kwargs)
         self.gradient_settings = settings
+        self._automatic = {
+            "steps_per_execution": steps_per_execution == "auto",
+            "jit_compile": jit_compile == "auto",
+        }
+        self._choose_xla()
 
     def get_compile_config(self):
         config = super().get_compile_config()
@@ -84,6 +96,7 @@ class GradientTraining(_Mixin):
             "clipnorm": settings.clipnorm,
             "global_clipnorm": settings.global_clipnorm,
             "nonfinite": settings.nonfinite,
+            **{name: "auto" for name, chosen in self._automatic.items() if chosen},
         }
 
     def compile_from_config(self, config):
@@ -93,6 +106,32 @@ class GradientTraining(_Mixin):
         self.compile(**config)
         if self.built:
             self.optimizer.build(self.trainable_variables)
+
+    def fit(self, x=None, y=None, batch_size=None, epochs=1, verbose="auto", callbacks=None, *args, **kwargs):
+        """As in Keras; see `compile` for what it chooses by itself."""
+        self._choose_xla()
+        if self._automatic["steps_per_execution"]:
+            split, steps = kwargs.get("validation_split", 0.0), kwargs.get("steps_per_epoch")
+            batches = speed.batches_in(x, batch_size, split) if steps is None else steps
+            together = speed.batches_per_execution(self, batch_size or 32, batches, callbacks)
+            if together != self.steps_per_execution:
+                self.steps_per_execution = together
+                self.train_function = self.test_function = self.predict_function = None
+        return super().fit(x, y, batch_size, epochs, verbose, callbacks, *args, **kwargs)
+
+    def _choose_xla(self):
+        """Before the first step, and again before `fit`: a Sequential model may have no inputs until then."""
+        if self._automatic["jit_compile"] and self.train_function is None:
+            self.jit_compile = speed.xla_helps(self)
+
+    def make_predict_function(self, force=False):
+        # Predictions are asked for in batches of any size, and XLA compiles each size anew.
+        chosen = self.jit_compile
+        self.jit_compile = chosen and not self._automatic["jit_compile"]
+        try:
+            return super().make_predict_function(force)
+        finally:
+            self.jit_compile = chosen
 
     @property
     def gradient_recorder(self):
@@ -156,11 +195,21 @@ class GradientTraining(_Mixin):
             if raises:
                 recorder.raise_if_halted()
             if not isinstance(logs, dict) or _PACKED_LOGS not in logs:
+                self._warn_of_foreign_train_step()
                 return logs
             packed = logs.pop(_PACKED_LOGS)
             return {**logs, **named(packed)}
 
         self.train_function = execute_and_record
+
+    def _warn_of_foreign_train_step(self):
+        asked_for = self.gradient_settings.thresholds or self.gradient_recorder.sinks
+        if asked_for and self.trainable_weights:
+            warnings.warn(
+                f"{type(self).__name__}.train_step does not call super().train_step(data), which clips and records: "
+                "clipnorm, global_clipnorm and GradientNorms have no effect. Call it, or clip in the optimizer.",
+                stacklevel=3,
+            )
 
     # Logs: the figures of training appear in training, and nowhere else.
 
