@@ -32,7 +32,8 @@ def test_weights_and_logs_equal_stock_keras(clipping, how):
         model = model_class(
             [keras.Input((5, 3)), layer, keras.layers.Dense(4, "tanh"), keras.layers.Dense(2)]
         )
-        model.compile(optimizer, "mse", metrics=["mae"], **how, **compile_args)
+        # Without XLA where there is dropout: it draws other random numbers than TensorFlow's graphs.
+        model.compile(optimizer, "mse", metrics=["mae"], **(how or {"jit_compile": False}), **compile_args)
         history = model.fit(
             x, y, batch_size=8, epochs=2, shuffle=False, validation_split=0.25, verbose=0
         ).history
