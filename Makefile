@@ -26,9 +26,9 @@ demo: $(VENV)/.demo
 
 dev: $(VENV)/.dev
 
-# `--cov=` reads the settings; a bare --cov would take the next argument for the source. The floor is for all tests.
+# A bare --cov would take the next argument for the source, an empty one measures nothing. The floor is for all tests.
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n 2 --cov= $(if $(PYTEST_ARGS),--cov-fail-under=0) $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 2 --cov=keras_vrnn $(if $(PYTEST_ARGS),--cov-fail-under=0) $(PYTEST_ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
