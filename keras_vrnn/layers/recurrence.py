@@ -1,22 +1,28 @@
 """The recurrence over a whole sequence: hoisted forward pass and hand-written BPTT.
 
-    forward     Z = X·W_x                              one GEMM over all steps, before the loop
+    forward     Z = X·W_x                              one GEMM, before the loop
                 h_t = φ(z_t + (h_{t-1}∘r)·W_h + b)     the loop; h_t where mask_t, else h_{t-1}
     backward    dz_t = dh_t ∘ φ'(z_t)                  where mask_t, else 0
                 dh_{t-1} = dy_{t-1} + (dz_t·W_hᵀ)∘r    (+ dh_t where the step is masked)
-                dW_h = Σ (h_{t-1}∘r)ᵀ·dz_t             one GEMM after the loop; so are dW_x and dX, by autodiff
+                dW_h = Σ (h_{t-1}∘r)ᵀ·dz_t             one GEMM after the loop; so are dW_x = Xᵀ·dZ and dX = dZ·W_xᵀ
 
-r is the recurrent dropout mask. Only h is kept for the backward pass: φ' is a function of h for every
-activation in `SLOPES`. The layouts tried, with figures: docs/decisions/recurrence.md.
+r is the recurrent dropout mask. φ' is a function of h for every activation in `SLOPES`, so that h_{t-1} of all
+steps is what the backward pass needs. A long sequence is taken in blocks of steps: only the h that each block starts
+from is kept, and the backward pass computes the others again, block by block; a short one is a single block.
+The layouts tried, with figures: docs/decisions/recurrence.md.
 """
 
+import functools
 import inspect
 
 import keras
 from keras import ops
 
 from keras_vrnn.layers.cell import VanillaRNNCell
-from keras_vrnn.layers.scan import scan
+from keras_vrnn.layers.scan import scan, with_derivatives_of
+
+# From so many steps on, memory counts for more than the second forward pass costs.
+LONG = 1024
 
 # φ'(z) as a function of h = φ(z), for elementwise φ.
 _SELU_SCALE, _SELU_FLOOR = 1.0507009873554805, 1.7580993408473768  # λ and λ·α: Klambauer et al. 2017
@@ -77,19 +83,21 @@ def recur(layer, sequences, state, mask, training):
             for weight in (cell.kernel, cell.recurrent_kernel, cell.bias)
             if weight is not None
         )
-        z = ops.matmul(sequences, kernel)
         if rule == "hand-written":
             run = _hand_written(cell.activation, mask, recurrent_mask, layer.return_sequences, loop)
-            last, hidden = run(z, state, recurrent_kernel, *bias)
-        else:
-            z = z + bias[0] if bias else z  # one gradient of b instead of one a step
-            forward = _forward(cell.activation, mask, recurrent_mask, {**loop, "autodiff": True})
-            last, hidden = forward(z, state, recurrent_kernel)
+            last, outputs = run(sequences, state, recurrent_kernel, kernel, *bias)
+            return _results(layer, last, outputs)
+        z = ops.matmul(sequences, kernel)
+        z = z + bias[0] if bias else z  # one gradient of b instead of one a step
+        forward = _forward(cell.activation, recurrent_mask, {**loop, "autodiff": True})
+        last, hidden = forward(z, state, recurrent_kernel, mask)
+    return _results(layer, last, ops.transpose(hidden, (1, 0, 2)) if layer.return_sequences else None)
+
+
+def _results(layer, last, outputs):
     if not layer.return_sequences:
         return last, ops.expand_dims(last, 1), [last]
-    if layer.go_backwards:
-        hidden = ops.flip(hidden, axis=0)
-    return last, ops.transpose(hidden, (1, 0, 2)), [last]
+    return last, ops.flip(outputs, axis=1) if layer.go_backwards else outputs, [last]
 
 
 def _over_cell(cell, sequences, state, mask, training, loop):
@@ -106,10 +114,10 @@ def _over_cell(cell, sequences, state, mask, training, loop):
     return scan(step, state, batch_major=_given(sequences, mask), autodiff=True, **loop)
 
 
-def _forward(activation, mask, recurrent_mask, loop):
-    """(z, h_0, W_h, b) → (h_T, all h_t, time-major in time order)."""
+def _forward(activation, recurrent_mask, loop, before=False):
+    """(z, h_0, W_h, mask, b) → (h_T, all h_t, time-major in time order); h_{t-1} for h_t if `before`."""
 
-    def forward(z, state, recurrent_kernel, *bias):
+    def forward(z, state, recurrent_kernel, mask, *bias):
         def step(h, inputs):
             z_t, *counts = inputs
             kept = h if recurrent_mask is None else h * recurrent_mask
@@ -120,61 +128,166 @@ def _forward(activation, mask, recurrent_mask, loop):
             new = ops.cast(activation(z_t), h.dtype)
             if counts:
                 new = ops.where(counts[0], new, h)
-            return new, new
+            return new, h if before else new
 
         return scan(step, state, batch_major=_given(z, mask), **loop)
 
     return forward
 
 
-def _hand_written(activation, mask, recurrent_mask, sequences_out, loop):
-    """`_forward` with BPTT; all h_t are handed out only if `sequences_out`."""
-    slope = SLOPES[activation]
-    forward = _forward(activation, mask, recurrent_mask, loop)
-    first, final = (-1, 0) if loop["reverse"] else (0, -1)
-    backward_loop = {**loop, "reverse": not loop["reverse"]}
+def _backward(slope, recurrent_mask, loop):
+    """BPTT over a block: (x, mask, h_T, all h_{t-1}, dh_T, dy, W_h, W_x, b) → (dX, dh_0, dW_h, dW_x, db)."""
 
-    @ops.custom_gradient
-    def recurrence(z, state, recurrent_kernel, *bias):
-        last, hidden = forward(z, state, recurrent_kernel, *bias)
+    def backward(x, mask, last, before, dh, dy, recurrent_kernel, kernel, *bias):
+        transposed = ops.transpose(recurrent_kernel)
 
-        def gradient(upstream):
-            transposed = ops.transpose(recurrent_kernel)
-
-            def step(dh, inputs):
-                h, *counts = inputs
-                if sequences_out:
-                    dy, *counts = counts
-                    dh = dh + dy
-                dz = dh * slope(h)
-                if counts:
-                    dz = ops.where(counts[0], dz, ops.zeros_like(dz))
-                before = ops.matmul(dz, transposed)
-                if recurrent_mask is not None:
-                    before = before * recurrent_mask
-                if counts:
-                    before = before + ops.where(counts[0], ops.zeros_like(dh), dh)
-                return before, dz
-
-            time_major = (hidden, upstream) if sequences_out else (hidden,)
-            start = ops.zeros_like(state) if sequences_out else upstream
-            d_state, dz = scan(step, start, time_major=time_major, batch_major=_given(mask), **backward_loop)
-            inner_h, inner_dz = (hidden[1:], dz[:-1]) if loop["reverse"] else (hidden[:-1], dz[1:])
-            first_h = state
+        def step(carry, inputs):
+            dh, h = carry
+            h_before, *rest = inputs
+            if dy is not None:
+                dy_t, *rest = rest
+                dh = dh + dy_t
+            dz = dh * slope(h)
+            if mask is not None:
+                dz = ops.where(rest[0], dz, ops.zeros_like(dz))
+            dh_before = ops.matmul(dz, transposed)
             if recurrent_mask is not None:
-                first_h, inner_h = first_h * recurrent_mask, inner_h * recurrent_mask
-            # Two products instead of one over concat([h_0, h]): no copy of all h.
-            d_kernel = _outer(first_h, dz[first]) + _outer(inner_h, inner_dz)
-            d_bias = [ops.sum(dz, axis=(0, 1))] if bias else []
-            return (ops.transpose(dz, (1, 0, 2)), d_state, d_kernel, *d_bias)
+                dh_before = dh_before * recurrent_mask
+            if mask is not None:
+                dh_before = dh_before + ops.where(rest[0], ops.zeros_like(dh), dh)
+            return (dh_before, h_before), dz
 
-        return (hidden if sequences_out else last), gradient
+        loop_back = {**loop, "reverse": not loop["reverse"]}
+        (dh, _), dz = scan(step, (dh, last), (before,), _given(dy, mask), **loop_back)
+        kept = before if recurrent_mask is None else before * recurrent_mask
+        d_bias = [ops.sum(dz, axis=(0, 1))] if bias else []
+        d_recurrent_kernel = _outer(kept, dz)
+        dz = ops.transpose(dz, (1, 0, 2))
+        return ops.matmul(dz, ops.transpose(kernel)), dh, d_recurrent_kernel, _outer(x, dz), *d_bias
 
-    def run(*arguments):
-        result = recurrence(*arguments)
-        return (result[final], result) if sequences_out else (result, None)
+    return backward
+
+
+def _hand_written(activation, mask, recurrent_mask, sequences_out, loop):
+    """(x, h_0, W_h, W_x, b) → (h_T, all h_t batch-major in time order, or None), with BPTT."""
+    reverse = loop["reverse"]
+    hoisted = _forward(activation, recurrent_mask, loop, before=True)
+    backward = _backward(SLOPES[activation], recurrent_mask, loop)
+
+    def forward(x, counts, state, recurrent_kernel, kernel, *bias):
+        return hoisted(ops.matmul(x, kernel), state, recurrent_kernel, counts, *bias)
+
+    def all_steps(last, before):
+        last = ops.expand_dims(last, 0)
+        hidden = ops.concatenate([last, before[:-1]] if reverse else [before[1:], last], axis=0)
+        return ops.transpose(hidden, (1, 0, 2))
+
+    def arriving(upstream, state):
+        """dL/dh_T by other ways than the outputs, and dL/dy."""
+        return (ops.zeros_like(state), upstream) if sequences_out else (upstream, None)
+
+    def single_block(counts):
+        @ops.custom_gradient
+        def recurrence(x, state, *weights):
+            last, before = forward(x, counts, state, *weights)
+
+            def gradient(upstream):
+                return backward(x, counts, last, before, *arriving(upstream, state), *weights)
+
+            return (all_steps(last, before) if sequences_out else last), gradient
+
+        return recurrence
+
+    def in_blocks(counts, blocks):
+        cut = functools.partial(_cut, blocks=blocks)
+
+        @ops.custom_gradient
+        def recurrence(x, state, *weights):
+            def block(h, inputs):
+                x_k, *counts_k = inputs
+                last, before = forward(x_k, *(counts_k or [None]), h, *weights)
+                return last, (h, all_steps(last, before)) if sequences_out else (h,)
+
+            shape = (ops.shape(x)[0], x.shape[1] // blocks, state.shape[1])
+            like = (state, ops.zeros(shape, state.dtype)) if sequences_out else (state,)
+            last, (starts, *outputs) = scan(block, state, (), _given(cut(x), cut(counts)), like=like, **loop)
+
+            def gradient(upstream):
+                # XLA cannot differentiate a loop in a loop: second derivatives are those of a single block.
+                return with_derivatives_of(single_backward, backward_in_blocks)(upstream, x, state, *weights)
+
+            def single_backward(upstream, x, state, *weights):
+                last, before = forward(x, counts, state, *weights)
+                return backward(x, counts, last, before, *arriving(upstream, state), *weights)
+
+            def backward_in_blocks(upstream, x, state, *weights):
+                dh, dy = arriving(upstream, state)
+
+                def block_back(carry, inputs):
+                    dh, *sums = carry
+                    start, x_k, *rest = inputs
+                    dy_k = rest.pop(0) if sequences_out else None
+                    counts_k = rest.pop(0) if rest else None
+                    last, before = forward(x_k, counts_k, start, *weights)
+                    dx_k, dh, *terms = backward(x_k, counts_k, last, before, dh, dy_k, *weights)
+                    return (dh, *(a + b for a, b in zip(sums, terms, strict=True))), dx_k
+
+                init = (dh, *(ops.zeros_like(weight) for weight in weights))
+                given = _given(cut(x), cut(dy), cut(counts))
+                loop_back = {**loop, "reverse": not reverse, "like": cut(x)[:, 0]}
+                (dh, *d_weights), dx = scan(block_back, init, (starts,), given, **loop_back)
+                return (_joined(dx), dh, *d_weights)
+
+            return (_joined(outputs[0]) if sequences_out else last), gradient
+
+        return recurrence
+
+    def run(x, state, *weights):
+        steps, size = x.shape[1], block_size(x.shape[1])
+        if steps is None or size >= steps:
+            outputs = single_block(mask)(x, state, *weights)
+        else:
+            # The rest that fills no block comes first.
+            rest, blocks, outputs = steps % size, steps // size, []
+            cuts = [slice(0, rest), slice(rest, steps)]
+            if reverse:
+                cuts = [slice(steps - rest, steps), slice(0, steps - rest)]
+            for part, count in zip(cuts, (1, blocks), strict=True):
+                if part.start == part.stop:
+                    continue
+                counts = None if mask is None else mask[:, part]
+                over = single_block(counts) if count == 1 else in_blocks(counts, count)
+                output = over(x[:, part], state, *weights)
+                state = output[:, 0 if reverse else -1] if sequences_out else output
+                outputs.append(output)
+            if not sequences_out:
+                return state, None
+            outputs = ops.concatenate(outputs[::-1] if reverse else outputs, axis=1)
+        return (outputs[:, 0 if reverse else -1], outputs) if sequences_out else (outputs, None)
 
     return run
+
+
+def block_size(steps):
+    """Steps in a block: all, or of a long sequence at most 64, chosen to leave no rest if that is possible."""
+    if steps is None or steps < LONG:
+        return steps
+    return max((size for size in range(32, 65) if steps % size == 0), default=64)
+
+
+def _cut(tensor, blocks):
+    """(batch, time, …) → (batch, blocks, steps in a block, …)"""
+    if tensor is None:
+        return None
+    _, steps, *rest = tensor.shape
+    return ops.reshape(tensor, (ops.shape(tensor)[0], blocks, steps // blocks, *rest))
+
+
+def _joined(blocks):
+    """(blocks, batch, steps in a block, features) → (batch, time, features)"""
+    count, _, steps, features = blocks.shape
+    batch = ops.shape(blocks)[1]
+    return ops.reshape(ops.transpose(blocks, (1, 0, 2, 3)), (batch, count * steps, features))
 
 
 def _given(*tensors):
@@ -183,5 +296,5 @@ def _given(*tensors):
 
 def _outer(a, b):
     """Σ aᵀ·b over all leading axes, one GEMM."""
-    units = a.shape[-1]
-    return ops.matmul(ops.transpose(ops.reshape(a, (-1, units))), ops.reshape(b, (-1, units)))
+    a, b = (ops.reshape(tensor, (-1, tensor.shape[-1])) for tensor in (a, b))
+    return ops.matmul(ops.transpose(a), b)

@@ -4,18 +4,19 @@ import keras
 from keras import ops
 
 
-def scan(step, init, time_major=(), batch_major=(), reverse=False, unroll=False, autodiff=False):
+def scan(step, init, time_major=(), batch_major=(), reverse=False, unroll=False, autodiff=False, like=None):
     """Carries a state through time.
 
     Args:
-        step: (carry, (x_t, …)) → (new carry, y_t), y_t of the shape and dtype of the carry.
-        init: First carry, shape (batch, units).
+        step: (carry, (x_t, …)) → (new carry, y_t).
+        init: First carry: a tensor or a tuple of them.
         time_major: Tensors read step by step, time first.
         batch_major: More of them, time second.
         reverse: Whether to go from the last step to the first.
         unroll: Whether to write the steps out; needs a static number of steps.
         autodiff: Whether the backend will differentiate the loop. TensorFlow then reads from arrays: the
             gradient of an indexed read adds up tensors of all steps at every step.
+        like: Tensor or tuple of the structure, shapes and dtypes of y_t; by default the first tensor of the carry.
 
     Returns:
         The last carry, and all y_t with time first, in time order also with `reverse`.
@@ -23,11 +24,13 @@ def scan(step, init, time_major=(), batch_major=(), reverse=False, unroll=False,
     backend = keras.backend.backend()
     if unroll or backend == "torch":  # PyTorch runs step by step in any case
         return _unrolled(step, init, time_major, batch_major, reverse)
+    if like is None:
+        like = keras.tree.flatten(init)[0]
     if backend == "tensorflow" and not autodiff:
-        return _tensorflow_loop(step, init, time_major, batch_major, reverse)
+        return _tensorflow_loop(step, init, time_major, batch_major, reverse, like)
     xs = (*time_major, *(ops.swapaxes(x, 0, 1) for x in batch_major))
     if backend == "tensorflow":
-        return _tensorflow_loop(step, init, xs, (), reverse)
+        return _tensorflow_loop(step, init, xs, (), reverse, like)
     return ops.scan(step, init, xs, reverse=reverse)
 
 
@@ -38,10 +41,10 @@ def _unrolled(step, init, time_major, batch_major, reverse):
     carry, ys = init, [None] * steps
     for t in range(steps - 1, -1, -1) if reverse else range(steps):
         carry, ys[t] = step(carry, tuple(x[t] for x in xs))
-    return carry, ops.stack(ys, axis=0)
+    return carry, keras.tree.map_structure(lambda *y: ops.stack(y, axis=0), *ys)
 
 
-def _tensorflow_loop(step, init, time_major, batch_major, reverse):
+def _tensorflow_loop(step, init, time_major, batch_major, reverse, like):
     """`ops.scan` without its array round the carry, and with `maximum_iterations`.
 
     XLA needs the latter to differentiate the loop, for second derivatives.
@@ -60,13 +63,33 @@ def _tensorflow_loop(step, init, time_major, batch_major, reverse):
         inputs = [array.read(t) for array in arrays] + [tf.gather(x, t, axis=1) for x in batch_major]
         new, y = step(carry, tuple(inputs))
         # A batch size known for the state but not for the sequences would change the loop's shape.
-        new.set_shape(init.shape)
-        return (t - 1 if reverse else t + 1), new, out.write(t, y)
+        tf.nest.map_structure(lambda tensor, first: tensor.set_shape(first.shape), new, init)
+        return (t - 1 if reverse else t + 1), new, tf.nest.map_structure(lambda a, y: a.write(t, y), out, y)
 
+    out = tf.nest.map_structure(lambda y: tf.TensorArray(y.dtype, steps, element_shape=y.shape), like)
     _, carry, out = tf.while_loop(
         (lambda t, *_: t >= 0) if reverse else (lambda t, *_: t < steps),
         body,
-        (steps - 1 if reverse else 0, init, tf.TensorArray(init.dtype, steps, element_shape=init.shape)),
+        (steps - 1 if reverse else 0, init, out),
         maximum_iterations=steps,
     )
-    return carry, out.stack()
+    return carry, tf.nest.map_structure(lambda array: array.stack(), out)
+
+
+def with_derivatives_of(plain, quick):
+    """`quick`, whose derivatives TensorFlow takes from `plain`; both map the same tensors to the same tuple."""
+    if keras.backend.backend() != "tensorflow":
+        return quick
+    import tensorflow as tf
+
+    @tf.custom_gradient
+    def function(*arguments):
+        def gradient(*upstream):
+            with tf.GradientTape() as tape:
+                tape.watch(arguments)
+                results = plain(*arguments)
+            return tape.gradient(results, arguments, upstream, unconnected_gradients="zero")
+
+        return quick(*arguments), gradient
+
+    return function
