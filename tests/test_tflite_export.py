@@ -5,6 +5,16 @@ import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
+from exported_models import (
+    MODELS,
+    bidirectional,
+    dense_front,
+    random_data,
+    random_tokens,
+    randomize,
+    residual_with_two_outputs,
+    token_model,
+)
 from keras import layers
 
 import keras_vrnn as kv
@@ -12,106 +22,6 @@ from keras_vrnn.tflite.flatbuffer import ModelFile
 
 # float32 rounding over at most 40 steps of sums of a few dozen terms.
 FLOAT_TOLERANCE = 1e-5
-
-
-def random_data(*shape):
-    return np.random.default_rng(5).normal(size=shape).astype("float32")
-
-
-def random_tokens(samples, timesteps, vocabulary, padded=True):
-    rng = np.random.default_rng(6)
-    x = rng.integers(1, vocabulary, (samples, timesteps), dtype=np.int32)
-    if padded:
-        for row in x:
-            row[rng.integers(1, timesteps) :] = 0
-    return x
-
-
-def randomize(model, seed=7):
-    """Random asymmetric weights, biases too; recurrent kernels scaled so that the state neither dies nor saturates."""
-    rng = np.random.default_rng(seed)
-    for variable in model.weights:
-        gain = 0.9 if "recurrent" in variable.path else 1.0
-        variable.assign(rng.normal(scale=gain / np.sqrt(variable.shape[0]), size=variable.shape))
-    return model
-
-
-def dense_front(timesteps=9, **options):
-    return randomize(
-        kv.Sequential([keras.Input((timesteps, 4)), kv.VanillaRNN(6, **options), layers.Dense(3, "softmax")])
-    )
-
-
-def token_model(timesteps=12, padded=True, **options):
-    return randomize(
-        kv.Sequential(
-            [
-                keras.Input((timesteps,), dtype="int32"),
-                layers.Embedding(20, 5, mask_zero=padded),
-                kv.VanillaRNN(6, **options),
-                layers.Dense(1, "sigmoid"),
-            ]
-        )
-    )
-
-
-def bidirectional():
-    inputs = keras.Input((8,), dtype="int32")
-    x = layers.Embedding(20, 5, mask_zero=True)(inputs)
-    x = layers.Bidirectional(kv.VanillaRNN(6, return_sequences=True))(x)
-    return randomize(kv.Model(inputs, layers.Dense(3)(kv.VanillaRNN(7)(x))))
-
-
-def encoder_decoder():
-    source = keras.Input((6, 4), name="source")
-    target = keras.Input((5, 3), name="target")
-    _, state = kv.VanillaRNN(6, return_state=True)(source)
-    y = keras.layers.SimpleRNN(6, return_sequences=True)(target, initial_state=state)
-    return randomize(kv.Model([source, target], layers.Dense(2, name="y")(y)))
-
-
-def residual_with_two_outputs():
-    inputs = keras.Input((7, 4), name="motion")
-    x = layers.Dense(5, activation="relu")(inputs)
-    sequence, state = kv.VanillaRNN(5, return_sequences=True, return_state=True)(x)
-    x = layers.Add()([x, sequence])
-    last = kv.VanillaRNN(4, go_backwards=True)(x, mask=None)
-    return randomize(kv.Model(inputs, [layers.Dense(2, name="label")(last), state, sequence]))
-
-
-MODELS = {
-    "many_to_one": (dense_front, lambda: random_data(40, 9, 4)),
-    "many_to_many": (lambda: dense_front(return_sequences=True), lambda: random_data(40, 9, 4)),
-    "no bias": (lambda: dense_front(use_bias=False), lambda: random_data(40, 9, 4)),
-    "backwards": (lambda: dense_front(go_backwards=True), lambda: random_data(40, 9, 4)),
-    "relu": (lambda: dense_front(activation="relu"), lambda: random_data(40, 9, 4)),
-    "sigmoid": (lambda: dense_front(activation="sigmoid"), lambda: random_data(40, 9, 4)),
-    "linear": (lambda: dense_front(activation=None), lambda: random_data(40, 9, 4)),
-    "masked": (token_model, lambda: random_tokens(40, 12, 20)),
-    "masked many_to_many": (lambda: token_model(return_sequences=True), lambda: random_tokens(40, 12, 20)),
-    "masked, zero outputs": (
-        lambda: token_model(return_sequences=True, zero_output_for_mask=True),
-        lambda: random_tokens(40, 12, 20),
-    ),
-    "bidirectional": (bidirectional, lambda: random_tokens(40, 8, 20)),
-    "initial state, two inputs": (
-        encoder_decoder,
-        lambda: {"source": random_data(40, 6, 4), "target": random_data(40, 5, 3)},
-    ),
-    "residual, three outputs": (residual_with_two_outputs, lambda: random_data(40, 7, 4)),
-    "nothing but recurrences": (
-        lambda: randomize(
-            keras.Sequential(
-                [
-                    keras.Input((9, 4)),
-                    kv.VanillaRNN(6, return_sequences=True),
-                    layers.SimpleRNN(5, return_sequences=True),
-                ]
-            )
-        ),
-        lambda: random_data(40, 9, 4),
-    ),
-}
 
 
 @pytest.fixture(params=MODELS)
@@ -264,116 +174,3 @@ def test_exporting_changes_nothing_in_the_model(tmp_path):
     assert model.to_json() == config
     model.save(tmp_path / "m.keras")
     np.testing.assert_array_equal(keras.models.load_model(tmp_path / "m.keras").predict(x, verbose=0), before)
-
-
-REFUSED = {
-    "form": (dict(form="stream"), r"form='stream': expected one of 'sequence', 'unrolled', 'streaming'"),
-    "quantization": (
-        dict(quantization="int4"),
-        r"quantization='int4': expected one of 'float32', 'float16', 'dynamic', 'int8', 'int16x8'",
-    ),
-    "no data": (dict(calibration_data=None), r"calibration_data: quantization='int8' needs inputs"),
-    "empty": (
-        dict(calibration_data=np.zeros((0, 9, 4))),
-        r"calibration_data: it is empty \(shape \(0, 9, 4\)\)",
-    ),
-    "rank": (
-        dict(calibration_data=np.zeros((9, 4))),
-        r"expected the shape \(samples, 9, 4\), received \(9, 4\)",
-    ),
-    "shape": (dict(calibration_data=np.zeros((2, 9, 5))), r"expected the shape \(samples, 9, 4\)"),
-    "NaN": (dict(calibration_data=np.full((2, 9, 4), np.nan)), r"calibration_data: it holds NaN"),
-    "text": (dict(calibration_data=np.full((2, 9, 4), "a")), r"calibration_data: expected numbers"),
-    "ragged": (dict(calibration_data=[[1.0], [1.0, 2.0]]), r"calibration_data: expected an array of shape"),
-    "names": (dict(calibration_data={"y": np.zeros((2, 9, 4))}), r"calibration_data: expected the inputs"),
-}
-
-
-@pytest.mark.parametrize("case", REFUSED)
-def test_bad_arguments_are_refused_before_any_work(case, tmp_path):
-    options, message = REFUSED[case]
-    with pytest.raises(ValueError, match=message):
-        kv.tflite.export(
-            dense_front(), tmp_path / "m.tflite", **{"calibration_data": random_data(2, 9, 4)} | options
-        )
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_fractions_are_no_tokens(tmp_path):
-    with pytest.raises(ValueError, match=r"expected integers, received fractions \(e.g. 0.5\)"):
-        kv.tflite.export(token_model(), tmp_path / "m.tflite", calibration_data=np.full((2, 12), 0.5))
-
-
-def unexportable(kind):
-    inputs = keras.Input((9, 4))
-    if kind == "no recurrence":
-        return keras.Model(inputs, layers.Dense(3)(inputs))
-    if kind == "stateful":
-        inputs = keras.Input(batch_shape=(2, 9, 4))
-        return keras.Model(inputs, kv.VanillaRNN(3, stateful=True)(inputs))
-    if kind == "activation":
-        return keras.Model(inputs, kv.VanillaRNN(3, activation="softplus")(inputs))
-    if kind == "lstm":
-        return keras.Model(inputs, layers.LSTM(3)(kv.VanillaRNN(3, return_sequences=True)(inputs)))
-    if kind == "dtype":
-        return keras.Model(inputs, kv.VanillaRNN(3, dtype="float64")(inputs))
-    return keras.Sequential([kv.VanillaRNN(3)])
-
-
-@pytest.mark.parametrize(
-    ("kind", "message"),
-    [
-        ("no recurrence", "holds no VanillaRNN or SimpleRNN layer"),
-        ("stateful", "is stateful, but form='sequence'"),
-        ("activation", "has activation 'softplus'; the recurrence can be exported with tanh"),
-        ("lstm", "it holds a loop besides its vanilla RNN layers"),
-        ("dtype", "computes in float64; only float32 models"),
-        ("unbuilt", "expected a built functional or Sequential Keras model"),
-    ],
-)
-def test_unsupported_models_are_refused_with_the_reason(kind, message, tmp_path):
-    with pytest.raises(ValueError, match=message):
-        kv.tflite.export(unexportable(kind), tmp_path / "m.tflite", calibration_data=random_data(4, 9, 4))
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_undefined_time_dimension_without_data_is_refused(tmp_path):
-    model = keras.Sequential([keras.Input((None, 4), name="x"), kv.VanillaRNN(3)])
-    with pytest.raises(ValueError, match=r"input 'x' has the undefined shape \(None, None, 4\)"):
-        kv.tflite.export(model, tmp_path / "m.tflite", quantization="float32")
-
-
-def test_float_tokens_inside_a_nested_model_are_refused(tmp_path):
-    inner = keras.Sequential([keras.Input((9,)), layers.Embedding(30, 4)])
-    inputs = keras.Input((9,), name="tokens")
-    model = keras.Model(inputs, kv.VanillaRNN(3)(inner(inputs)))
-    with pytest.raises(
-        ValueError, match=r"input 'tokens' is declared float32, but the model reads it as integers"
-    ):
-        kv.tflite.export(model, tmp_path / "m.tflite", calibration_data=random_tokens(4, 9, 30))
-
-
-def test_an_existing_file_is_kept_unless_asked(tmp_path):
-    path = tmp_path / "m.tflite"
-    path.write_text("precious")
-    with pytest.raises(FileExistsError, match="pass overwrite=True"):
-        kv.tflite.export(dense_front(), path, quantization="float32")
-    assert path.read_text() == "precious"
-    kv.tflite.export(dense_front(), path, quantization="float32", overwrite=True)
-    assert [entry.name for entry in tmp_path.iterdir()] == ["m.tflite"]
-
-
-def test_a_file_that_does_not_run_is_not_left_behind(tmp_path, monkeypatch):
-    # The only way to a broken file is a fault of our own, so one is made: an operator that no runtime knows.
-    pack = ModelFile.pack
-
-    def broken(self):
-        self.model.operatorCodes[0].customCode = b"none"
-        self.model.operatorCodes[0].builtinCode = schema.BuiltinOperator.CUSTOM
-        self.model.operatorCodes[0].deprecatedBuiltinCode = schema.BuiltinOperator.CUSTOM
-        return pack(self)
-
-    monkeypatch.setattr(ModelFile, "pack", broken)
-    with pytest.raises(ValueError, match="not a TFLite model with one signature"):
-        kv.tflite.export(dense_front(), tmp_path / "m.tflite", quantization="float32")
-    assert list(tmp_path.iterdir()) == []
