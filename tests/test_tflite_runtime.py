@@ -60,6 +60,8 @@ def test_inputs_by_name_or_in_order(two_inputs):
         (np.ones((5, 3)), r"input 'x' takes the shape \(samples, 5, 3\) .* received \(5, 3\)"),
         (np.ones((0, 5, 3)), r"at least one sample, received \(0, 5, 3\)"),
         ({"y": np.ones((1, 5, 3))}, r"expected the inputs \['x'\], received \['y'\]"),
+        (np.full((1, 5, 3), np.nan), "input 'x' holds NaN or infinite values"),
+        (np.full((1, 5, 3), "a"), "input 'x' takes numbers, received an array of <U1"),
     ],
 )
 def test_wrong_inputs(exported, x, message):
@@ -82,3 +84,96 @@ def test_missing_and_damaged_files(tmp_path, exported):
         kv.tflite.Runner(tmp_path / "text.tflite")
     with pytest.raises(ValueError, match="threads=0: expected a positive integer"):
         kv.tflite.Runner(exported, threads=0)
+
+
+@pytest.fixture(scope="module")
+def streaming(tmp_path_factory):
+    """A streaming file of two stacked recurrences, and the model."""
+    path = tmp_path_factory.mktemp("runner") / "s.tflite"
+    model = keras.Sequential(
+        [
+            keras.Input((7, 3), name="x"),
+            kv.VanillaRNN(4, return_sequences=True),
+            kv.VanillaRNN(5, return_sequences=True),
+        ]
+    )
+    kv.tflite.export(model, path, form="streaming", calibration_data=X)
+    return path
+
+
+X = np.random.default_rng(3).normal(size=(6, 7, 3)).astype(np.float32)
+
+
+def test_interleaved_streams_by_their_states(streaming):
+    """Two streams on one interpreter, each continued from its own state, give what each gives alone."""
+    runner = kv.tflite.Runner(streaming)
+    alone = runner(X[:2])
+    assert np.abs(alone[0] - alone[1]).max() > 0.1
+    states, received = [runner.state, runner.state], np.zeros_like(alone)
+    for t in range(7):
+        for stream in range(2):
+            runner.state = states[stream]
+            received[stream, t] = runner.step(X[stream, t])
+            states[stream] = runner.state
+    np.testing.assert_array_equal(received, alone)
+    assert all(np.all(state == 0) for state in kv.tflite.Runner(streaming).state.values())
+    with pytest.raises(ValueError, match=r"state: expected \['vanilla_rnn.*received \['h'\]"):
+        runner.state = {"h": np.zeros(4)}
+
+
+def test_a_batch_axis_may_lead_the_step(streaming):
+    runner = kv.tflite.Runner(streaming)
+    plain = runner.step(X[0, 0])
+    runner.reset()
+    np.testing.assert_array_equal(runner.step(X[:1, 0]), plain[None])
+    with pytest.raises(
+        ValueError, match=r"takes the shape \(3\) with at least one sample, received \(2, 3\)"
+    ):
+        runner.step(X[:2, 0])
+
+
+def stock(path, function, *specs):
+    """A file that TensorFlow's converter wrote, of which nothing is ours."""
+    import tensorflow as tf
+
+    concrete = tf.function(function, input_signature=specs).get_concrete_function()
+    path.write_bytes(tf.lite.TFLiteConverter.from_concrete_functions([concrete]).convert())
+    return path
+
+
+def test_open_dimensions_take_any_size(tmp_path):
+    """Batch and time left open in the file are resized to the data."""
+    import tensorflow as tf
+
+    path = stock(tmp_path / "open.tflite", lambda x: 2.0 * x, tf.TensorSpec((None, None, 3), name="x"))
+    runner = kv.tflite.Runner(path)
+    assert runner.batch is None
+    for x in (X, X[:2, :3], X):
+        np.testing.assert_array_equal(runner(x), 2 * x)
+        assert len(runner.seconds) == 1  # all samples in one invoke
+
+
+def test_a_fixed_batch_is_filled_up(tmp_path):
+    """Five samples in batches of two: the third batch holds one."""
+    import tensorflow as tf
+
+    path = stock(tmp_path / "two.tflite", lambda x: tf.reduce_sum(x, 1), tf.TensorSpec((2, 7, 3), name="x"))
+    runner = kv.tflite.Runner(path)
+    # float32 rounding of seven terms.
+    np.testing.assert_allclose(runner(X[:5]), X[:5].sum(1), atol=1e-5)
+    assert (runner.batch, len(runner.seconds)) == (2, 3)
+
+
+def test_integers_are_cast_only_without_loss(tmp_path):
+    import tensorflow as tf
+
+    table = tf.constant(X[0])
+    path = stock(
+        tmp_path / "g.tflite", lambda t: tf.gather(table, t), tf.TensorSpec((1, 2), tf.int32, name="t")
+    )
+    runner = kv.tflite.Runner(path)
+    np.testing.assert_array_equal(runner([[1.0, 2.0]]), X[:1, 1:3])
+    with pytest.raises(ValueError, match="input 't' takes integers of int32"):
+        runner([[1.5, 2.0]])
+    with pytest.raises(ValueError, match=r"the interpreter can't take this input: .*index out of bounds"):
+        runner([[1, 99]])

@@ -1,10 +1,10 @@
 """Runs an exported model. Needs numpy and ai-edge-litert only."""
 
-import os
 import time
 
 import numpy as np
-from ai_edge_litert.interpreter import Interpreter
+
+from keras_vrnn.tflite.engines import LiteRT, dequantize, quantize
 
 # The signature's names of a state: what goes in as "…state_in" comes out as "…state_out".
 STATE_IN, STATE_OUT = "state_in", "state_out"
@@ -15,7 +15,7 @@ class Runner:
 
     ```python
     runner = Runner("model.tflite")
-    probabilities = runner(x)  # whole sequences, one an invoke; a streaming file is run over all steps
+    probabilities = runner(x)  # whole sequences, one batch of the file's an invoke
 
     runner = Runner("streaming.tflite")
     for x_t in sensor:
@@ -30,6 +30,7 @@ class Runner:
     Attributes:
         inputs, outputs: the names of the model's inputs and outputs, states left out.
         streaming: whether the file takes one time step an invoke.
+        batch: how many samples or streams one invoke takes; None if any number.
         seconds: how long each invoke of the last call took, without quantizing and copying.
 
     Raises:
@@ -40,28 +41,21 @@ class Runner:
     def __init__(self, path, threads=1):
         if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
             raise ValueError(f"threads={threads!r}: expected a positive integer.")
-        if not os.path.isfile(path):
-            raise FileNotFoundError(f"path: there is no file {str(path)!r}.")
-        try:
-            self._interpreter = Interpreter(model_path=str(path), num_threads=threads)
-            self._interpreter.allocate_tensors()
-            signature = self._interpreter.get_signature_runner()
-        except (ValueError, RuntimeError) as error:
-            raise ValueError(
-                f"path: {str(path)!r} is not a TFLite model with one signature: {error}"
-            ) from error
-        # A signature lists its tensors by name; the model's own order is that of the file.
-        inputs = _in_order(signature.get_input_details(), self._interpreter.get_input_details())
-        outputs = _in_order(signature.get_output_details(), self._interpreter.get_output_details())
+        self._start(LiteRT(path, threads))
+
+    def _start(self, engine):
+        self._engine = engine
+        inputs, outputs = dict(engine.inputs), dict(engine.outputs)
         # State in and state out of one format: what came out goes in again as it is.
-        self._states = [
-            (inputs.pop(name), outputs.pop(name.removesuffix(STATE_IN) + STATE_OUT))
+        self._states = {
+            name: (inputs.pop(name), outputs.pop(name.removesuffix(STATE_IN) + STATE_OUT))
             for name in list(inputs)
             if name.endswith(STATE_IN)
-        ]
+        }
         self._inputs, self._outputs = inputs, outputs
         self.inputs, self.outputs = list(inputs), list(outputs)
-        self.streaming = bool(self._states)
+        self.streaming = bool(self._states) or engine.can_reset
+        self.batch = self._shape(self.inputs[0])[0] if inputs else 1
         self.seconds = np.zeros(0)
         self.reset()
 
@@ -78,80 +72,108 @@ class Runner:
             name -> array for several outputs.
 
         Raises:
-            ValueError: an input is missing or has another shape than the file takes.
+            ValueError: an input is missing, has another shape than the file takes, or holds NaN.
         """
         arrays = self._by_name(x)
         for name, array in arrays.items():
-            shape = self._shape(name)
+            shape = self._shape(name)[1:]
             expected = ("samples", "time", *shape[1:]) if self.streaming else ("samples", *shape)
-            if array.ndim != len(expected) or array.size == 0 or array.shape[-len(shape) :][1:] != shape[1:]:
-                raise _wrong_shape(name, expected, array)
-            if not self.streaming and array.shape[1:] != shape:
+            if not _fits(array, expected) or array.size == 0:
                 raise _wrong_shape(name, expected, array)
         lengths = {array.shape[: 1 + self.streaming] for array in arrays.values()}
         if len(lengths) > 1:
             raise ValueError(f"x: different numbers of samples or time steps: {sorted(lengths)}.")
-        seconds, rows = [], []
-        for n in range(len(next(iter(arrays.values())))):
-            self.reset()
-            sample = {name: array[n : n + 1] for name, array in arrays.items()}
-            steps = range(next(iter(sample.values())).shape[1]) if self.streaming else (slice(None),)
-            outputs = []
-            for t in steps:
-                part = {name: array[:, [t]] if self.streaming else array for name, array in sample.items()}
-                outputs.append(self._invoke(part))
-                seconds.append(self.seconds[0])
-            rows.append([_without_time(o) for o in outputs] if self.streaming else outputs[0])
+        samples = lengths.pop()[0]
+        batch = self.batch or samples
+        parts, seconds = [], []
+        for start in range(0, samples, batch):
+            # The last batch is filled up with its own last sample, and what comes of that is cut off again.
+            rows = np.minimum(np.arange(start, start + batch), samples - 1)
+            parts.append(self._from_zero({name: array[rows] for name, array in arrays.items()}))
+            seconds.append(self.seconds)
         self.reset()
-        self.seconds = np.array(seconds)
-        return self._result(
-            {
-                name: np.stack([np.stack([step[name] for step in row]) for row in rows])
-                if self.streaming
-                else np.concatenate([row[name] for row in rows])
-                for name in self.outputs
-            }
-        )
+        self.seconds = np.concatenate(seconds)
+        return self._result({n: np.concatenate([part[n] for part in parts])[:samples] for n in self.outputs})
 
     def step(self, x_t):
         """Runs one time step of a streaming file, from the state that the last step left.
 
         Args:
-            x_t: the step's input (features,), a scalar for a token id, or a dictionary input name -> value.
+            x_t: the step's input (features,), a scalar for a token id, or a dictionary input name -> value. With a
+                leading batch axis it is one step of that many streams: as many as the file's batch size.
 
         Returns:
-            The step's output as float32 without batch and time axes; a dictionary for several outputs.
+            The step's output as float32 without time axis, and with a batch axis if `x_t` has one; a dictionary
+            for several outputs.
         """
         if not self.streaming:
             raise ValueError("step: the file takes whole sequences; export it with form='streaming'.")
         arrays = self._by_name(x_t)
+        batched = all(array.ndim == len(self._shape(name)) - 1 for name, array in arrays.items())
         for name, array in arrays.items():
-            if array.shape != self._shape(name)[1:]:
-                raise _wrong_shape(name, self._shape(name)[1:], array)
-        return self._result(_without_time(self._invoke({n: a[None, None] for n, a in arrays.items()})))
+            batch, _, *features = self._shape(name)
+            if not _fits(array, (batch, *features) if batched else features) or (not batched and batch != 1):
+                raise _wrong_shape(
+                    name,
+                    features if batch == 1 else ("streams" if batch is None else batch, *features),
+                    array,
+                )
+        outputs = self._invoke({n: a[:, None] if batched else a[None, None] for n, a in arrays.items()})
+        return self._result({n: o if batched else o[0] for n, o in _without_time(outputs).items()})
 
     def reset(self):
         """Puts the states of a streaming file back to zero."""
-        for source, _ in self._states:
-            self._interpreter.set_tensor(source["index"], quantize(np.zeros(source["shape"]), source))
+        for source, _ in self._states.values():
+            self._engine.set(source, quantize(np.zeros(self._engine.get(source).shape), source))
+        if self._engine.can_reset:
+            self._engine.reset()
+
+    @property
+    def state(self):
+        """The states of a streaming file as real values: name -> (batch, units). Set it to go on from there."""
+        return {
+            name: dequantize(self._engine.get(source), source) for name, (source, _) in self._states.items()
+        }
+
+    @state.setter
+    def state(self, states):
+        if set(states) != set(self._states):
+            raise ValueError(f"state: expected {list(self._states)}, received {sorted(states)}.")
+        for name, (source, _) in self._states.items():
+            self._engine.set(source, quantize(np.asarray(states[name], np.float32), source))
+
+    def _from_zero(self, arrays):
+        """Runs one batch from the start: one invoke, or one for each time step."""
+        rows = len(next(iter(arrays.values())))
+        shapes = {s["index"]: (rows, *s["shape"][1:]) for s, _ in self._states.values()}
+        for name, array in arrays.items():
+            length = (1,) if self.streaming else array.shape[1:2]
+            shapes[self._inputs[name]["index"]] = (rows, *length, *array.shape[2:])
+        self._engine.resize(shapes)
+        self.reset()
+        if not self.streaming:
+            return self._invoke(arrays)
+        steps, seconds = [], []
+        for t in range(next(iter(arrays.values())).shape[1]):
+            steps.append(_without_time(self._invoke({name: a[:, t : t + 1] for name, a in arrays.items()})))
+            seconds.append(self.seconds)
+        self.seconds = np.concatenate(seconds)
+        return {name: np.stack([step[name] for step in steps], axis=1) for name in self.outputs}
 
     def _invoke(self, arrays):
         """One invoke on arrays of the file's own shapes; carries the states on."""
         for name, detail in self._inputs.items():
-            self._interpreter.set_tensor(detail["index"], quantize(arrays[name], detail))
+            self._engine.set(detail, quantize(arrays[name], detail))
         start = time.perf_counter()
-        self._interpreter.invoke()
+        self._engine.invoke()
         self.seconds = np.array([time.perf_counter() - start])
-        for source, target in self._states:
-            self._interpreter.set_tensor(source["index"], self._interpreter.get_tensor(target["index"]))
-        return {
-            name: dequantize(self._interpreter.get_tensor(detail["index"]), detail)
-            for name, detail in self._outputs.items()
-        }
+        for source, target in self._states.values():
+            self._engine.set(source, self._engine.get(target))
+        return {name: dequantize(self._engine.get(detail), detail) for name, detail in self._outputs.items()}
 
     def _shape(self, name):
-        """The shape of an input without its batch axis."""
-        return tuple(int(n) for n in self._inputs[name]["shape"][1:])
+        """The shape of an input; None where the file takes any number."""
+        return tuple(None if n < 0 else int(n) for n in self._inputs[name]["shape_signature"])
 
     def _by_name(self, x):
         if not isinstance(x, dict):
@@ -163,42 +185,39 @@ class Runner:
             x = dict(zip(self.inputs, listed, strict=True))
         if set(x) != set(self.inputs):
             raise ValueError(f"x: expected the inputs {self.inputs}, received {sorted(x)}.")
-        return {name: np.asarray(array) for name, array in x.items()}
+        return {name: _numbers(name, array, self._inputs[name]) for name, array in x.items()}
 
     def _result(self, outputs):
         return outputs if len(outputs) > 1 else outputs[self.outputs[0]]
 
 
-def _without_time(outputs):
-    """Outputs of one step (1, 1, ...) or (1, units) without batch and time axes."""
-    return {name: o[0, 0] if o.ndim > 2 else o[0] for name, o in outputs.items()}
+def _numbers(name, array, detail):
+    """Returns an input as an array that can be quantized, or cast without loss."""
+    array = np.asarray(array)
+    if array.dtype.kind not in "fiub":
+        raise ValueError(f"x: input {name!r} takes numbers, received an array of {array.dtype}.")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise ValueError(f"x: input {name!r} holds NaN or infinite values.")
+    integer = np.issubdtype(detail["dtype"], np.integer) and detail["quantization"][0] == 0.0
+    if integer and not np.array_equal(array, array.astype(detail["dtype"])):
+        raise ValueError(f"x: input {name!r} takes integers of {np.dtype(detail['dtype']).name}.")
+    return array
 
 
-def _wrong_shape(name, expected, array):
-    shape = ", ".join(map(str, expected))
-    return ValueError(
-        f"x: input {name!r} takes the shape ({shape}) with at least one sample, received {array.shape}."
+def _fits(array, shape):
+    """Tells whether an array has a shape in which only numbers count."""
+    return array.ndim == len(shape) and all(
+        n == expected or not isinstance(expected, int) for n, expected in zip(array.shape, shape, strict=True)
     )
 
 
-def _in_order(named, ordered):
-    names = {detail["index"]: name for name, detail in named.items()}
-    return {names[detail["index"]]: detail for detail in ordered}
+def _without_time(outputs):
+    """Outputs of one step (B, 1, ...) or (B, units) without the time axis."""
+    return {name: o[:, 0] if o.ndim > 2 else o for name, o in outputs.items()}
 
 
-def quantize(real, detail):
-    """Real values as the tensor holds them: round(real / scale) + zero point, saturated; others are cast."""
-    dtype = detail["dtype"]
-    scale, zero_point = detail["quantization"]
-    if scale == 0.0:  # LiteRT's mark of a tensor that is not quantized
-        return real.astype(dtype)
-    limits = np.iinfo(dtype)
-    return np.clip(np.round(real / scale) + zero_point, limits.min, limits.max).astype(dtype)
-
-
-def dequantize(tensor, detail):
-    """What the tensor holds as real values: scale · (integer − zero point)."""
-    scale, zero_point = detail["quantization"]
-    if scale == 0.0:
-        return tensor.astype(np.float32)
-    return ((tensor.astype(np.float32) - zero_point) * scale).astype(np.float32)
+def _wrong_shape(name, expected, array):
+    shape = ", ".join("any" if n is None else str(n) for n in expected)
+    return ValueError(
+        f"x: input {name!r} takes the shape ({shape}) with at least one sample, received {array.shape}."
+    )
