@@ -31,6 +31,7 @@ class Runner:
         inputs, outputs: the names of the model's inputs and outputs, states left out.
         streaming: whether the file takes one time step an invoke.
         batch: how many samples or streams one invoke takes; None if any number.
+        details: name of an input, output or state -> its "shape", "dtype" and "quantization" (scale, zero point).
         seconds: how long each invoke of the last call took, without quantizing and copying.
 
     Raises:
@@ -53,6 +54,7 @@ class Runner:
             if name.endswith(STATE_IN)
         }
         self._inputs, self._outputs = inputs, outputs
+        self.details = engine.inputs | engine.outputs
         self.inputs, self.outputs = list(inputs), list(outputs)
         self.streaming = bool(self._states) or engine.can_reset
         self.batch = self._shape(self.inputs[0])[0] if inputs else 1
