@@ -8,6 +8,7 @@ overflow; a vector has the figures of the running epoch. Neither belongs to the 
 import weakref
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -55,6 +56,7 @@ class GradientRecorder:
         self.sinks: weakref.WeakSet = weakref.WeakSet()
         self._steps: Any = None
         self._capacity = 0
+        self._rows_per_execution = 0
         self._steps_read = 0
         self._perhaps_unread = 0
 
@@ -62,26 +64,39 @@ class GradientRecorder:
     def is_built(self):
         return self.names is not None
 
-    def build(self, names, steps_per_execution):
-        """Makes the variables, unless they are there already for the same names and at least this capacity."""
+    def build(self, names, steps_per_execution, room=0, iterations=lambda: 0):
+        """Makes the variables, unless they are there already for the same names and at least this capacity.
+
+        Args:
+            names: paths of the trainable variables.
+            steps_per_execution: most rows that one execution of the training function writes.
+            room: rows that the ring holds at least.
+            iterations: returns the updates that the optimizer has made before: a training that goes on after a restart
+                counts on from there.
+        """
         names = tuple(names)
-        capacity = max(_LEAST_CAPACITY, 2 * steps_per_execution)
-        if names == self.names and capacity <= self._capacity:
+        capacity = max(_LEAST_CAPACITY, room, 2 * steps_per_execution)
+        is_new = names != self.names or capacity > self._capacity
+        if not is_new and steps_per_execution <= self._rows_per_execution:
             return
         # init_scope: the training function may already be in the middle of its tracing.
         with tf.init_scope():
             self.drain()
-            steps = int(_local(self._steps).numpy()) if self.is_built else 0
-            self.names, self._capacity = names, capacity
-            width = _SCALARS + 2 * len(names)
-            self._ring = _variable(tf.zeros([capacity, width]), "gradient_norms")
-            self._steps = _variable(tf.constant(steps, tf.int64), "gradient_steps")
-            # The figures of LOG_NAMES, and the number of updates that the means are over.
-            self._epoch = _variable(tf.zeros([6]), "gradient_epoch")
-            self._halted = _variable(tf.constant(False), "gradient_halted")
-        self._steps_read = steps
-        # Built while the first execution is traced, which `make_room` has not seen.
+            if is_new:
+                steps = _local(self._steps) if self.is_built else iterations()
+                self._make_variables(names, capacity, int(keras.ops.convert_to_numpy(steps)))
+        self._rows_per_execution = steps_per_execution
+        # Built while an execution is traced, which `make_room` has not seen or taken for a shorter one.
         self._perhaps_unread = steps_per_execution
+
+    def _make_variables(self, names, capacity, steps):
+        self.names, self._capacity, self._steps_read = names, capacity, steps
+        width = _SCALARS + 2 * len(names)
+        self._ring = _variable(tf.zeros([capacity, width]), "gradient_norms")
+        self._steps = _variable(tf.constant(steps, tf.int64), "gradient_steps")
+        # The figures of LOG_NAMES, and the number of updates that the means are over.
+        self._epoch = _variable(tf.zeros([6]), "gradient_epoch")
+        self._halted = _variable(tf.constant(False), "gradient_halted")
 
     # Inside the training function.
 
@@ -135,11 +150,15 @@ class GradientRecorder:
         if self.is_built:
             _local(self._epoch).assign(tf.zeros([6]))
 
-    def make_room(self, steps):
-        """Empties the ring if the next `steps` rows might not fit."""
-        if self.is_built and self._perhaps_unread + steps > self._capacity:
+    def expect_new_function(self):
+        """To be called before another training function is traced: it may write fewer rows than the last one."""
+        self._rows_per_execution = 0
+
+    def make_room(self):
+        """Empties the ring if the rows of the next execution might not fit."""
+        if self.is_built and self._perhaps_unread + self._rows_per_execution > self._capacity:
             self.drain()
-        self._perhaps_unread += steps
+        self._perhaps_unread += self._rows_per_execution
 
     def attach(self, sink):
         """Lets a sink receive the steps from now on."""

@@ -14,19 +14,21 @@ _ANNOUNCED: weakref.WeakSet = weakref.WeakSet()
 
 @dataclasses.dataclass(frozen=True)
 class GradientSettings:
-    """How gradients are clipped, and what happens to those that are not finite.
+    """How gradients are clipped, what happens to those that are not finite, and how far back in time they reach.
 
     Args:
         clipnorm: Largest norm of each variable's gradient, or None.
         global_clipnorm: Largest norm of all gradients together, or None.
         clipvalue: Largest absolute value of a gradient entry, or None. Only taken over from an optimizer.
         nonfinite: "skip", "raise" or "apply".
+        truncate_steps: Time steps in a window of truncated BPTT, or None for the whole sequence.
     """
 
     clipnorm: float | None = None
     global_clipnorm: float | None = None
     clipvalue: float | None = None
     nonfinite: str = "skip"
+    truncate_steps: int | None = None
 
     def __post_init__(self):
         for name, threshold in self.thresholds.items():
@@ -40,12 +42,22 @@ class GradientSettings:
                 "'skip' leaves out the update and counts it, 'raise' stops and names the variables, "
                 "'apply' updates with whatever the gradient is."
             )
+        if self.truncate_steps is not None and not is_count(self.truncate_steps):
+            raise ValueError(
+                "`truncate_steps` must be a positive integer, the time steps between two updates, or None for "
+                f"back-propagation through the whole sequence, received {self.truncate_steps!r}."
+            )
 
     @property
     def thresholds(self):
         """The clipping arguments that are set, by name."""
         values = {name: getattr(self, name) for name in ("clipnorm", "global_clipnorm", "clipvalue")}
         return {name: value for name, value in values.items() if value is not None}
+
+
+def is_count(value):
+    """Tells whether `value` is an integer above 0."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) > 0
 
 
 def _check_threshold(name, value):

@@ -49,6 +49,10 @@ def batches_per_execution(model, batch_size, batches, callbacks):
         return 1
     if model.distribute_strategy.num_replicas_in_sync > 1:  # there Keras (3.15) can't run several
         return 1
+    if (
+        model.gradient_settings.truncate_steps is not None
+    ):  # the updates of a batch share an execution already
+        return 1
     if _multiply_adds(model, batch_size) > _WORTH_SAVING:
         return 1
     return max(1, min(_LARGEST, batches // _UPDATES_PER_EPOCH))

@@ -4,6 +4,7 @@ Training needs the TensorFlow backend; importing this module, building a model a
 """
 
 import contextlib
+import functools
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,10 @@ from keras_vrnn.training.settings import GradientSettings, innermost, mark_annou
 
 # One entry of the logs of `train_step`, which `train_function` replaces by the figures in it.
 _PACKED_LOGS = "gradients"
+
+# Updates of truncated BPTT that one execution may make: 100,000 time steps in windows of 50. They are all recorded, and
+# the ring for them has to be there before the length of the longest batch is known.
+_MOST_WINDOWS = 2048
 
 _Mixin: Any = keras.Model if TYPE_CHECKING else object
 
@@ -38,11 +43,12 @@ class GradientTraining(_Mixin):
         clipnorm=None,
         global_clipnorm=None,
         nonfinite="skip",
+        truncate_steps=None,
         steps_per_execution="auto",
         jit_compile="auto",
         **kwargs,
     ):
-        """Configures the model for training: `keras.Model.compile` with three more arguments.
+        """Configures the model for training: `keras.Model.compile` with four more arguments.
 
         Both thresholds hold for the gradient that moves the weights: after loss unscaling, averaged over
         `gradient_accumulation_steps`, summed over replicas. Clipping set on the optimizer is taken over.
@@ -57,6 +63,10 @@ class GradientTraining(_Mixin):
                 in `skipped_steps`; "raise" leaves it out and raises FloatingPointError with the step and the
                 variables; "apply" updates nevertheless. A `LossScaleOptimizer` always leaves it out and lowers
                 its scale: there, "raise" ends training once the scale is down at 1.
+            truncate_steps: Time steps k between two updates, or None. Sequences are then cut into windows of k steps,
+                the last of what is left; each goes on from the states in which the one before it ended, and updates
+                the weights with the gradient of its own loss, which reaches back to its start. Needs an output and a
+                target for every time step; see docs/truncated_bptt.md.
             steps_per_execution: As in Keras; "auto" lets `fit` choose a number by which its own loop costs little,
                 and 1 where a callback wants to see every batch. No norm and no logged step is lost by it.
             jit_compile: As in Keras; "auto" takes XLA on a CPU too, where it is safe and makes training faster.
@@ -64,11 +74,17 @@ class GradientTraining(_Mixin):
 
         Raises:
             ValueError: A threshold that is not a positive number, two ways of clipping, an unknown `nonfinite`,
-                or, on several replicas, gradient accumulation or `steps_per_execution` above 1: Keras fails there.
+                `truncate_steps` for a model that cannot be cut into windows, or, on several replicas,
+                `truncate_steps`, gradient accumulation or `steps_per_execution` above 1.
             RuntimeError: The Keras backend is not TensorFlow.
         """
         _require_tensorflow()
-        settings = GradientSettings(clipnorm=clipnorm, global_clipnorm=global_clipnorm, nonfinite=nonfinite)
+        settings = GradientSettings(
+            clipnorm=clipnorm,
+            global_clipnorm=global_clipnorm,
+            nonfinite=nonfinite,
+            truncate_steps=truncate_steps,
+        )
         optimizer = keras.optimizers.get(optimizer)
         settings = take_over_clipping(settings, optimizer)
         replicas = self.distribute_strategy.num_replicas_in_sync
@@ -77,6 +93,11 @@ class GradientTraining(_Mixin):
             gradient_accumulation_steps=getattr(innermost(optimizer), "gradient_accumulation_steps", None),
             steps_per_execution=None if steps_per_execution == "auto" else steps_per_execution,
         )
+        _check_replicas(replicas, least=0, truncate_steps=truncate_steps)
+        if truncate_steps is not None:
+            from keras_vrnn.training import truncated_checks
+
+            truncated_checks.model(self, truncate_steps)
         steps = 1 if steps_per_execution == "auto" else steps_per_execution
         super().compile(optimizer, loss, *args, steps_per_execution=steps, jit_compile=jit_compile, **kwargs)
         self.gradient_settings = settings
@@ -96,6 +117,7 @@ class GradientTraining(_Mixin):
             "clipnorm": settings.clipnorm,
             "global_clipnorm": settings.global_clipnorm,
             "nonfinite": settings.nonfinite,
+            "truncate_steps": settings.truncate_steps,
             **{name: "auto" for name, chosen in self._automatic.items() if chosen},
         }
 
@@ -144,33 +166,64 @@ class GradientTraining(_Mixin):
 
     def train_step(self, data):
         _require_tensorflow()
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        truncate_steps = self.gradient_settings.truncate_steps
+        if truncate_steps is None:
+            y_pred, loss = self._learn(x, y, sample_weight)
+        else:
+            from keras_vrnn.training.truncated import Windows
+
+            windows = Windows(self, truncate_steps, (x, y, sample_weight), self._metrics_read_outputs())
+            y_pred, loss = windows.learn(functools.partial(self._learn, windows=windows))
+        self._track_loss(loss, x)
+        logs = self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
+        if not self.trainable_weights:
+            return logs
+        # Five results of their own would cost a compiled step more than all of the recording does.
+        return {**logs, _PACKED_LOGS: self.gradient_recorder.packed_logs()}
+
+    def _learn(self, x, y, sample_weight, windows=None):
+        """Updates the weights once; returns the outputs before it and the loss."""
         import tensorflow as tf
 
         from keras_vrnn.training.update import update
 
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         with tf.GradientTape() as tape:
             y_pred = self(x, training=True)
+            if windows is not None:
+                windows.check(x, y_pred)
             loss = self._compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=True)
             variables = self.trainable_weights
-            self._build_training(variables)
+            self._build_training(variables, 1 if windows is None else windows.count)
             scaled_loss = self.optimizer.scale_loss(loss)
-        self._track_loss(loss, x)
-
-        if not variables:
-            warnings.warn("The model does not have any trainable weights.", stacklevel=2)
-            return self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
-        gradients = tape.gradient(scaled_loss, variables)
-        update(self.optimizer, variables, gradients, self.gradient_settings, self.gradient_recorder)
-        logs = self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
-        # Five results of their own would cost a compiled step more than all of the recording does.
-        return {**logs, _PACKED_LOGS: self.gradient_recorder.packed_logs()}
-
-    def _build_training(self, variables):
-        if variables and not self.optimizer.built:
-            self.optimizer.build(variables)
         if variables:
-            self.gradient_recorder.build(_unique([v.path for v in variables]), self.steps_per_execution)
+            gradients = tape.gradient(scaled_loss, variables)
+            update(self.optimizer, variables, gradients, self.gradient_settings, self.gradient_recorder)
+        else:
+            warnings.warn("The model does not have any trainable weights.", stacklevel=2)
+        return y_pred, loss
+
+    def _metrics_read_outputs(self):
+        own = type(self).compute_metrics is not keras.Model.compute_metrics
+        return own or self._compile_metrics is not None
+
+    def _build_training(self, variables, updates):
+        """`updates` of a batch; None where that is not known while the step is traced."""
+        if not variables:
+            return
+        if not self.optimizer.built:
+            self.optimizer.build(variables)
+        names = _unique([v.path for v in variables])
+        truncated = self.gradient_settings.truncate_steps is not None
+        rows = _MOST_WINDOWS if updates is None else updates * self.steps_per_execution
+        if truncated and rows > _MOST_WINDOWS:
+            raise ValueError(
+                f"truncate_steps={self.gradient_settings.truncate_steps} makes {updates} updates of a batch, "
+                f"{rows} in one execution, of which {_MOST_WINDOWS} can be recorded. Take longer windows, shorter "
+                "sequences (kv.training.windows cuts them), or a smaller steps_per_execution."
+            )
+        room = 2 * _MOST_WINDOWS if truncated else 0
+        self.gradient_recorder.build(names, rows, room, lambda: self.optimizer.iterations)
 
     def _track_loss(self, loss, x):
         """As in Keras, which divides each replica's loss by their number and shows it whole."""
@@ -187,10 +240,11 @@ class GradientTraining(_Mixin):
         from keras_vrnn.training.recorder import named
 
         recorder, execute = self.gradient_recorder, self.train_function
+        recorder.expect_new_function()
         raises = self.gradient_settings.nonfinite == "raise"
 
         def execute_and_record(iterator):
-            recorder.make_room(self.steps_per_execution)
+            recorder.make_room()
             logs = execute(iterator)
             if raises:
                 recorder.raise_if_halted()
@@ -267,13 +321,13 @@ def _require_tensorflow():
         )
 
 
-def _check_replicas(replicas, **arguments):
+def _check_replicas(replicas, least=1, **arguments):
     """Refuses what ends in an error of TensorFlow's that names neither the argument nor the cause (Keras 3.15)."""
     for name, value in arguments.items():
-        if replicas > 1 and value is not None and value > 1:
+        if replicas > 1 and value is not None and value > least:
             raise ValueError(
-                f"{name}={value} needs one replica, received {replicas}: the loop or condition that Keras makes for "
-                "it cannot hold the sum over replicas. Leave it out, or train on one device."
+                f"{name}={value} needs one replica, received {replicas}: the loop or condition that is made for it "
+                "cannot hold the sum over replicas. Leave it out, or train on one device."
             )
 
 

@@ -1,0 +1,215 @@
+"""Truncated back-propagation through time: a train step that goes through its sequences window by window (TensorFlow).
+
+    windows of k steps     [0, k), [k, 2k), …, and what is left
+    states                 a window starts where the one before it ended, from a constant: no gradient goes back
+    updates                one a window, with the gradient of that window's own loss
+
+BPTT(k₁, k₂) of Sutskever (2013, section 2.8.6) with k₁ = k₂ = k. What a window keeps for its gradient goes with it, so
+that memory does not grow with the length of the sequences.
+"""
+
+import contextlib
+
+import keras
+import tensorflow as tf
+
+from keras_vrnn.training import truncated_checks as checks
+
+_map = keras.tree.map_structure
+
+
+class Windows:
+    """The windows of a batch.
+
+    Args:
+        model: the model, for its recurrent layers.
+        steps: k, time steps in a window.
+        data: (x, y, sample_weight) of tensors (batch, time, …); sample weights may also be (batch,).
+        keep_outputs: whether to put the outputs of all windows together: they are as long as the sequences.
+
+    Raises:
+        ValueError: the model or the data cannot be cut into windows.
+    """
+
+    def __init__(self, model, steps, data, keep_outputs):
+        checks.model(model, steps)
+        self._layers = [layer for layer in checks.recurrent_layers(model) if not layer.stateful]
+        self._steps = steps
+        # Without a graph, Keras hands over NumPy arrays.
+        self._data = _map(lambda t: None if t is None else tf.convert_to_tensor(t), data)
+        self._keep_outputs = keep_outputs
+        self._length = checks.sequence_length(*self._data)
+
+    @property
+    def count(self):
+        """Number of windows; None where the length is not known while the step is traced."""
+        return None if tf.is_tensor(self._length) else -(-self._length // self._steps)
+
+    def check(self, x, outputs):
+        """Raises unless the outputs of a window are one for each of its time steps."""
+        checks.outputs(outputs, x)
+
+    def learn(self, learn):
+        """Runs `learn` on one window after the other.
+
+        Args:
+            learn: (x, y, sample_weight) → (outputs, loss), and updates the weights.
+
+        Returns:
+            outputs: of all steps, with their masks; None without `keep_outputs`.
+            loss: mean over all steps that count, those that are masked left out.
+        """
+        full = self._length // self._steps
+        rest = self._length - full * self._steps
+        # The first window stands outside the loop: layers start from their own states, and it shows the loop the
+        # types of all that is carried.
+        states, *first = self._one(learn, self._part(slice(0, self._steps)), None)
+        figures = [first]
+        if tf.is_tensor(rest):
+            states, *middle = self._loop(learn, full, states, first)
+            figures += [middle, self._perhaps(learn, tf.where(full > 0, rest, 0), states, first)]
+        else:
+            if full > 1:
+                states, *middle = self._loop(learn, full, states, first)
+                figures.append(middle)
+            if full and rest:
+                figures.append(self._one(learn, self._part(slice(full * self._steps, None)), states)[1:])
+        losses, counts, outputs = zip(*figures, strict=True)
+        loss = tf.math.divide_no_nan(tf.add_n(losses), tf.add_n(counts))
+        return (_joined(outputs) if self._keep_outputs else None), loss
+
+    def _part(self, time):
+        return _map(lambda t: t if _is_whole(t) else t[:, time], self._data)
+
+    def _one(self, learn, data, states):
+        """→ [final states, loss · count, count, outputs] of one window."""
+        with carried(self._layers, states) as final:
+            outputs, loss = learn(*data)
+        checks.all_carried(self._layers, final)
+        count = tf.cast(_steps_that_count(outputs), loss.dtype)
+        states = [final[index] for index in range(len(self._layers))]
+        return [states, loss * count, count, _with_masks(outputs) if self._keep_outputs else ()]
+
+    def _loop(self, learn, full, states, like):
+        """→ [final states, loss · count, count, outputs] of the windows 1 … full - 1."""
+        steps = self._steps
+        blocks = _map(lambda t: t if _is_whole(t) else _in_blocks(t, full, steps), self._data)
+        loss, count, outputs = like
+        arrays = _map(lambda o: _array(o, steps, tf.maximum(full - 1, 0)), outputs)
+
+        def body(i, states, loss, count, arrays):
+            data = _map(lambda t: t if _is_whole(t) else tf.gather(t, i, axis=1), blocks)
+            new, more_loss, more_count, outputs = self._one(learn, data, states)
+            # A batch size that is known in one place and not in the other would change the loop's shape.
+            _map(lambda state, first: state.set_shape(first.shape), new, states)
+            arrays = _map(lambda array, output: array.write(i - 1, output), arrays, outputs)
+            return i + 1, new, loss + more_loss, count + more_count, arrays
+
+        start = (1, states, tf.zeros_like(loss), tf.zeros_like(count), arrays)
+        _, states, loss, count, arrays = tf.while_loop(lambda i, *_: i < full, body, start)
+        return [states, loss, count, _map(lambda array: _in_line(array.stack()), arrays)]
+
+    def _perhaps(self, learn, rest, states, like):
+        """→ [loss · count, count, outputs] of the last `rest` steps, zeros if there are none.
+
+        XLA compiles both branches, whichever is taken: neither may be about no step at all, and
+        their shapes must not differ.
+        """
+        steps = tf.maximum(rest, 1)
+        data = self._part(slice(self._length - steps, None))
+
+        def none():
+            loss, count, outputs = like
+            shapes = _map(lambda o: tf.concat([tf.shape(o)[:1], [steps], tf.shape(o)[2:]], 0), outputs)
+            zeros = _map(lambda o, shape: tf.zeros(shape, o.dtype), outputs, shapes)
+            return [tf.zeros_like(loss), tf.zeros_like(count), zeros]
+
+        loss, count, outputs = tf.cond(rest > 0, lambda: self._one(learn, data, states)[1:], none)
+        return [loss, count, _map(lambda output: output[:, :rest], outputs)]
+
+
+@contextlib.contextmanager
+def carried(layers, states):
+    """Lets recurrent layers start from given states, and tells in which they end.
+
+    Every RNN layer of Keras and of this package passes through its method `inner_loop`, in which this steps in.
+
+    Args:
+        layers: the layers.
+        states: a list of tensors for each, or None: then they start as they do by themselves.
+
+    Yields:
+        A dict that fills with the final states of each layer, by its index: a list of tensors.
+    """
+    final: dict[int, list] = {}
+
+    def stand_in(index, layer, original):
+        def inner_loop(sequences, initial_state, mask, training=False):
+            checks.called_once(layer, index in final)
+            if states is not None:
+                initial_state = keras.tree.pack_sequence_as(initial_state, states[index])
+            result = original(sequences=sequences, initial_state=initial_state, mask=mask, training=training)
+            final[index] = keras.tree.flatten(result[2])
+            return result
+
+        return inner_loop
+
+    # object.__setattr__: Keras' attribute tracking must not see it.
+    for index, layer in enumerate(layers):
+        object.__setattr__(layer, "inner_loop", stand_in(index, layer, layer.inner_loop))
+    try:
+        yield final
+    finally:
+        for layer in layers:
+            object.__delattr__(layer, "inner_loop")
+
+
+def _is_whole(tensor):
+    """What has no time axis: weights of whole sequences, and what is not there."""
+    return tensor is None or tensor.shape.rank == 1
+
+
+def _in_blocks(tensor, count, steps):
+    """(batch, time, …) → (batch, blocks, steps, …), without what fills no block."""
+    shape = tf.shape(tensor)
+    blocks = tf.reshape(tensor[:, : count * steps], tf.concat([shape[:1], [count, steps], shape[2:]], 0))
+    return tf.ensure_shape(blocks, [tensor.shape[0], None, steps, *tensor.shape[2:]])
+
+
+def _array(like, steps, size):
+    return tf.TensorArray(like.dtype, size, element_shape=[like.shape[0], steps, *like.shape[2:]])
+
+
+def _in_line(blocks):
+    """(blocks, batch, steps, …) → (batch, time, …)"""
+    shape = tf.shape(blocks)
+    blocks = tf.transpose(blocks, [1, 0, 2, *range(3, blocks.shape.rank)])
+    return tf.reshape(blocks, tf.concat([shape[1:2], [shape[0] * shape[2]], shape[3:]], 0))
+
+
+# Keras keeps the mask of a tensor as an attribute, where a loop does not see it.
+
+
+def _mask(output):
+    return getattr(output, "_keras_mask", None)
+
+
+def _steps_that_count(outputs):
+    outputs = keras.tree.flatten(outputs)
+    masks = [mask for mask in map(_mask, outputs) if mask is not None]
+    if masks:
+        return tf.reduce_sum(tf.cast(masks[0], tf.int32))
+    return tf.reduce_prod(tf.shape(outputs[0])[:2])
+
+
+def _with_masks(outputs):
+    masks = {i: _mask(output) for i, output in enumerate(keras.tree.flatten(outputs))}
+    return outputs, {str(i): mask for i, mask in masks.items() if mask is not None}
+
+
+def _joined(parts):
+    outputs, masks = _map(lambda *tensors: tf.concat(tensors, axis=1), *parts)
+    flat = keras.tree.flatten(outputs)
+    for i, mask in masks.items():
+        flat[int(i)]._keras_mask = mask
+    return outputs

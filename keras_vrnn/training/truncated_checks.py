@@ -1,0 +1,145 @@
+"""What truncated BPTT asks of a model and its data, said before the first step."""
+
+import keras
+import tensorflow as tf
+
+from keras_vrnn.layers import StackedVanillaRNN
+
+
+def recurrent_layers(model):
+    """The RNN layers of a model, those inside wrappers and nested models too."""
+    return [layer for layer in _layers(model) if isinstance(layer, keras.layers.RNN)]
+
+
+def _layers(model):
+    return list(model._flatten_layers(include_self=False))
+
+
+def model(model, steps):
+    """Raises unless a window of the sequence tells the model all that it needs, but for the states.
+
+    A model that is not built yet is looked at as far as it is there.
+
+    Raises:
+        ValueError: naming the layer, the reason and what to do.
+    """
+    for tensor in getattr(model, "inputs", None) or ():
+        length = tensor.shape[1] if len(tensor.shape) > 1 else 0
+        if length is not None and length > steps:
+            raise _error(
+                steps,
+                f"the model takes windows, and its input {tensor.name!r} has {length} time steps fixed",
+                "Leave them open: keras.Input((None, features)).",
+            )
+    layers = _layers(model)
+    inside = {id(layer) for stack in layers if isinstance(stack, StackedVanillaRNN) for layer in stack.layers}
+    for layer in layers:
+        if isinstance(layer, keras.layers.Bidirectional) or getattr(layer, "go_backwards", False):
+            raise _error(
+                steps,
+                f"layer {layer.name!r} reads the sequence from its end, and the windows come from its start",
+                "Leave truncate_steps at None for this model, or take a layer that goes forward only.",
+            )
+        if isinstance(layer, keras.layers.TimeDistributed) and isinstance(layer.layer, keras.layers.RNN):
+            raise _error(
+                steps,
+                f"the recurrence in layer {layer.name!r} starts anew at every time step: there is no state to carry",
+                "Leave truncate_steps at None for this model.",
+            )
+        if not isinstance(layer, keras.layers.RNN):
+            continue
+        if not layer.return_sequences:
+            raise _error(
+                steps,
+                f"layer {layer.name!r} has return_sequences=False: there is one output at the end of the sequence, "
+                "and all windows but the last have nothing to learn from",
+                "Set return_sequences=True and give a target for every time step, for example the final one repeated; "
+                "or leave truncate_steps at None.",
+            )
+        if layer.return_state and id(layer) not in inside:
+            raise _error(
+                steps,
+                f"layer {layer.name!r} hands on its final state (return_state=True), which is there after the last "
+                "window only",
+                "Set return_state=False, or leave truncate_steps at None.",
+            )
+    if model.built and not recurrent_layers(model):
+        raise _error(
+            steps, "the model has no recurrent layer whose state could be carried", "Leave it at None."
+        )
+
+
+def sequence_length(x, y, sample_weight):
+    """T, which all inputs, targets and weights (but those of shape (batch,)) have as their second axis.
+
+    Returns:
+        An integer, or a scalar tensor where it is not known while the step is traced.
+    """
+    named = [("x", leaf) for leaf in keras.tree.flatten(x)]
+    named += [("y", leaf) for leaf in keras.tree.flatten(y)]
+    weights = keras.tree.flatten(sample_weight)
+    named += [("sample_weight", leaf) for leaf in weights if leaf is not None and leaf.shape.rank != 1]
+    named = [(name, leaf) for name, leaf in named if leaf is not None]
+    for name, leaf in named:
+        if leaf.shape.rank < 2:
+            raise ValueError(_no_time_axis(name, leaf))
+    lengths = {leaf.shape[1] for _, leaf in named} - {None}
+    if len(lengths) > 1:
+        received = ", ".join(f"{name} {tuple(leaf.shape)}" for name, leaf in named)
+        raise ValueError(
+            "`truncate_steps` needs inputs, targets and weights with the same number of time steps, (batch, time, …), "
+            f"received {received}. An input that is the same at all steps must be repeated along time."
+        )
+    if lengths:
+        return lengths.pop()
+    length = tf.shape(named[0][1])[1]
+    same = [
+        tf.debugging.assert_equal(tf.shape(leaf)[1], length, f"Time steps of {n} and of x")
+        for n, leaf in named
+    ]
+    with tf.control_dependencies([check for check in same if check is not None]):
+        return tf.identity(length)
+
+
+def _no_time_axis(name, leaf):
+    return (
+        f"`truncate_steps` needs a time axis, (batch, time, …), in all inputs and targets, received {name} of shape "
+        f"{tuple(leaf.shape)}. A model with one target a sequence has nothing to learn from windows before the last: "
+        "give a target for every time step, or leave truncate_steps at None."
+    )
+
+
+def outputs(outputs, x):
+    """Raises unless all outputs of a window have its time steps."""
+    length = keras.tree.flatten(x)[0].shape[1]
+    for output in keras.tree.flatten(outputs):
+        has_time = output.shape.rank > 1
+        if not has_time or (None not in (length, output.shape[1]) and output.shape[1] != length):
+            raise ValueError(
+                "`truncate_steps` needs a model with an output for every time step, (batch, time, …). A window of "
+                f"{length} steps gave an output of shape {tuple(output.shape)}. Leave truncate_steps at None, or "
+                "remove what joins the time steps (pooling, Flatten, strides)."
+            )
+
+
+def called_once(layer, was_called):
+    if was_called:
+        raise ValueError(
+            f"`truncate_steps` carries one state a layer, and layer {layer.name!r} is called more than once in the "
+            "model. Use a layer for each call, or leave truncate_steps at None."
+        )
+
+
+def all_carried(layers, final):
+    """Raises unless every layer has told its final state."""
+    missing = [layer.name for index, layer in enumerate(layers) if index not in final]
+    if missing:
+        raise ValueError(
+            f"`truncate_steps` found no final state of layer {missing[0]!r}: the model does not call it, or it does "
+            "its recurrence outside `inner_loop`, the method of keras.layers.RNN. Remove the layer, or leave "
+            "truncate_steps at None."
+        )
+
+
+def _error(steps, reason, remedy):
+    return ValueError(f"`truncate_steps={steps}` cannot be used here: {reason}. {remedy}")
