@@ -24,8 +24,11 @@ def randomize(model, seed=7):
     """Random asymmetric weights, biases too; recurrent kernels scaled so that the state neither dies nor saturates."""
     rng = np.random.default_rng(seed)
     for variable in model.weights:
+        if "moving_variance" in variable.path or "gamma" in variable.path:
+            variable.assign(rng.uniform(0.5, 1.5, size=variable.shape))
+            continue
         gain = 0.9 if "recurrent" in variable.path else 1.0
-        variable.assign(rng.normal(scale=gain / np.sqrt(variable.shape[0]), size=variable.shape))
+        variable.assign(rng.normal(scale=gain / np.sqrt(np.prod(variable.shape[:-1])) if len(variable.shape) > 1 else 0.3, size=variable.shape))
     return model
 
 

@@ -11,6 +11,12 @@ import keras_vrnn as kv
 from keras_vrnn.tflite.flatbuffer import ModelFile
 
 REFUSED = {
+    "io": (dict(io="int16"), r"io='int16': .* quantization='int8' are 'int8' \(the default\) or 'float32'"),
+    "io of floats": (dict(io="int8", quantization="float16"), r"io='int8': .*'float16' are 'float32'"),
+    "state": (dict(state="outside"), r"state='outside': expected one of 'explicit', 'internal'"),
+    "state of a sequence": (dict(state="internal"), r"state='internal': with form='sequence' every invoke"),
+    "batch": (dict(batch_size=0), r"batch_size=0: expected a positive integer"),
+    "calibration": (dict(calibration="max"), r"calibration='max': expected one of 'minmax', 'percentile'"),
     "form": (dict(form="stream"), r"form='stream': expected one of 'sequence', 'unrolled', 'streaming'"),
     "quantization": (
         dict(quantization="int4"),
@@ -48,19 +54,34 @@ def test_fractions_are_no_tokens(tmp_path):
         kv.tflite.export(token_model(), tmp_path / "m.tflite", calibration_data=np.full((2, 12), 0.5))
 
 
+class DoubledCell(kv.VanillaRNNCell):
+    def call(self, sequence, states, training=False):
+        h, states = super().call(sequence, states, training)
+        return 2 * h, states
+
+
+class Unbuildable(keras.Model):
+    def get_config(self):
+        raise NotImplementedError("no configuration")
+
+
 def unexportable(kind):
     inputs = keras.Input((9, 4))
     if kind == "no recurrence":
         return keras.Model(inputs, layers.Dense(3)(inputs))
-    if kind == "stateful":
-        inputs = keras.Input(batch_shape=(2, 9, 4))
-        return keras.Model(inputs, kv.VanillaRNN(3, stateful=True)(inputs))
-    if kind == "activation":
-        return keras.Model(inputs, kv.VanillaRNN(3, activation="softplus")(inputs))
+    if kind == "softmax":
+        return keras.Model(inputs, kv.VanillaRNN(3, activation="softmax")(inputs))
+    if kind == "cell":
+        return keras.Model(inputs, layers.RNN(DoubledCell(3))(inputs))
+    if kind == "rebuild":
+        return Unbuildable(inputs, kv.VanillaRNN(3, dtype="float64")(inputs))
+    if kind == "overflow":
+        layer = kv.VanillaRNN(3, activation="exponential")
+        model = keras.Model(inputs, layer(inputs))
+        layer.cell.recurrent_kernel.assign(10 * np.eye(3))
+        return model
     if kind == "lstm":
         return keras.Model(inputs, layers.LSTM(3)(kv.VanillaRNN(3, return_sequences=True)(inputs)))
-    if kind == "dtype":
-        return keras.Model(inputs, kv.VanillaRNN(3, dtype="float64")(inputs))
     return keras.Sequential([kv.VanillaRNN(3)])
 
 
@@ -68,10 +89,11 @@ def unexportable(kind):
     ("kind", "message"),
     [
         ("no recurrence", "holds no VanillaRNN or SimpleRNN layer"),
-        ("stateful", "is stateful, but form='sequence'"),
-        ("activation", "has activation 'softplus'; the recurrence can be exported with tanh"),
+        ("softmax", "has the activation 'softmax', which mixes the units"),
+        ("cell", "is a DoubledCell with a `call` of its own"),
+        ("rebuild", r"can't be rebuilt otherwise \(no configuration\)"),
+        ("overflow", "the state of layer 'vanilla_rnn.*' becomes NaN or infinite"),
         ("lstm", "it holds a loop besides its vanilla RNN layers"),
-        ("dtype", "computes in float64; only float32 models"),
         ("unbuilt", "expected a built functional or Sequential Keras model"),
     ],
 )
@@ -118,6 +140,6 @@ def test_a_file_that_does_not_run_is_not_left_behind(tmp_path, monkeypatch):
         return pack(self)
 
     monkeypatch.setattr(ModelFile, "pack", broken)
-    with pytest.raises(ValueError, match="not a TFLite model with one signature"):
+    with pytest.raises(ValueError, match=r"LiteRT can't run .* unresolved custom op: none"):
         kv.tflite.export(dense_front(), tmp_path / "m.tflite", quantization="float32")
     assert list(tmp_path.iterdir()) == []

@@ -55,8 +55,10 @@ def test_terms_get_no_more_room_than_the_saturated_sum_can_use():
     signals = rules.Int8Rules("tanh", ranges).signals
     lowest = signals["z"].scale * (-128 - signals["z"].zero_point)
     assert lowest == pytest.approx(math.atanh(-127.5 / 128) - 1.0, abs=signals["z"].scale)
-    unbounded = rules.Int8Rules("relu", ranges).signals
+    unbounded = rules.Int8Rules("linear", ranges).signals
     assert unbounded["z"].scale == pytest.approx(102.0 / 255)
+    clipped = rules.Int8Rules("relu", ranges).signals  # below -1 r can't lift the sum above 0
+    assert clipped["z"].scale == pytest.approx(3.0 / 255)
 
 
 @given(st.integers(1, 5), st.integers(1, 5), st.integers(0, 2**32 - 1))

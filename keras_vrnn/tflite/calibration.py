@@ -1,21 +1,16 @@
 """Measures the ranges of every signal of a recurrence on the user's data."""
 
 from collections import defaultdict
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
+from keras_vrnn.tflite import activations
 from keras_vrnn.tflite.interception import observe
 
 _BATCH = 64  # samples at a time; bounds memory, does not change the ranges
-
-_ACTIVATIONS: dict[str, Callable] = {
-    "tanh": np.tanh,
-    "relu": lambda a: np.maximum(a, 0.0),
-    "sigmoid": lambda a: 1.0 / (1.0 + np.exp(-a)),
-    "linear": lambda a: a,
-}
+_TAIL = 0.0001  # share of the values left out at either end by "percentile"
+_KEPT = 1 << 20  # values of a signal kept of one batch for "percentile"; 100 of them are beyond either end
 
 
 @dataclass(frozen=True)
@@ -33,27 +28,69 @@ class Calibration:
     ranges: list[dict[str, tuple[float, float]]]
 
 
-def calibrate(model, data, recurrences):
+class _MinMax:
+    """The range from the smallest to the largest value."""
+
+    def __init__(self):
+        self.range = (np.inf, -np.inf)
+
+    def add(self, values):
+        if not values.size:
+            return
+        self.range = min(self.range[0], float(values.min())), max(self.range[1], float(values.max()))
+
+
+class _Percentile:
+    """The range that leaves out `_TAIL` of the values at either end."""
+
+    def __init__(self):
+        self._values = []
+
+    def add(self, values):
+        values = values.ravel()
+        self._values.append(values[:: max(1, len(values) // _KEPT)])
+
+    @property
+    def range(self):
+        return _quantiles(np.concatenate(self._values))
+
+
+_OBSERVERS = {"minmax": _MinMax, "percentile": _Percentile}
+
+
+def calibrate(model, data, recurrences, method):
     """Runs the float model on calibration data.
 
     Args:
         model: the Keras model.
         data: list of arrays, one an input, each with the batch axis first.
         recurrences: the model's `Recurrence`s, in order of call.
+        method: "minmax" or "percentile".
 
     Returns:
         A `Calibration`.
+
+    Raises:
+        ValueError: a signal is not finite.
     """
     values = defaultdict(list)
     states: list[list[np.ndarray]] = [[] for _ in recurrences]
-    ranges: list[dict[str, tuple[float, float]]] = [{} for _ in recurrences]
+    signals = [{name: _OBSERVERS[method]() for name in "zrah"} for _ in recurrences]
     for start in range(0, len(data[0]), _BATCH):
         calls = observe(model, [array[start : start + _BATCH] for array in data])
         for k, (recurrence, call) in enumerate(zip(recurrences, calls, strict=True)):
-            states[k].append(_measure(recurrence, call, ranges[k]))
+            with np.errstate(all="ignore"):  # what overflows is told below, with the layer's name
+                states[k].append(_measure(recurrence, call, signals[k]))
             for name, value in ((recurrence.sequence, call.sequence), (recurrence.final, call.final)):
                 if value is not None:
                     values[name].append(value)
+    ranges = [{name: signal.range for name, signal in own.items()} for own in signals]
+    for recurrence, own in zip(recurrences, ranges, strict=True):
+        if not np.isfinite(list(own.values())).all():
+            raise ValueError(
+                f"model: on calibration_data the state of layer {recurrence.layer!r} becomes NaN or infinite; "
+                "there is no scale for it. Check the weights, or the activation (a bounded one such as tanh)."
+            )
     return Calibration(
         values={name: np.concatenate(pieces) for name, pieces in values.items()},
         states=[np.concatenate(pieces) for pieces in states],
@@ -61,30 +98,34 @@ def calibrate(model, data, recurrences):
     )
 
 
-def _measure(recurrence, call, ranges):
-    """Widens `ranges` by the signals of one batch: z = x·W_x + b, r = h·W_h, a = z + r, h = φ(a).
+def clipped(array):
+    """Float values without their `_TAIL` at either end; integers as they are."""
+    return np.clip(array, *_quantiles(array)) if array.dtype.kind == "f" else array
+
+
+def _quantiles(values):
+    low, high = np.quantile(values, [_TAIL, 1 - _TAIL])
+    return float(low), float(high)
+
+
+def _measure(recurrence, call, signals):
+    """Adds the signals of one batch: z = x·W_x + b, r = h·W_h, a = z + r, h = φ(a), of the steps that count.
 
     Returns:
         The states h, (B, T, U).
     """
-
-    def widen(signal, values):
-        low, high = ranges.get(signal, (np.inf, -np.inf))
-        ranges[signal] = (min(low, float(values.min())), max(high, float(values.max())))
-
-    activation = _ACTIVATIONS[recurrence.activation]
     h = call.initial_state
-    widen("h", h)
     z = call.x @ recurrence.kernel + recurrence.bias
-    widen("z", z)
+    counts = np.ones(z.shape[:2], bool) if call.mask is None else call.mask.astype(bool)
+    signals["h"].add(h)
+    signals["z"].add(z[counts])
     states = []
     steps = range(z.shape[1])
     for t in reversed(steps) if recurrence.go_backwards else steps:
         r = h @ recurrence.recurrent_kernel
         a = z[:, t] + r
-        keep = np.ones(len(h), bool) if call.mask is None else call.mask[:, t].astype(bool)
-        h = np.where(keep[:, None], activation(a), h)
-        for signal, values in (("r", r), ("a", a), ("h", h)):
-            widen(signal, values)
+        h = np.where(counts[:, t, None], activations.apply(recurrence, a), h)
+        for name, values in (("r", r[counts[:, t]]), ("a", a[counts[:, t]]), ("h", h)):
+            signals[name].add(values)
         states.append(h)
     return np.stack(states, axis=1)

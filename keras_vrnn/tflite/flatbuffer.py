@@ -6,8 +6,9 @@ from ai_edge_litert import schema_py_generated as schema
 
 from keras_vrnn.tflite.rules import Quantization
 
+RESOURCE = "resource"  # the type of a variable's handle, which NumPy has none for
 _FILE_IDENTIFIER = b"TFL3"
-_NO_BUFFER = 0  # by the schema's convention buffer 0 is the empty one, shared by all activations
+NO_BUFFER = 0  # by the schema's convention buffer 0 is the empty one, shared by all activations
 _TYPES = {
     np.dtype("float32"): schema.TensorType.FLOAT32,
     np.dtype("float16"): schema.TensorType.FLOAT16,
@@ -34,8 +35,8 @@ class Graph:
         tensor = schema.TensorT()
         tensor.name = name
         tensor.shape = list(shape)
-        tensor.type = _TYPES[np.dtype(dtype)]
-        tensor.buffer = _NO_BUFFER if data is None else self.file.buffer(data)
+        tensor.type = schema.TensorType.RESOURCE if dtype == RESOURCE else _TYPES[np.dtype(dtype)]
+        tensor.buffer = NO_BUFFER if data is None else self.file.buffer(data)
         tensor.hasRank = True
         if quantization is not None:
             tensor.quantization = _pack_quantization(quantization)
@@ -59,6 +60,36 @@ class Graph:
             operator.builtinOptions = options
         self.subgraph.operators.append(operator)
 
+    def inline(self, content, source):
+        """Adds the operators of another file, which has one input and one output.
+
+        Args:
+            content: bytes of the `.tflite` file.
+            source: the tensor to be its input.
+
+        Returns:
+            The tensor that is its output.
+        """
+        other = ModelFile(content)
+        subgraph = other.main.subgraph
+        copies = {-1: -1, int(subgraph.inputs[0]): source}
+
+        def copy(index):
+            if index not in copies:
+                tensor = subgraph.tensors[index]
+                data = other.model.buffers[tensor.buffer].data
+                tensor.buffer = NO_BUFFER if data is None or not len(data) else self.file.buffer(data)
+                self.subgraph.tensors.append(tensor)
+                copies[index] = len(self.subgraph.tensors) - 1
+            return copies[index]
+
+        for operator in subgraph.operators:
+            operator.opcodeIndex = self.file.adopt_code(other.model.operatorCodes[operator.opcodeIndex])
+            operator.inputs = [copy(int(index)) for index in operator.inputs]
+            operator.outputs = [copy(int(index)) for index in operator.outputs]
+            self.subgraph.operators.append(operator)
+        return copy(int(subgraph.outputs[0]))
+
     def shape(self, index):
         """Returns the shape of a tensor as a tuple."""
         return tuple(int(n) for n in self.subgraph.tensors[index].shape)
@@ -66,6 +97,13 @@ class Graph:
     def dtype(self, index):
         """Returns the NumPy dtype of a tensor."""
         return _DTYPES[self.subgraph.tensors[index].type]
+
+    def data(self, index):
+        """Returns the array of a constant tensor, or None for any other."""
+        content = self.file.model.buffers[self.subgraph.tensors[index].buffer].data
+        if content is None or not len(content):
+            return None
+        return np.frombuffer(bytes(content), self.dtype(index)).reshape(self.shape(index))
 
     def quantization(self, index):
         """Returns the `Quantization` of a tensor, or None."""
@@ -125,22 +163,30 @@ class ModelFile:
         """Stores an array once, however many tensors hold the same bytes; returns its index."""
         content = np.ascontiguousarray(data).tobytes()
         if content not in self._buffers:
-            buffer = schema.BufferT()
-            buffer.data = np.frombuffer(content, np.uint8)
-            self.model.buffers.append(buffer)
-            self._buffers[content] = len(self.model.buffers) - 1
+            self._buffers[content] = self.new_buffer(content)
         return self._buffers[content]
+
+    def new_buffer(self, content):
+        """Stores bytes in a buffer of their own; returns its index."""
+        buffer = schema.BufferT()
+        buffer.data = np.frombuffer(content, np.uint8)
+        self.model.buffers.append(buffer)
+        return len(self.model.buffers) - 1
 
     def operator_code(self, name):
         """Returns the index of a builtin operator in this model's table, adding it if need be."""
-        builtin = getattr(schema.BuiltinOperator, name)
-        for index, code in enumerate(self.model.operatorCodes):
-            if builtin_code(code) == builtin:
-                return index
         code = schema.OperatorCodeT()
-        code.builtinCode = builtin
-        code.deprecatedBuiltinCode = min(builtin, _PLACEHOLDER_CODE)
+        code.builtinCode = getattr(schema.BuiltinOperator, name)
+        code.deprecatedBuiltinCode = min(code.builtinCode, _PLACEHOLDER_CODE)
         code.version = _OPERATOR_VERSIONS.get(name, 1)
+        return self.adopt_code(code)
+
+    def adopt_code(self, code):
+        """Returns the index of an operator code, adding it if need be; one code serves all uses of an operator."""
+        for index, known in enumerate(self.model.operatorCodes):
+            if builtin_code(known) == builtin_code(code) and known.customCode == code.customCode:
+                known.version = max(known.version, code.version)
+                return index
         self.model.operatorCodes.append(code)
         return len(self.model.operatorCodes) - 1
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 
 @dataclass
@@ -37,7 +36,7 @@ def layers_of(model):
 
 
 @contextlib.contextmanager
-def _substituted(layers, method, substitute):
+def substituted(layers, method, substitute):
     """Lets `substitute(layer, original)` stand in for a method of each of the layers."""
     layers = list(layers)
     # object.__setattr__: the substitution is ours alone, Keras' attribute tracking must not see it.
@@ -59,26 +58,7 @@ def recurrences_replaced(model, replacement):
 
         return inner_loop
 
-    return _substituted(filter(is_vanilla_rnn, layers_of(model)), "inner_loop", substitute)
-
-
-def plain_embeddings(model):
-    """Lets every Embedding be one GATHER.
-
-    Keras counts a negative token from the table's end, which takes three more operators, one of them
-    unknown to TFLite Micro. No vocabulary has negative tokens.
-    """
-
-    def substitute(layer, original):
-        def call(inputs):
-            table = tf.convert_to_tensor(layer.embeddings)
-            return tf.cast(tf.gather(table, tf.cast(inputs, tf.int32)), layer.compute_dtype)
-
-        return call
-
-    # Not subclasses: their call may be another.
-    tables = (layer for layer in layers_of(model) if type(layer) is keras.layers.Embedding)
-    return _substituted(tables, "call", substitute)
+    return substituted(filter(is_vanilla_rnn, layers_of(model)), "inner_loop", substitute)
 
 
 def observe(model, x):

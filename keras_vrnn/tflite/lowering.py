@@ -17,17 +17,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
 
+from keras_vrnn.tflite import activations
 from keras_vrnn.tflite import operators as op
 from keras_vrnn.tflite.loop import Loop
-
-_OPERATORS = {"tanh": "TANH", "sigmoid": "LOGISTIC"}
-_FUSED = {
-    "linear": schema.ActivationFunctionType.NONE,
-    "relu": schema.ActivationFunctionType.RELU,
-}
-ACTIVATIONS = (*_OPERATORS, *_FUSED)
 
 
 @dataclass
@@ -148,14 +141,10 @@ def _step(recurrence, rules, graph) -> Callable:
     """Returns the function (z_t, h_{t-1}) -> h_t = φ(z_t + h_{t-1}·W_h), which adds one step to the graph."""
     weights, weights_quantization = rules.weights(recurrence.recurrent_kernel)
     kernel = _weights(graph, f"{recurrence.name}/recurrent_kernel", weights, weights_quantization)
-    activation = recurrence.activation
 
     def step(z_t, h):
         r = op.fully_connected(graph, "r", h, kernel, -1, rules.dtype, rules.signal("r"))
-        if activation in _FUSED:
-            return op.add(graph, "h_t", z_t, r, rules.signal("h"), _FUSED[activation])
-        a = op.add(graph, "a", z_t, r, rules.signal("a"))
-        return op.unary(graph, _OPERATORS[activation], "h_t", a, rules.signal("h"))
+        return activations.write(recurrence, rules, graph, z_t, r)
 
     return step
 

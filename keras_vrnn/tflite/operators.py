@@ -25,11 +25,10 @@ def add(graph, name, x, y, quantization, activation=schema.ActivationFunctionTyp
     return result
 
 
-def not_zero(graph, name, integers):
-    """Whether each of some integers is not 0."""
-    result = graph.tensor(name, graph.shape(integers), np.bool_)
-    zero = graph.constant(f"{name}/zero", np.array(0, graph.dtype(integers)))
-    graph.operator("NOT_EQUAL", [integers, zero], [result])
+def compare(graph, operator, name, x, y):
+    """The truth of "NOT_EQUAL" or another comparison, element by element."""
+    result = graph.tensor(name, graph.shape(x), np.bool_)
+    graph.operator(operator, [x, y], [result])
     return result
 
 
@@ -37,6 +36,14 @@ def unary(graph, operator, name, x, quantization):
     """An operator of one input that keeps shape and dtype, such as "TANH"."""
     result = graph.tensor(name, graph.shape(x), graph.dtype(x), quantization)
     graph.operator(operator, [x], [result])
+    return result
+
+
+def reverse(graph, name, source):
+    """A tensor (B, T, ...) in reverse order of time."""
+    result = graph.tensor(name, graph.shape(source), graph.dtype(source), graph.quantization(source))
+    axis = graph.constant(f"{name}/axis", np.array([1], np.int32))
+    graph.operator("REVERSE_V2", [source, axis], [result], schema.ReverseV2OptionsT())
     return result
 
 
@@ -60,6 +67,20 @@ def gather(graph, name, source, t):
     options = schema.GatherOptionsT()
     options.axis = 1
     graph.operator("GATHER", [source, t], [result], options)
+    return result
+
+
+def take(graph, name, table, indices):
+    """The elements of a table (n,) at some int32 indices."""
+    result = graph.tensor(name, graph.shape(indices), graph.dtype(table), graph.quantization(table))
+    graph.operator("GATHER", [table, indices], [result], schema.GatherOptionsT())
+    return result
+
+
+def cast(graph, name, source, dtype, quantization=None):
+    """The same numbers, the integers of a quantized tensor as they are stored, in another type."""
+    result = graph.tensor(name, graph.shape(source), dtype, quantization)
+    graph.operator("CAST", [source], [result])
     return result
 
 
@@ -133,11 +154,16 @@ def concatenate(graph, name, parts):
     return result
 
 
-def quantize(graph, name, source, quantization):
-    """The same real numbers in another integer format."""
-    result = graph.tensor(name, graph.shape(source), graph.dtype(source), quantization)
-    graph.operator("QUANTIZE", [source], [result], schema.QuantizeOptionsT())
+def quantize(graph, name, source, quantization, dtype=None):
+    """The same real numbers in another integer format, of the same type unless told otherwise."""
+    result = graph.tensor(name, graph.shape(source), dtype or graph.dtype(source), quantization)
+    quantize_into(graph, source, result)
     return result
+
+
+def quantize_into(graph, source, target):
+    """The same real numbers in the format of `target`, a tensor that is there."""
+    graph.operator("QUANTIZE", [source], [target], schema.QuantizeOptionsT())
 
 
 def dequantize(graph, name, source):

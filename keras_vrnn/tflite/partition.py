@@ -9,28 +9,34 @@ converter never sees a loop, and it converts everything around the loops in one 
 Needs the TensorFlow backend.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_vrnn.tflite.interception import emitted, plain_embeddings, recurrences_replaced
+from keras_vrnn.tflite import activations, masks
+from keras_vrnn.tflite.interception import emitted, recurrences_replaced
+from keras_vrnn.tflite.substitutes import plain_layers
 
 
 @dataclass(frozen=True)
 class Recurrence:
     """One vanilla recurrence h_t = φ(x_t·W_x + h_{t-1}·W_h + b) and the values it reads and makes.
 
-    `x`, `mask` and `initial_state` name the values read (the latter two may be None); `sequence` and
-    `final` name the values made, those that the layer hands on.
+    `layer` is the Keras layer's name, `function` its φ, `activation` the name under which the rules know it.
+    `x`, `mask` and `initial_state` name the values read (the latter two may be None); `sequence` and `final` name
+    the values made, those that the layer hands on.
     """
 
     name: str
+    layer: str
     kernel: np.ndarray  # (features, units)
     recurrent_kernel: np.ndarray  # (units, units)
     bias: np.ndarray  # (units,)
     activation: str
+    function: Callable
     go_backwards: bool
     zero_output_for_mask: bool
     timesteps: int
@@ -50,12 +56,16 @@ class Partition:
     """A model as a graph of named values: `stock` makes some of them, the recurrences the others."""
 
     inputs: dict[str, tf.TensorSpec]
-    masks: dict[str, str]  # mask -> the input of token ids that it tells to be other than 0
+    masks: dict[str, masks.Mask]
+    numbers: dict[str, str]  # value 1.0 or 0.0 that the stock part reads -> the mask that tells which
     outputs: dict[str, str]  # output name -> value
     recurrences: list[Recurrence]
     stock: tf.types.experimental.ConcreteFunction | None
     stock_inputs: list[str]
     stock_outputs: list[str]
+    states: dict[str, str] = field(
+        default_factory=dict
+    )  # initial state that an invoke takes -> final one it leaves
 
 
 class _Trace:
@@ -65,6 +75,7 @@ class _Trace:
         self.names = {}  # tensor's name in the graph -> name of the value
         self.stock_outputs = {}  # name -> tensor, those that the stock part makes
         self.masks = {}
+        self.numbers = {}
         self.recurrences = []
         self.outputs = {}
 
@@ -73,6 +84,8 @@ class _Trace:
 
     def use(self, tensor):
         """Returns the name of a value; one without a name is made by the stock part."""
+        while tensor.name not in self.names and tensor.op.type == "Identity":
+            tensor = tensor.op.inputs[0]
         if tensor.name not in self.names:
             name = f"stock_{len(self.stock_outputs)}"
             self.define(name, tensor)
@@ -80,19 +93,26 @@ class _Trace:
         return self.names[tensor.name]
 
     def use_mask(self, mask):
-        """Returns the name of a mask. That of an Embedding is not left to the stock part.
+        """Returns the name of a mask; one that `masks` can write is not left to the stock part."""
+        found = masks.find(mask)
+        if found is None:
+            return self.use(mask)
+        source, *how = found
+        written = masks.Mask(self.use(source), *how)
+        name = f"{written.source}_mask" + ("_backwards" if written.backwards else "")
+        if self.masks.setdefault(name, written) != written:  # another value of the same source
+            return self.use(mask)
+        return name
 
-        The stock converter can't quantize the comparison with 0 to int16x8.
-        """
-        # Keras casts to bool by another comparison with 0.
-        while mask.op.type in ("Cast", "NotEqual") and mask.op.inputs[0].dtype == tf.bool:
-            mask = mask.op.inputs[0]
-        operands = list(mask.op.inputs)
-        if mask.op.type == "NotEqual" and operands[0].name in self.names and self.is_zero(operands[1]):
-            tokens = self.names[operands[0].name]
-            self.define(f"{tokens}_mask", mask)
-            self.masks[f"{tokens}_mask"] = tokens
-        return self.use(mask)
+    def number(self, mask, values):
+        """Returns a mask (B, T) as 1.0 and 0.0; that of an input is not left to the stock part either."""
+        found = masks.find(mask)
+        if found is not None and self.names.get(found[0].name) in values:
+            name = f"{self.use_mask(mask)}_number"
+            self.numbers[name] = name.removesuffix("_number")
+            if name in values:
+                return values[name]
+        return tf.cast(mask, tf.float32)
 
     def is_zero(self, tensor):
         """Tells whether a tensor is a constant zero; a named value is none, whatever stands in for it."""
@@ -100,13 +120,14 @@ class _Trace:
         return value is not None and not np.any(value)
 
 
-def partition(model, inputs, calls):
+def partition(model, inputs, calls, quantization):
     """Splits `model` into its recurrences and the stock part around them.
 
     Args:
         model: a Keras model, built.
         inputs: input name -> tf.TensorSpec with static shape; the batch it is exported for included.
         calls: what `observe` returned for data of the same number of time steps.
+        quantization: a key of `rules.RULES`; it decides the form of some layers.
 
     Returns:
         A `Partition`.
@@ -137,7 +158,10 @@ def partition(model, inputs, calls):
             final = values.get(f"{name}_final", initial_state[0])
             return final, values.get(f"{name}_sequence", final), [final]
 
-        with recurrences_replaced(model, cut), plain_embeddings(model):
+        with (
+            recurrences_replaced(model, cut),
+            plain_layers(model, quantization, lambda mask: trace.number(mask, values)),
+        ):
             arguments = [values[name] for name in inputs]
             made = model(arguments if len(arguments) > 1 else arguments[0], training=False)
         outputs = keras.tree.flatten(made)
@@ -145,11 +169,18 @@ def partition(model, inputs, calls):
             trace.outputs[name] = trace.use(output)
         return list(trace.stock_outputs.values())
 
+    # Which masks the stock part reads as numbers shows only when it is traced; then they are inputs of it.
+    tf.function(
+        lambda: traced(**{n: tf.zeros(s.shape, s.dtype) for n, s in placeholders.items()})
+    ).get_concrete_function()
+    steps = {name: inputs[trace.masks[mask].source].shape[:2] for name, mask in trace.numbers.items()}
+    placeholders |= {name: tf.TensorSpec(shape, tf.float32, name=name) for name, shape in steps.items()}
     stock, used = _trace_with_used_inputs(traced, placeholders)
     _refuse_float_tokens(stock, [name for name in used if name in inputs])
     return Partition(
         inputs=dict(inputs),
         masks=trace.masks,
+        numbers={name: mask for name, mask in trace.numbers.items() if name in used},
         outputs=trace.outputs,
         recurrences=trace.recurrences,
         stock=stock if trace.stock_outputs else None,
@@ -214,10 +245,12 @@ def _recurrence(name, layer, trace, sequences, initial_state, mask):
         bias = np.zeros(cell.units, np.float32) if cell.bias is None else np.asarray(cell.bias, np.float32)
     return Recurrence(
         name=name,
+        layer=layer.name,
         kernel=kernel,
         recurrent_kernel=recurrent_kernel,
         bias=bias,
-        activation=getattr(cell.activation, "__name__", repr(cell.activation)),
+        activation=activations.name_of(cell.activation),
+        function=cell.activation,
         go_backwards=layer.go_backwards,
         zero_output_for_mask=layer.zero_output_for_mask,
         timesteps=int(sequences.shape[1]),

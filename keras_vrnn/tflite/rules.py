@@ -26,6 +26,8 @@ class Quantization:
     axis: int | None = None
 
 
+# Pre-activations beyond which an activation is constant, in any number format.
+_CLIPPING = {"relu": (0.0, math.inf), "relu6": (0.0, 6.0), "hard_tanh": (-1.0, 1.0)}
 _UNBOUNDED = (-math.inf, math.inf)
 
 
@@ -141,6 +143,7 @@ class Int8Rules(IntegerRules):
     fixed_state: ClassVar = {
         "tanh": Quantization(1 / 128, 0),
         "sigmoid": Quantization(1 / 256, INT8_MIN),
+        "hard_tanh": Quantization(1 / 127, 0),
     }
     # Where φ reaches the last int8 step of its state: from there on every pre-activation gives the same integer,
     # so a range that ends here loses nothing, and a wider one would only make the steps coarser.
@@ -148,6 +151,7 @@ class Int8Rules(IntegerRules):
     _saturation: ClassVar = {
         "tanh": (math.atanh(-127.5 / 128), math.atanh(126.5 / 128)),
         "sigmoid": (math.log(0.5 / 255.5), math.log(254.5 / 1.5)),
+        **_CLIPPING,
     }
     _bias_dtype = np.int32
     _weights_axis = 0
@@ -158,9 +162,13 @@ class Int16x8Rules(IntegerRules):
 
     dtype = np.dtype("int16")
     format = staticmethod(symmetric_int16)
-    fixed_state: ClassVar = {"tanh": Quantization(1 / 32768, 0), "sigmoid": Quantization(1 / 32768, 0)}
+    fixed_state: ClassVar = {
+        "tanh": Quantization(1 / 32768, 0),
+        "sigmoid": Quantization(1 / 32768, 0),
+        "hard_tanh": Quantization(1 / INT16_MAX, 0),
+    }
     # The kernels read pre-activations of at most 8: tanh(8)·32768 = 32767.99, sigmoid(8)·32768 = 32757.
-    _saturation: ClassVar = {"tanh": (-8.0, 8.0)}
+    _saturation: ClassVar = {"tanh": (-8.0, 8.0), **_CLIPPING}
     _bias_dtype = np.int64
     _weights_axis = None
 

@@ -8,9 +8,18 @@ import warnings
 
 import tensorflow as tf
 
-# The operations of a TensorFlow loop. Quantizing a graph that holds one crashes the process in the stock
-# calibrator (tensorflow#75140, #87468), so such a graph is never handed to it.
-_LOOPS = {"While", "StatelessWhile", "TensorListReserve", "TensorListFromTensor"}
+# Operations that run another graph, or belong to a loop. Calibrating a file that holds one crashes the process in the
+# stock calibrator (tensorflow#75140, #87468), so such a graph is never handed to it.
+_CONTROL_FLOW = {
+    "Case",
+    "If",
+    "StatelessCase",
+    "StatelessIf",
+    "StatelessWhile",
+    "TensorListFromTensor",
+    "TensorListReserve",
+    "While",
+}
 
 _INTEGER = {
     "int8": (tf.lite.OpsSet.TFLITE_BUILTINS_INT8, tf.int8),
@@ -36,12 +45,12 @@ def convert(concrete, quantization, samples=None):
     Raises:
         ValueError: the graph holds a loop, or an operation that has no full-integer builtin.
     """
-    loops = sorted({op.type for op in concrete.graph.get_operations()} & _LOOPS)
+    loops = _control_flow(concrete)
     if loops and samples is not None:
         raise ValueError(
             f"model: it holds a loop besides its vanilla RNN layers (operations {', '.join(loops)}), which "
-            "cannot be exported. LSTM, GRU and custom recurrent cells are not supported: replace them by "
-            "VanillaRNN layers."
+            f"cannot be exported with quantization={quantization!r}. LSTM, GRU and custom recurrent cells are not "
+            "supported: replace them by VanillaRNN layers, or choose quantization='float32'."
         )
     owner = tf.Module()
     owner.function = concrete
@@ -65,8 +74,17 @@ def convert(concrete, quantization, samples=None):
             return converter.convert()
     except Exception as error:
         raise ValueError(
-            f"model: the TFLite converter refused the layers around the recurrence: {error}\n" + "".join(log)
+            f"model: the TFLite converter refused the layers around the recurrence for quantization={quantization!r}; "
+            f"choose another one ('float32' takes the most layers), or replace the layer: {error}\n"
+            + "".join(log)
         ) from error
+
+
+def _control_flow(concrete):
+    """Names of the control flow operations of a graph and of the functions that it calls."""
+    graph = concrete.graph.as_graph_def()
+    nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
+    return sorted({node.op for node in nodes} & _CONTROL_FLOW)
 
 
 @contextlib.contextmanager

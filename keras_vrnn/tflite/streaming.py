@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from keras_vrnn.tflite.inputs import with_inputs
 from keras_vrnn.tflite.interception import recurrences_replaced
-from keras_vrnn.tflite.runtime import STATE_IN, STATE_OUT
+from keras_vrnn.tflite.runtime import STATE_IN
 
 # float32 rounding of two orders of summation, relative to the largest output.
 _TOLERANCE = 1e-4
@@ -80,22 +80,20 @@ def _run_steps(step, arrays):
 
 
 def with_states(parts):
-    """Gives every recurrence of a `Partition` an explicit state, an input and an output of the model.
+    """Lets every recurrence of a `Partition` start from a state that the invoke before left.
 
     Raises:
-        ValueError: a recurrence goes backwards or takes its first state from elsewhere in the model.
+        ValueError: a recurrence takes its first state from elsewhere in the model.
     """
-    inputs, outputs, recurrences = dict(parts.inputs), dict(parts.outputs), []
+    states, recurrences = {}, []
     for recurrence in parts.recurrences:
         if recurrence.initial_state is not None:
             raise ValueError(
-                f"model: layer {recurrence.name!r} takes its initial state from another layer, which one step can't; "
+                f"model: layer {recurrence.layer!r} takes its initial state from another layer, which one step can't; "
                 "export the part from that layer on as a model of its own, or use form='sequence'."
             )
         prefix = f"{recurrence.name}_" if len(parts.recurrences) > 1 else ""
-        state = f"{prefix}{STATE_IN}"
         final = recurrence.final or f"{recurrence.name}_final"
-        inputs[state] = tf.TensorSpec((1, recurrence.units), tf.float32, name=state)
-        outputs[f"{prefix}{STATE_OUT}"] = final
-        recurrences.append(dataclasses.replace(recurrence, initial_state=state, final=final))
-    return dataclasses.replace(parts, inputs=inputs, outputs=outputs, recurrences=recurrences)
+        states[f"{prefix}{STATE_IN}"] = final
+        recurrences.append(dataclasses.replace(recurrence, initial_state=f"{prefix}{STATE_IN}", final=final))
+    return dataclasses.replace(parts, states=states, recurrences=recurrences)

@@ -1,0 +1,52 @@
+"""What a model file says about itself: who wrote it, and the oldest runtime that can run it."""
+
+from ai_edge_litert import schema_py_generated as schema
+
+from keras_vrnn._version import __version__
+
+_RUNTIME = "min_runtime_version"
+_RUNTIME_BYTES = 16  # by convention: the text, padded with zeros
+
+# The TensorFlow release in which each operator came, or the version of it that we write
+# (tensorflow/lite/tools/versioning/runtime_version.cc); those not listed are older than all of these.
+_SINCE = {
+    "ADD": (2, 4),  # int16
+    "ASSIGN_VARIABLE": (2, 6),
+    "CALL_ONCE": (2, 5),
+    "CONCATENATION": (2, 3),
+    "DEQUANTIZE": (2, 2),
+    "DYNAMIC_UPDATE_SLICE": (2, 9),
+    "FILL": (2, 5),
+    "FULLY_CONNECTED": (2, 3),
+    "LOGISTIC": (2, 3),
+    "MUL": (2, 3),
+    "QUANTIZE": (2, 7),
+    "READ_VARIABLE": (2, 6),
+    "REDUCE_ALL": (2, 6),
+    "SELECT_V2": (2, 2),
+    "SLICE": (2, 4),
+    "TANH": (2, 3),
+    "VAR_HANDLE": (2, 6),
+    "WHILE": (1, 15),
+}
+
+
+def write(file):
+    """Puts description and metadata into a `ModelFile`."""
+    file.model.description = f"keras-vrnn {__version__}"
+    entries = {entry.name: entry for entry in file.model.metadata or []}
+    names = {file.operator_name(operator) for graph in file.model.subgraphs for operator in graph.operators}
+    needed = max(_SINCE.get(name, (1, 14)) for name in names)
+    if _RUNTIME in entries:  # the stock converter's own finding, for the part that it wrote
+        found = bytes(file.model.buffers[entries[_RUNTIME].buffer].data).rstrip(b"\0").decode()
+        if found:
+            needed = max(needed, tuple(map(int, found.split(".")[:2])))
+    set_entry(file, _RUNTIME, f"{needed[0]}.{needed[1]}.0".encode().ljust(_RUNTIME_BYTES, b"\0"))
+
+
+def set_entry(file, name, content):
+    """Adds a metadata entry, or gives one that is there another content."""
+    entry = schema.MetadataT()
+    entry.name, entry.buffer = name, file.new_buffer(content)
+    kept = [other for other in file.model.metadata or [] if other.name not in (name, name.encode())]
+    file.model.metadata = [*kept, entry]

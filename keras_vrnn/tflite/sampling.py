@@ -1,0 +1,74 @@
+"""What the stock converter is calibrated on: samples of every value that its part of the model reads.
+
+Needs the TensorFlow backend.
+"""
+
+import numpy as np
+
+from keras_vrnn.tflite.calibration import calibrate, clipped
+
+
+def calibrated(model, options, parts, arrays):
+    """Runs the float model on calibration data.
+
+    Args:
+        model: the Keras model.
+        options: the `Options` of the export, with integer signals.
+        parts: the `Partition` of the model in its form.
+        arrays: the data, one array an input.
+
+    Returns:
+        samples: function that yields lists of arrays, one for each input of the stock part.
+        rules_of: recurrence name -> rules with scales.
+        unread: input name -> `Quantization` of the float inputs that the stock part does not read.
+    """
+    kind = options.rules
+    if options.calibration == "percentile":
+        arrays = [clipped(array) for array in arrays]
+    measured = calibrate(model, arrays, parts.recurrences, options.calibration)
+    rules_of = {
+        recurrence.name: kind(recurrence.activation, ranges)
+        for recurrence, ranges in zip(parts.recurrences, measured.ranges, strict=True)
+    }
+    values = dict(zip(parts.inputs, arrays, strict=True)) | measured.values
+    if options.streaming:  # every step of every sample is a sample
+        values = {name: value.reshape(-1, 1, *value.shape[2:]) for name, value in values.items()}
+        for recurrence, states in zip(parts.recurrences, measured.states, strict=True):
+            steps = states.reshape(-1, 1, recurrence.units)
+            values |= {recurrence.sequence: steps, recurrence.final: steps[:, 0]}
+    for number, mask in parts.numbers.items():
+        counts = parts.masks[mask].of(values[parts.masks[mask].source])
+        values[number] = counts.astype(np.float32)
+        values[number].flat[:2] = 0.0, 1.0  # both occur, whatever the data
+    for recurrence, ranges in zip(parts.recurrences, measured.ranges, strict=True):
+        span = kind.state_range(recurrence.activation, ranges["h"])
+        for name in (recurrence.sequence, recurrence.final):
+            if name is not None:
+                values[name] = _pinned(values[name], *span)
+
+    def samples():
+        for rows in _batches(len(next(iter(values.values()))), options.batch_size):
+            yield [values[name][rows] for name in parts.stock_inputs]
+
+    unread = {
+        name: kind.format(values[name].min(), values[name].max())
+        for name in parts.inputs
+        if name not in parts.stock_inputs and values[name].dtype.kind == "f"
+    }
+    return samples, rules_of, unread
+
+
+def _batches(count, size):
+    """Row numbers of batches of one size; the last is filled up from the start."""
+    for start in range(0, count, size):
+        yield np.arange(start, start + size) % count
+
+
+def _pinned(array, low, high):
+    """Makes the calibrated range of an array exactly [low, high], so that the stock part gets the state's own scale.
+
+    Two elements of the whole calibration set are changed for it.
+    """
+    array = np.clip(array, low, high)
+    array.flat[0], array.flat[-1] = low, high
+    return array

@@ -1,0 +1,158 @@
+"""Keras layers in forms that the stock converter can write with integers, and TFLite Micro can run.
+
+Each computes what Keras' own `call` does at inference.
+
+Needs the TensorFlow backend.
+"""
+
+import contextlib
+import functools
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_vrnn.tflite.interception import layers_of, substituted
+
+
+@contextlib.contextmanager
+def plain_layers(model, quantization, number):
+    """Lets the plain forms stand in for the `call` of a model's layers.
+
+    Args:
+        model: the Keras model.
+        quantization: a key of `rules.RULES`.
+        number: function that returns a mask (B, T) as 1.0 and 0.0.
+    """
+    forms = _FORMS | (_INT8_FORMS if quantization == "int8" else {})
+    mean = _mean_int16 if quantization == "int16x8" else _mean
+    forms[keras.layers.Masking] = functools.partial(_masking, number)
+    forms[keras.layers.GlobalAveragePooling1D] = functools.partial(_global_average_pooling, number, mean)
+    with contextlib.ExitStack() as stack:
+        for kind, plain in forms.items():
+            # Not subclasses: their call may be another.
+            layers = [layer for layer in layers_of(model) if type(layer) is kind]
+            stack.enter_context(substituted(layers, "call", plain))
+        yield
+
+
+def _embedding(layer, original):
+    """One GATHER.
+
+    Keras counts a negative token from the table's end, which takes three more operators, one of them unknown to
+    TFLite Micro. No vocabulary has negative tokens.
+    """
+
+    def call(inputs):
+        table = tf.convert_to_tensor(layer.embeddings)
+        return tf.cast(tf.gather(table, tf.cast(inputs, tf.int32)), layer.compute_dtype)
+
+    return call
+
+
+def _masking(number, layer, original):
+    """x_t·m_t, where Keras selects; zeros where all features are zeros change nothing."""
+
+    def call(inputs):
+        if not np.any(layer.mask_value):
+            return tf.identity(inputs)  # a tensor of its own, for Keras to hang the mask on
+        return inputs * number(layer.compute_mask(inputs))[..., None]
+
+    return call
+
+
+def _layer_normalization(layer, original):
+    """(x - mean) / √(variance + ε) · γ + β: Keras' order of the same terms has a negation, unknown to int16x8."""
+
+    def normalize(centred):
+        variance = tf.reduce_mean(centred * centred, -1, keepdims=True)
+        return centred * tf.math.rsqrt(variance + layer.epsilon)
+
+    return _normalization(layer, original, normalize)
+
+
+def _layer_normalization_int8(layer, original):
+    """The same by one L2_NORMALIZATION over the F features and √(F·ε).
+
+    A variance, held in int8 between two operators, has an error of any size where it is small; inside that operator
+    the sum of squares is an int32.
+    """
+
+    def normalize(centred):
+        features = centred.shape[-1]
+        root = tf.constant(np.full((*centred.shape[:-1], 1), np.sqrt(features * layer.epsilon), np.float32))
+        unit = tf.nn.l2_normalize(tf.concat([centred, root], -1), -1)
+        return unit[..., :features] * np.sqrt(features).astype(np.float32)
+
+    return _normalization(layer, original, normalize)
+
+
+def _normalization(layer, original, normalize):
+    def call(inputs):
+        if layer.rms_scaling or np.ravel(layer.axis).tolist() not in ([-1], [len(inputs.shape) - 1]):
+            return original(inputs)
+        outputs = normalize(inputs - tf.reduce_mean(inputs, -1, keepdims=True))
+        if layer.gamma is not None:
+            outputs = outputs * tf.convert_to_tensor(layer.gamma)
+        return outputs if layer.beta is None else outputs + tf.convert_to_tensor(layer.beta)
+
+    return call
+
+
+def _global_average_pooling(number, mean, layer, original):
+    """Σ x_t·m_t / Σ m_t, the sums being given to `mean`."""
+
+    def call(inputs, mask=None):
+        if mask is None or layer.data_format != "channels_last":
+            return original(inputs, mask)
+        counts = number(mask)[..., None]
+        total, count = (tf.reduce_sum(v, 1, keepdims=layer.keepdims) for v in (inputs * counts, counts))
+        # In steps of T/255 the divisor must still differ from 0, on which the int8 kernel fails.
+        return mean(total, tf.maximum(count, max(1.0, inputs.shape[1] / 200)))
+
+    return call
+
+
+def _mean(total, count):
+    return total / count
+
+
+def _mean_int16(total, count):
+    root = tf.math.rsqrt(count)  # there is no division for int16
+    return total * root * root
+
+
+def _global_max_pooling(layer, original):
+    """One MAX_POOL_2D: TFLite Micro has no REDUCE_MAX for int16."""
+
+    def call(inputs):
+        if layer.data_format != "channels_last":
+            return original(inputs)
+        largest = tf.nn.max_pool1d(inputs, inputs.shape[1], 1, "VALID")
+        return largest if layer.keepdims else largest[:, 0]
+
+    return call
+
+
+def _time_distributed(layer, original):
+    """All steps at once; Keras writes out one step after the other."""
+    inner = layer.layer
+    nested = inner._flatten_layers() if isinstance(inner, keras.layers.Layer) else ()
+    if any(isinstance(part, keras.layers.RNN) for part in nested):
+        return original
+
+    def call(inputs, training=None, mask=None):
+        batch, timesteps, *features = inputs.shape
+        outputs = inner(tf.reshape(inputs, (batch * timesteps, *features)), training=False)
+        return tf.reshape(outputs, (batch, timesteps, *outputs.shape[1:]))
+
+    return call
+
+
+_FORMS = {
+    keras.layers.Embedding: _embedding,
+    keras.layers.GlobalMaxPooling1D: _global_max_pooling,
+    keras.layers.LayerNormalization: _layer_normalization,
+    keras.layers.TimeDistributed: _time_distributed,
+}
+_INT8_FORMS = {keras.layers.LayerNormalization: _layer_normalization_int8}
