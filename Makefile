@@ -8,12 +8,13 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 # Those of TensorFlow's start-up notes that can be silenced.
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help demo test lint format types examples bench wheel-test dev venv clean
+.PHONY: help demo test test-jax test-torch lint format types examples bench wheel-test dev venv clean
 .NOTPARALLEL:
 
 help:
 	@echo "make demo        train, picture, export and verify the sentiment model, into out/sentiment/"
 	@echo "make test        run all tests with coverage; PYTEST_ARGS='-m \"not slow\"' for the quick ones"
+	@echo "make test-jax    the layers' tests on JAX    make test-torch  on PyTorch (a large install)"
 	@echo "make lint        check style               make format    apply it"
 	@echo "make types       check types               make examples  run the examples at small size"
 	@echo "make bench       measure speed and memory against the peers; BENCH_ARGS='--quick' to try it"
@@ -29,6 +30,12 @@ dev: $(VENV)/.dev
 # A bare --cov would take the next argument for the source, an empty one measures nothing. The floor is for all tests.
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2 --cov=keras_vrnn $(if $(PYTEST_ARGS),--cov-fail-under=0) $(PYTEST_ARGS)
+
+# Training, diagnosis and export need TensorFlow; what follows is for every backend of Keras.
+LAYER_TESTS := $(patsubst %,tests/test_%.py,cell layer layer_states recurrence recurrence_blocks bidirectional stack initializers)
+
+test-jax test-torch: test-%: $(VENV)/.dev $(VENV)/.%
+	KERAS_BACKEND=$* $(BIN)/python -m pytest -n 2 -m "not slow" $(LAYER_TESTS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -63,8 +70,8 @@ $(VENV)/.dev: pyproject.toml keras_vrnn/_version.py | venv
 	$(PIP) install --quiet --editable ".[dev]"
 	@touch $(VENV)/.demo $@
 
-$(VENV)/.benchmarks: pyproject.toml keras_vrnn/_version.py | venv
-	$(PIP) install --quiet --editable ".[benchmarks]"
+$(VENV)/.jax $(VENV)/.torch $(VENV)/.benchmarks: $(VENV)/.%: pyproject.toml keras_vrnn/_version.py | venv
+	$(PIP) install --quiet --editable ".[$*]"
 	@touch $@
 
 # A venv whose creation was interrupted has no working pip and is completed. PYTHON is looked at when it is needed
