@@ -69,7 +69,7 @@ def _of_operator(name, operator, subgraph):
         return
     types = [subgraph.tensors[i].type if i >= 0 else None for i in indices(operator.inputs)]
     shown = [TYPE_NAMES.get(t, "none") for t in types]
-    if name == "FULLY_CONNECTED" and types[0] == _F32 and types[1] != _F32:
+    if name == "FULLY_CONNECTED" and len(types) > 1 and types[0] == _F32 != types[1]:
         yield f"FULLY_CONNECTED: float32 input with {shown[1]} weights (dynamic-range file)"
     if name == "CONCATENATION" and len(types) > _MOST_CONCATENATED:
         yield f"CONCATENATION: {len(types)} inputs, at most {_MOST_CONCATENATED} are taken"

@@ -92,6 +92,8 @@ def _check(model, size):
     _require(model.subgraphs and model.buffers is not None, "no graph")
     for buffer in model.buffers:  # large models keep data behind the flatbuffer
         _require(buffer.offset <= 1 or buffer.offset + buffer.size <= size, "a buffer ends behind the file")
+    for entry in model.metadata or []:
+        _require(entry.buffer < len(model.buffers), "metadata of no buffer")
     for subgraph in model.subgraphs:
         _check_subgraph(model, subgraph)
     for signature in model.signatureDefs or []:
