@@ -6,11 +6,16 @@ Names are handed on lazily: `Runner` needs neither TensorFlow nor Keras.
 import importlib
 
 _EXPORTS = {
+    "Benchmark": "keras_vrnn.tflite.benchmarking",
     "ExportResult": "keras_vrnn.tflite.conversion",
+    "Inspection": "keras_vrnn.tflite.inspection",
     "Runner": "keras_vrnn.tflite.runtime",
     "Verification": "keras_vrnn.tflite.verification",
+    "benchmark": "keras_vrnn.tflite.benchmarking",
     "export": "keras_vrnn.tflite.conversion",
+    "inspect": "keras_vrnn.tflite.inspection",
     "verify": "keras_vrnn.tflite.verification",
+    "write_c_array": "keras_vrnn.tflite.micro_sources",
 }
 
 __all__ = sorted(_EXPORTS)  # noqa: PLE0605
