@@ -1,8 +1,8 @@
-"""Pictures of gradients. matplotlib (extra `plots`) is imported when one is drawn, not before."""
-
-import os
+"""The picture of gradient norms over the steps of a training."""
 
 import numpy as np
+
+from keras_vrnn.diagnostics import figures
 
 # More lines than this cannot be told apart: those with the largest norms are drawn.
 _MOST_VARIABLES = 10
@@ -23,6 +23,7 @@ def plot_gradient_norms(
     settings=None,
     path=None,
     title=None,
+    overwrite=False,
 ):
     """Global norm before and after clipping over the steps, and below it the norm of each variable.
 
@@ -34,17 +35,20 @@ def plot_gradient_norms(
         settings: `GradientSettings`, for the threshold line, or None.
         path: where to save the picture, in a format that the ending names; None to save nothing.
         title: heading, or None for one that counts the steps.
+        overwrite: whether `path` may replace a file that exists.
 
     Returns:
         The matplotlib Figure.
 
     Raises:
-        ValueError: There are no steps.
+        ValueError: There are no steps, or the ending of `path` names no format.
+        FileExistsError, OSError: `path` exists, or cannot be written.
         ImportError: matplotlib is not installed.
     """
     if len(steps) == 0:
         raise ValueError("There are no gradient norms to plot: train with the GradientNorms callback first.")
-    figure_class, ticker = _matplotlib()
+    figures.check_path(path, overwrite)
+    figure_class, ticker = figures.matplotlib()
     applied = np.ones(len(steps), bool) if applied is None else np.asarray(applied)
     panels = 2 if variable_norms else 1
     figure = figure_class(figsize=(9, 3.6 * panels), layout="constrained", dpi=130)
@@ -55,34 +59,18 @@ def plot_gradient_norms(
         _draw_variables(axes[1], steps, variable_norms, settings)
     for axis in axes:
         axis.set_yscale("log")
-        axis.grid(True, which="major", color="0.9", linewidth=0.8)
-        axis.set_axisbelow(True)
-        axis.spines[["top", "right"]].set_visible(False)
-        axis.margins(x=0.01)
+        figures.style(axis)
     axes[-1].set_xlabel("training step")
     axes[-1].xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
     axes[0].set_title(title or _title(steps, norms, clipped_norms, applied), loc="left", fontsize=11)
-    if path is not None:
-        figure.savefig(os.fspath(path))
+    figures.save(figure, path, overwrite)
     return figure
 
 
-def _matplotlib():
-    try:
-        from matplotlib import ticker
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError(
-            "Plots need matplotlib, which is not installed. Install it with: pip install 'keras-vrnn[plots]'."
-        ) from error
-    # A bare Figure: no window, no pyplot state, whatever backend the user's notebook has.
-    return Figure, ticker
-
-
 def _draw_global(axis, steps, norms, clipped_norms, applied, settings):
-    _draw_line(axis, steps, np.where(applied, norms, np.nan), "before clipping", "#c44e52")
+    _draw_line(axis, steps, np.where(applied, norms, np.nan), "before clipping", figures.COLORS[1])
     if settings is not None and settings.thresholds:
-        _draw_line(axis, steps, np.where(applied, clipped_norms, np.nan), "after clipping", "#4c72b0")
+        _draw_line(axis, steps, np.where(applied, clipped_norms, np.nan), "after clipping", figures.COLORS[0])
     if settings is not None and settings.global_clipnorm is not None:
         c = settings.global_clipnorm
         axis.axhline(
@@ -95,7 +83,7 @@ def _draw_global(axis, steps, norms, clipped_norms, applied, settings):
         label = f"skipped: not finite ({len(skipped)})"
         axis.plot(skipped, np.zeros(len(skipped)), "x", color="black", markersize=6, label=label, **place)
     axis.set_ylabel("global gradient norm")
-    axis.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False, fontsize=9)
+    figures.legend_beside(axis)
 
 
 def _draw_variables(axis, steps, variable_norms, settings):
@@ -111,8 +99,7 @@ def _draw_variables(axis, steps, variable_norms, settings):
     axis.set_ylabel(f"norm by variable, before clipping{spread}")
     title = f"largest {len(shown)} of {len(variable_norms)} variables" if hidden else None
     if shown:
-        place = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.0)}
-        axis.legend(**place, frameon=False, fontsize=8, title=title, title_fontsize=8, alignment="left")
+        figures.legend_beside(axis, fontsize=8, title=title, title_fontsize=8)
 
 
 def _draw_line(axis, steps, values, label, color, columns=_COLUMNS):
@@ -129,8 +116,8 @@ def _columns(steps, values, columns):
     if len(steps) <= columns:
         return steps, values, values, values
     parts = np.array_split(np.arange(len(steps)), columns)
-    figures = [_spread(values[part]) for part in parts]
-    low, middle, high = np.array(figures).T
+    spreads = [_spread(values[part]) for part in parts]
+    low, middle, high = np.array(spreads).T
     return np.array([steps[part].mean() for part in parts]), low, middle, high
 
 

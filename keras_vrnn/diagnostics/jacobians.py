@@ -1,0 +1,276 @@
+"""What a recurrent kernel does to gradients: spectrum of W_h, Jacobians of the steps, Lyapunov exponent.
+
+    J_t = ∂h_t/∂h_{t-1} = W_h·diag(φ'(z_t))        rows are h_{t-1}, as h_t = φ(x_t·W_x + h_{t-1}·W_h + b)
+    ‖J_t‖ ≤ γ_W·γ_φ                                 γ_W = σ_max(W_h), γ_φ = sup |φ'|
+
+In NumPy, float64, by the weights of the layer as they are.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_vrnn.layers import VanillaRNNCell
+
+# γ_φ = sup |φ'|. SELU: λ·α (Klambauer et al. 2017); SiLU and GELU: maxima of φ', found numerically, rounded up.
+SLOPE_BOUNDS = {
+    keras.activations.linear: 1.0,
+    keras.activations.tanh: 1.0,
+    keras.activations.relu: 1.0,
+    keras.activations.sigmoid: 0.25,
+    keras.activations.elu: 1.0,
+    keras.activations.selu: 1.0507009873554805 * 1.6732632423543772,
+    keras.activations.leaky_relu: 1.0,
+    keras.activations.softplus: 1.0,
+    keras.activations.softsign: 1.0,
+    keras.activations.hard_tanh: 1.0,
+    keras.activations.hard_sigmoid: 1 / 6,
+    keras.activations.relu6: 1.0,
+    keras.activations.silu: 1.09984,
+    keras.activations.gelu: 1.12891,
+}
+
+# Steps before the tangent vector counts: it has to turn into the direction that grows fastest.
+_WARM_UP = 0.1
+
+
+@dataclass(frozen=True, eq=False)
+class Spectrum:
+    """What `spectrum` found.
+
+    Attributes:
+        name: the layer's name.
+        singular_values: of W_h, shape (units,), largest first.
+        eigenvalues: of W_h, shape (units,), complex, largest magnitude first.
+        slope_bound: γ_φ, or None for an activation whose largest slope is not known.
+        jacobian_norms: ‖∂h_t/∂h_{t-1}‖₂, shape (batch, steps), in the order of processing, NaN at masked steps; None
+            without `x`.
+        lyapunov: largest Lyapunov exponent, per step, in nats: e^λ is the factor by which a small change of the state
+            grows in a step, on average; None without `x`.
+    """
+
+    name: str
+    singular_values: np.ndarray
+    eigenvalues: np.ndarray
+    slope_bound: float | None
+    jacobian_norms: np.ndarray | None = None
+    lyapunov: float | None = None
+
+    @property
+    def norm(self):
+        """γ_W, the largest singular value of W_h."""
+        return float(self.singular_values[0])
+
+    @property
+    def spectral_radius(self):
+        """The largest magnitude of an eigenvalue of W_h."""
+        return float(abs(self.eigenvalues[0]))
+
+    @property
+    def bound(self):
+        """γ_W·γ_φ: no step back multiplies the gradient's norm by more. Below 1 it must vanish. None if unknown."""
+        return None if self.slope_bound is None else self.norm * self.slope_bound
+
+    def plot(self, path=None, title=None, overwrite=False):
+        """Draws singular values and eigenvalues and, with `x`, the Jacobian norms; needs the extra `plots`.
+
+        Returns:
+            The matplotlib Figure.
+        """
+        from keras_vrnn.diagnostics.spectrum_plot import plot_spectrum
+
+        return plot_spectrum(self, path=path, title=title, overwrite=overwrite)
+
+    def to_dict(self):
+        """All figures as plain numbers for JSON."""
+        norms = self.jacobian_norms
+        return {
+            "name": self.name,
+            "singular_values": self.singular_values.tolist(),
+            "spectral_radius": self.spectral_radius,
+            "slope_bound": _plain(self.slope_bound),
+            "bound": _plain(self.bound),
+            "jacobian_norm_median": None if norms is None else _plain(np.nanmedian(norms)),
+            "jacobian_norm_max": None if norms is None else _plain(np.nanmax(norms)),
+            "lyapunov": _plain(self.lyapunov),
+        }
+
+    def __str__(self):
+        smallest = self.singular_values[-1]
+        lines = [
+            f"{self.name}: {len(self.singular_values)} units",
+            f"  W_h: singular values {self.norm:.4f} to {smallest:.2g}, spectral radius {self.spectral_radius:.4f}",
+            f"  bound of a step back, γ_W·γ_φ: {self._bound_in_words()}",
+        ]
+        if self.jacobian_norms is not None:
+            low, high = np.nanmin(self.jacobian_norms), np.nanmax(self.jacobian_norms)
+            middle = np.nanmedian(self.jacobian_norms)
+            lines.append(f"  ‖∂h_t/∂h_(t-1)‖ on the data: median {middle:.4f}, from {low:.4f} to {high:.4f}")
+            lines.append(
+                f"  largest Lyapunov exponent: {self.lyapunov:+.4f}, a factor of {np.exp(self.lyapunov):.4f} a step"
+            )
+        return "\n".join(lines)
+
+    def _bound_in_words(self):
+        bound = self.bound
+        if bound is None:
+            return "not known for this activation"
+        if bound == 0:
+            return "0: no gradient goes back"
+        if bound < 1:
+            steps = math.ceil(math.log(0.01) / math.log(bound))
+            return f"{bound:.4f}, so that the gradient is below 1 % of the last step's contribution after {steps} steps"
+        return f"{bound:.4f}, which leaves room for vanishing and for exploding"
+
+
+def spectrum(layer, x=None, mask=None):
+    """Singular values and spectral radius of W_h; on data, the Jacobians' norms and the largest Lyapunov exponent.
+
+    The bound ‖∂h_t/∂h_{t-1}‖ ≤ γ_W·γ_φ is that of Pascanu, Mikolov & Bengio 2013 ("On the difficulty of training
+    recurrent neural networks", section 2.1): below 1 the gradient must vanish, and only above 1 it can explode. The
+    exponent is that of Benettin et al. 1980 ("Lyapunov characteristic exponents", part 2): a tangent vector goes
+    through the Jacobians and is normalised at every step; the mean of the logarithms, over steps and sequences, a tenth
+    of the steps left out at the start. Negative: small changes of the state, and gradients with them, fade. Positive:
+    chaos, they grow.
+
+    Args:
+        layer: a built vanilla RNN layer or cell, of this package or of Keras.
+        x: what the layer reads, (batch, time, features); None for the kernel alone. Each step of each sequence costs
+            a singular value decomposition of (units, units): a few sequences are enough.
+        mask: (batch, time) bool, False at steps that are left out.
+
+    Returns:
+        A `Spectrum`.
+
+    Raises:
+        TypeError: `layer` is no vanilla RNN.
+        ValueError: The layer is not built, or x, mask or activation do not fit.
+
+    Example:
+    >>> layer = kv.VanillaRNN(8, recurrent_initializer="orthogonal")
+    >>> layer.build((None, None, 3))
+    >>> round(kv.diagnostics.spectrum(layer).norm, 4)
+    1.0
+    """
+    cell = getattr(layer, "cell", layer)
+    if not isinstance(cell, keras.layers.SimpleRNNCell):
+        inner = [
+            f"`.{name}`"
+            for name in ("forward_layer", "backward_layer", "layers", "cells")
+            if hasattr(cell, name)
+        ]
+        hint = f" Give one of those in its {' or '.join(inner)}." if inner else ""
+        raise TypeError(
+            f"spectrum is for vanilla RNN layers and cells (kv.VanillaRNN, keras.layers.SimpleRNN), received "
+            f"{type(layer).__name__}.{hint or ' gradient_flow is for every recurrent layer.'}"
+        )
+    if not cell.built:
+        raise ValueError(
+            f"layer {layer.name!r} has no weights yet: call it on data, or layer.build(shape), first."
+        )
+    weights = [None if w is None else _float64(w) for w in (cell.kernel, cell.recurrent_kernel, cell.bias)]
+    _check_finite(layer, weights)
+    eigenvalues = np.linalg.eigvals(weights[1])
+    found: dict[str, Any] = {
+        "name": layer.name,
+        "singular_values": np.linalg.svd(weights[1], compute_uv=False),
+        "eigenvalues": eigenvalues[np.argsort(-abs(eigenvalues))],
+        "slope_bound": SLOPE_BOUNDS.get(cell.activation),
+    }
+    if x is not None:
+        if type(cell).call not in (VanillaRNNCell.call, keras.layers.SimpleRNNCell.call):
+            raise ValueError(
+                f"cell {type(cell).__name__} has a `call` of its own, whose Jacobian is not known here."
+            )
+        x, counts = _checked_data(layer, np.asarray(x, "float64"), mask, weights[0])
+        if getattr(layer, "go_backwards", False):
+            x, counts = x[:, ::-1], counts[:, ::-1]
+        slopes = _slopes(cell.activation, weights, x, counts)
+        found["jacobian_norms"] = _jacobian_norms(weights[1], slopes, counts)
+        found["lyapunov"] = _lyapunov(weights[1], slopes, counts)
+    return Spectrum(**found)
+
+
+def _slopes(activation, weights, x, counts):
+    """φ'(z_t), shape (batch, steps, units)."""
+    kernel, recurrent_kernel, bias = weights
+    z_input = x @ kernel + (0 if bias is None else bias)
+    slopes = np.empty_like(z_input)
+    h = np.zeros((len(x), recurrent_kernel.shape[0]))
+    for t in range(x.shape[1]):
+        value, slopes[:, t] = _activated(activation, z_input[:, t] + h @ recurrent_kernel)
+        h = np.where(counts[:, t, None], value, h)
+    return slopes
+
+
+def _activated(activation, z):
+    """φ(z) and φ'(z) of an elementwise φ."""
+    import tensorflow as tf
+
+    z = tf.constant(z)
+    with tf.GradientTape() as tape:
+        tape.watch(z)
+        value = activation(z)
+    return value.numpy(), tape.gradient(value, z).numpy()
+
+
+def _jacobian_norms(recurrent_kernel, slopes, counts):
+    norms = np.full(counts.shape, np.nan)
+    for t in range(counts.shape[1]):
+        jacobians = recurrent_kernel * slopes[:, t, None, :]
+        norms[:, t] = np.linalg.norm(jacobians, ord=2, axis=(1, 2))
+    return np.where(counts, norms, np.nan)
+
+
+def _lyapunov(recurrent_kernel, slopes, counts):
+    """Mean of ln ‖v_{t-1}·J_t‖, v normalised: the first column of the QR method."""
+    batch, steps, units = slopes.shape
+    v = np.random.default_rng(0).normal(size=(batch, units))
+    v /= np.linalg.norm(v, axis=1, keepdims=True)
+    growth = np.zeros((batch, steps))
+    for t in range(steps):
+        after = (v @ recurrent_kernel) * slopes[:, t]
+        norm = np.linalg.norm(after, axis=1)
+        alive = counts[:, t] & (norm > 0)
+        with np.errstate(divide="ignore"):  # a state without any slope left, all ReLUs off: ln 0
+            growth[:, t] = np.where(counts[:, t], np.log(norm), 0)
+        v = np.where(alive[:, None], after / np.where(alive, norm, 1)[:, None], v)
+    seen = counts.cumsum(axis=1)
+    used = counts & (seen > _WARM_UP * seen[:, -1:])
+    return float(growth[used].mean())
+
+
+def _checked_data(layer, x, mask, kernel):
+    if x.ndim != 3 or x.shape[2] != kernel.shape[0] or 0 in x.shape:
+        raise ValueError(
+            f"`x` must be what layer {layer.name!r} reads, of shape (batch, time, {kernel.shape[0]}). Received shape "
+            f"{x.shape}."
+        )
+    if not np.isfinite(x).all():
+        raise ValueError("`x` must be finite. Received inf or NaN in it.")
+    counts = np.ones(x.shape[:2], bool) if mask is None else np.asarray(mask, bool)
+    if counts.shape != x.shape[:2]:
+        raise ValueError(
+            f"`mask` must have shape (batch, time) = {x.shape[:2]}. Received shape {counts.shape}."
+        )
+    if not counts.any():
+        raise ValueError("`mask` must leave at least one step. Received one that is False everywhere.")
+    return x, counts
+
+
+def _check_finite(layer, weights):
+    if not all(np.isfinite(weight).all() for weight in weights if weight is not None):
+        raise ValueError(
+            f"layer {layer.name!r} has inf or NaN in its weights: training has broken it already."
+        )
+
+
+def _float64(weight):
+    return keras.ops.convert_to_numpy(weight).astype("float64")
+
+
+def _plain(value):
+    return float(value) if value is not None and np.isfinite(value) else None

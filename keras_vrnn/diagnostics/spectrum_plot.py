@@ -1,0 +1,88 @@
+"""The picture of a recurrent kernel: its singular values, and the norms of the Jacobians on data."""
+
+import numpy as np
+
+from keras_vrnn.diagnostics import figures
+
+
+def plot_spectrum(spectrum, path=None, title=None, overwrite=False):
+    """Singular values and magnitudes of eigenvalues of W_h; below, with data, ‖∂h_t/∂h_{t-1}‖ against its bound.
+
+    Args:
+        spectrum: a `Spectrum`.
+        path: where to save the picture, in a format that the ending names; None to save nothing.
+        title: heading; None for the layer's name.
+        overwrite: whether `path` may replace a file that exists.
+
+    Returns:
+        The matplotlib Figure.
+
+    Raises:
+        ValueError: The ending of `path` names no format.
+        FileExistsError, OSError: `path` exists, or cannot be written.
+        ImportError: matplotlib is not installed.
+    """
+    figures.check_path(path, overwrite)
+    figure_class, ticker = figures.matplotlib()
+    panels = 1 if spectrum.jacobian_norms is None else 2
+    figure = figure_class(figsize=(9, 3.6 * panels), layout="constrained", dpi=130)
+    axes = figure.subplots(panels, 1, squeeze=False)[:, 0]
+
+    numbers = np.arange(1, len(spectrum.singular_values) + 1)
+    axes[0].plot(
+        numbers,
+        spectrum.singular_values,
+        "o-",
+        markersize=3,
+        color=figures.COLORS[0],
+        label="singular values",
+    )
+    axes[0].plot(
+        numbers,
+        abs(spectrum.eigenvalues),
+        "s-",
+        markersize=3,
+        color=figures.COLORS[1],
+        label="magnitudes of eigenvalues",
+    )
+    axes[0].axhline(1.0, color="0.15", linestyle="--", linewidth=1.0)
+    axes[0].set_xlabel("number, from the largest")
+    axes[0].set_ylabel("W_h")
+    if panels == 2:
+        _draw_jacobians(axes[1], spectrum)
+    for axis in axes:
+        axis.set_ylim(bottom=0)
+        axis.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
+        figures.style(axis)
+        figures.legend_beside(axis)
+    axes[0].set_title(title or f"Spectrum of {spectrum.name}", loc="left", fontsize=11)
+    figures.save(figure, path, overwrite)
+    return figure
+
+
+def _draw_jacobians(axis, spectrum):
+    norms = spectrum.jacobian_norms
+    steps = np.flatnonzero(np.isfinite(norms).any(axis=0))
+    norms = norms[:, steps]
+    color = figures.COLORS[0]
+    axis.fill_between(
+        steps + 1,
+        np.nanmin(norms, 0),
+        np.nanmax(norms, 0),
+        color=color,
+        alpha=0.15,
+        linewidth=0,
+        label="extremes",
+    )
+    axis.plot(steps + 1, np.nanmedian(norms, 0), color=color, linewidth=1.5, label="median")
+    if spectrum.bound is not None:
+        axis.axhline(
+            spectrum.bound,
+            color="0.15",
+            linestyle="--",
+            linewidth=1.0,
+            label=f"γ_W·γ_φ = {spectrum.bound:.3g}",
+        )
+    axis.axhline(np.exp(spectrum.lyapunov), color=figures.COLORS[1], linewidth=1.0, label="e^λ, Lyapunov")
+    axis.set_xlabel("time step, in the order of processing")
+    axis.set_ylabel("‖∂h_t/∂h_(t−1)‖")

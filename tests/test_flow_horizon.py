@@ -1,0 +1,172 @@
+"""What gradient_flow concludes: horizon, rate, verdict, where float32 ends; and what it refuses."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers
+
+import keras_vrnn as kv
+from keras_vrnn.diagnostics import GradientFlow, gradient_flow
+from keras_vrnn.diagnostics.flow import LayerFlow, decay_of
+
+# float32 rounding of 6e-8 a step, over some tens of steps.
+SINGLE = 1e-5
+
+
+def only(flow):
+    (layer,) = flow.layers
+    return layer
+
+
+def _scaled(gain):
+    return keras.initializers.Orthogonal(gain=gain)
+
+
+def linear(radius, steps, dtype="float32"):
+    """h_t = h_{t-1}·W_h + …, W_h an orthogonal matrix times `radius`: the norm changes by just that factor a step."""
+    keras.utils.set_random_seed(1)
+    recurrent = kv.VanillaRNN(8, activation="linear", recurrent_initializer=_scaled(radius), dtype=dtype)
+    return keras.Sequential([keras.Input((steps, 3)), recurrent, layers.Dense(1)])
+
+
+@pytest.mark.parametrize(
+    ("radius", "steps", "horizon", "kind"),
+    # 0.5^7 < 1 % < 0.5^6; 0.9^44 < 1 % < 0.9^43.
+    [
+        (0.5, 60, 7, "vanishing"),
+        (0.9, 60, 44, "healthy"),
+        (1.0, 60, 60, "healthy"),
+        (1.5, 60, 60, "exploding"),
+    ],
+)
+def test_horizon_rate_and_verdict_of_known_dynamics(radius, steps, horizon, kind):
+    x = np.random.default_rng(0).normal(size=(4, steps, 3)).astype("float32")
+    flow = gradient_flow(linear(radius, steps), x, np.ones((4, 1)), "mse")
+    assert flow.horizon == horizon
+    assert flow.verdict.kind == kind
+    assert only(flow).rate == pytest.approx(radius, rel=SINGLE)
+    np.testing.assert_allclose(only(flow).decay, radius ** np.arange(60.0), rtol=1e-4)  # 1e-6 a step
+
+
+def test_norms_far_below_the_squares_of_float32_are_right_and_float32_ends_where_it_does():
+    steps = 500
+    x = np.ones((2, steps, 3), "float32")
+    layer = only(gradient_flow(linear(0.8, steps), x, np.ones((2, 1)), "mse"))
+    # 0.8^300 = 9e-30: its square is no float32. float32 rounding of 6e-8, over 300 steps.
+    np.testing.assert_allclose(layer.decay[300], 0.8**300, rtol=1e-4)
+    assert layer.decay[-1] == 0, "0.8^499 = 4e-49 is below the least float32"
+    assert layer.floor == pytest.approx(1.18e-38, rel=0.01)
+    assert "below 1e-38 is 0" in str(gradient_flow(linear(0.8, steps), x, np.ones((2, 1)), "mse"))
+    double = only(gradient_flow(linear(0.8, steps, "float64"), x, np.ones((2, 1)), "mse"))
+    np.testing.assert_allclose(double.decay[-1], 0.8**499, rtol=1e-4)
+
+
+def test_the_horizon_of_a_stack_is_that_of_its_longest_memory():
+    def layer(name, decay):
+        return LayerFlow(name, np.ones(len(decay)), np.array(decay), gated=False, floor=0.0)
+
+    long, short = layer("long", [1.0] * 20), layer("short", [1.0] + [1e-3] * 19)
+    assert GradientFlow((long, short), 0.0, 1).horizon == 20
+    other = layer("decoder", [1.0, 1e-3, 1e-3, 1e-3, 1e-3])
+    flow = GradientFlow((long, short, other), 0.0, 1)
+    assert flow.horizon == 1
+    assert flow.verdict.reason.startswith("decoder: ")
+    burst = layer("burst", [1.0, 1e3])
+    assert GradientFlow((other, burst), 0.0, 1).verdict.kind == "exploding"
+
+
+def test_no_gradient_at_all_and_one_that_is_not_finite():
+    x = np.ones((2, 30, 3), "float32")
+    dead = linear(1.0, 30)
+    dead.layers[-1].set_weights([np.zeros((8, 1)), np.zeros(1)])
+    assert "no gradient reaches any of the steps" in str(gradient_flow(dead, x, np.ones((2, 1)), "mse"))
+    burst = gradient_flow(linear(1e9, 30), x, np.ones((2, 1)), "mse")
+    assert burst.verdict.kind == "exploding"
+    assert "not finite" in burst.verdict.reason
+    json.dumps(burst.to_dict(), allow_nan=False)
+
+
+def test_the_remedy_depends_on_the_cell():
+    x = np.ones((2, 200, 3), "float32")
+    vanilla = gradient_flow(linear(0.5, 200), x, np.ones((2, 1)), "mse").verdict
+    closed = keras.Sequential(
+        [keras.Input((200, 3)), layers.LSTM(4, unit_forget_bias=False), layers.Dense(1)]
+    )
+    gated = gradient_flow(closed, x, np.ones((2, 1)), "mse").verdict
+    assert vanilla.kind == gated.kind == "vanishing"
+    assert "gated cell" in vanilla.remedy
+    assert "forget gate" in gated.remedy
+
+
+def test_sequences_of_different_length_are_aligned_at_their_ends():
+    norms = np.array([[1, 10, 100, 0, 0], [0.2, 2, 20, 200, 2000]])
+    counts = np.array([[1, 1, 1, 0, 0], [1, 1, 1, 1, 1]], bool)
+    rms = np.sqrt([(100**2 + 2000**2) / 2, (10**2 + 200**2) / 2, (1 + 20**2) / 2, 2**2, 0.2**2])
+    np.testing.assert_allclose(decay_of(norms, counts), rms / rms[0], rtol=1e-15)
+
+
+# Bad input.
+
+X, Y = np.ones((2, 5, 3), "float32"), np.ones((2, 1), "float32")
+
+
+def test_a_layer_is_no_model():
+    with pytest.raises(TypeError, match="`model` must be a Keras model, received VanillaRNN"):
+        gradient_flow(kv.VanillaRNN(3), X, Y, "mse")
+
+
+def test_a_model_without_recurrence():
+    model = keras.Sequential([keras.Input((5, 3)), layers.Flatten(), layers.Dense(1)], name="flat")
+    with pytest.raises(ValueError, match="model 'flat' has no recurrent layer"):
+        gradient_flow(model, X, Y, "mse")
+
+
+def test_no_loss():
+    with pytest.raises(ValueError, match=r"not compiled with a loss. Compile it, or name the loss"):
+        gradient_flow(linear(1.0, 5), X, Y)
+
+
+def test_targets_of_another_length():
+    with pytest.raises(ValueError, match=r"same number of sequences, .* \[\(2, 5, 3\), \(3, 1\)\]"):
+        gradient_flow(linear(1.0, 5), X, np.ones((3, 1)), "mse")
+
+
+def test_no_targets():
+    with pytest.raises(ValueError, match=r"`y` must be the targets, .* received None"):
+        gradient_flow(linear(1.0, 5), X, None, "mse")
+
+
+def test_one_loss_for_two_outputs():
+    x = keras.Input((5, 3))
+    h = kv.VanillaRNN(4)(x)
+    with pytest.raises(ValueError, match=r"`loss` is for one output, .* has 2"):
+        gradient_flow(keras.Model(x, [layers.Dense(1)(h), layers.Dense(1)(h)]), X, [Y, Y], "mse")
+
+
+def test_a_recurrence_in_a_loop_of_another_layer_says_why_not():
+    class Mapped(keras.layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.rnn = kv.VanillaRNN(2, name="hidden_away")
+
+        def build(self, shape):
+            self.rnn.build(shape[1:])
+
+        def call(self, x):
+            return tf.map_fn(self.rnn, x, fn_output_signature=tf.TensorSpec((4, 2)))
+
+        def compute_output_shape(self, shape):
+            return (shape[0], 4, 2)
+
+    model = keras.Sequential([keras.Input((4, 5, 3)), Mapped(), layers.Flatten(), layers.Dense(1)])
+    with pytest.raises(ValueError, match="hidden_away' is called inside a loop or function of another layer"):
+        gradient_flow(model, np.ones((2, 4, 5, 3), "float32"), Y, "mse")
+
+
+def test_unknown_layer_name():
+    flow = gradient_flow(linear(1.0, 5), X, Y, "mse")
+    with pytest.raises(KeyError, match="There is no layer 'lstm'"):
+        flow["lstm"]
