@@ -1,0 +1,46 @@
+"""What all callbacks that read gradient norms share: the way to the model's recorder, and back."""
+
+import keras
+
+from keras_vrnn.training.trainer import GradientTraining
+
+
+class NormReader(keras.callbacks.Callback):
+    """Receives the rows of figures of every step; a subclass has `receive(rows)`."""
+
+    def __init__(self):
+        super().__init__()
+        self._recorder = None
+        self._settings = None
+
+    def set_model(self, model):
+        super().set_model(model)
+        if not isinstance(model, GradientTraining):
+            raise TypeError(
+                f"{type(self).__name__} reads norms that only kv.Model and kv.Sequential record, received "
+                f"{type(model).__module__}.{type(model).__name__}. Make it kv.Model(model.inputs, model.outputs) and "
+                "compile that."
+            )
+        if not model.compiled:
+            raise ValueError(
+                f"{type(self).__name__} was given a model that is not compiled. Call compile() first."
+            )
+        if self._recorder is not None:
+            self._recorder.detach(self)
+        self._recorder = model.gradient_recorder
+        self._settings = model.gradient_settings
+        self._recorder.attach(self)
+
+    def receive(self, rows):
+        """Called by the model's recorder with rows of figures."""
+        raise NotImplementedError
+
+    def read(self):
+        """Fetches the rows that are still in the recorder."""
+        if self._recorder is not None:
+            self._recorder.drain()
+
+    def on_train_end(self, logs=None):
+        if self._recorder is not None:
+            self._recorder.detach(self)
+            self._recorder = None
