@@ -1,0 +1,36 @@
+"""`keras-vrnn bench`: times and sizes of a .tflite file."""
+
+from keras_vrnn.cli.status import hold
+
+
+def add_parser(commands):
+    """Adds the command to the subparsers of `keras-vrnn`."""
+    parser = commands.add_parser("bench", help="time a .tflite file, and measure its size and arena")
+    parser.set_defaults(run=_run)
+    parser.add_argument("tflite", help="the .tflite file")
+    parser.add_argument("--threads", type=int, default=1, metavar="N", help="of the interpreter (default: 1)")
+    parser.add_argument("--runs", type=int, default=200, metavar="N", help="sequences timed (default: 200)")
+    parser.add_argument(
+        "--steps", type=int, metavar="T", help="time steps of a sequence, where the file leaves them open"
+    )
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    bars = parser.add_argument_group("bars", "exit status 1 if one is missed")
+    bars.add_argument("--max-us-per-step", type=float, metavar="US", help="median microseconds a time step")
+    bars.add_argument("--max-size", type=int, metavar="BYTES", help="of the file")
+    bars.add_argument("--max-arena", type=int, metavar="BYTES", help="in use by TFLite Micro (extra micro)")
+
+
+def _run(options):
+    from keras_vrnn import tflite
+
+    report = tflite.benchmark(options.tflite, threads=options.threads, runs=options.runs, steps=options.steps)
+    print(report.to_json() if options.json else report)
+    arena = None if report.arena is None else report.arena.total
+    return hold(
+        "bench",
+        [
+            ("median µs a time step", report.step_us["p50"], options.max_us_per_step, False),
+            ("size", report.size, options.max_size, False),
+            ("arena", arena, options.max_arena, False),
+        ],
+    )
