@@ -1,0 +1,97 @@
+"""`keras-vrnn diagnose`: how far back a model's gradient reaches, and what its recurrent kernels do to it."""
+
+import json
+
+import numpy as np
+
+from keras_vrnn.cli.loading import DATA, load_data, load_model
+from keras_vrnn.cli.status import hold
+
+
+def add_parser(commands):
+    """Adds the command to the subparsers of `keras-vrnn`."""
+    parser = commands.add_parser("diagnose", help="show how far back a model's gradient reaches, and why")
+    parser.set_defaults(run=_run)
+    parser.add_argument("model", help="the .keras file")
+    parser.add_argument(
+        "--data", metavar="FILE", help=f"inputs: {DATA}; with targets as y, the gradient flow is measured"
+    )
+    parser.add_argument(
+        "--sequences",
+        type=int,
+        default=32,
+        metavar="N",
+        help="how many of the data, from the first (default: 32)",
+    )
+    parser.add_argument("--loss", help="name of the loss, for a model that was saved without one")
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    parser.add_argument(
+        "--plot", metavar="FILE", help="draw the gradient flow into a .png, .svg or .pdf (extra plots)"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace that picture if it exists")
+    bars = parser.add_argument_group("bars", "exit status 1 if one is missed")
+    bars.add_argument(
+        "--min-horizon", type=int, metavar="STEPS", help="steps back until the gradient is at 1 %%"
+    )
+
+
+def _run(options):
+    from keras_vrnn.diagnostics import figures
+
+    figures.check_path(options.plot, options.overwrite)
+    if options.sequences < 1:
+        raise ValueError(f"sequences: must be 1 or more, received {options.sequences}.")
+    x, y = (None, None) if options.data is None else load_data(options.data)
+    if y is None and (options.plot or options.min_horizon is not None):
+        asked = "plot" if options.plot else "min-horizon"
+        raise ValueError(f"{asked}: is about the gradient flow, which needs --data with targets y.")
+    model = load_model(options.model)
+    x, y = (_first(part, options.sequences) for part in (x, y))
+    from keras_vrnn.diagnostics import gradient_flow
+
+    flow = None if y is None else gradient_flow(model, x, y, options.loss)
+    spectra = _spectra(model, x)
+    if flow is None and not spectra:
+        raise ValueError(
+            f"model: {options.model!r} has no vanilla RNN, whose kernel could be looked at; its gradient flow needs "
+            "--data with targets y."
+        )
+    if options.json:
+        found = {"flow": flow and flow.to_dict(), "spectra": [spectrum.to_dict() for spectrum in spectra]}
+        print(json.dumps(found, indent=2))
+    else:
+        print("\n\n".join(str(part) for part in (flow, *spectra) if part is not None))
+    if options.plot:
+        flow.plot(options.plot, overwrite=options.overwrite)
+    return hold("diagnose", [("horizon", flow and flow.horizon, options.min_horizon, True)])
+
+
+def _first(data, count):
+    if isinstance(data, dict):
+        return {name: array[:count] for name, array in data.items()}
+    return None if data is None else data[:count]
+
+
+def _spectra(model, x):
+    """The spectrum of every vanilla RNN; on what it reads when the model reads `x`, if there is `x`."""
+    import keras
+
+    from keras_vrnn.diagnostics import recurrences, spectrum
+
+    if x is None:
+        vanilla = [layer for layer in recurrences.recurrent_layers(model) if _is_vanilla(layer.cell)]
+        return [spectrum(layer) for layer in vanilla]
+    with recurrences.opened(model, watch=lambda tensor: None) as found:
+        model(keras.tree.map_structure(keras.ops.convert_to_tensor, x), training=False)
+    arrays = [
+        (call.layer, *(None if part is None else np.asarray(part) for part in (call.sequences, call.mask)))
+        for call in found
+        if _is_vanilla(call.layer.cell)
+    ]
+    return [spectrum(layer, sequences, mask) for layer, sequences, mask in arrays]
+
+
+def _is_vanilla(cell):
+    import keras
+
+    return isinstance(cell, keras.layers.SimpleRNNCell)
