@@ -197,6 +197,10 @@ def test_picture(folder, monkeypatch, capsys):
     monkeypatch.chdir(folder)
     assert cli.main(["verify", "m.keras", "good.tflite", "--data", "x.npy", "--plot", "errors.svg"]) == 0
     assert "<svg" in (folder / "errors.svg").read_text()
+    assert (
+        cli.main(["verify", "m.keras", "good.tflite", "--data", "x.npy", "--plot", "errors.svg"]) == REFUSED
+    )
+    assert "'errors.svg' exists" in capsys.readouterr().err
 
 
 def test_unknown_command_shows_the_usage(capsys):

@@ -188,7 +188,7 @@ def test_picture_and_text(tmp_path):
     np.testing.assert_allclose(samples.lines[0].get_ydata(), np.sort(report.sample_errors))
     assert [line.get_label() for line in over_time.lines] == [
         f"output {next(iter(report.outputs))}",
-        "state of vanilla_rnn",
+        f"state of {state}",
     ]
     figures = json.loads(report.to_json())
     assert figures["states"][state]["steps"][-1] == 6

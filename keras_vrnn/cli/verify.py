@@ -16,6 +16,7 @@ def add_parser(commands):
     parser.add_argument(
         "--plot", metavar="FILE", help="draw the errors into a .png, .svg or .pdf (extra plots)"
     )
+    parser.add_argument("--overwrite", action="store_true", help="replace the picture if it exists")
     bars = parser.add_argument_group(
         "bars", "exit status 1 if one is missed; with --micro in TFLite Micro too"
     )
@@ -27,21 +28,24 @@ def add_parser(commands):
 
 def _run(options):
     from keras_vrnn import tflite
+    from keras_vrnn.diagnostics import figures
 
+    if options.plot is not None:  # before the work
+        figures.check_path(options.plot, options.overwrite)
     x, y = load_data(options.data)
     tflite.Runner(options.tflite)  # a missing or damaged file is found before the model is loaded
     report = tflite.verify(load_model(options.model), options.tflite, x, y, micro=options.micro)
     if options.plot is not None:
-        report.plot(options.plot)
+        report.plot(options.plot, options.overwrite)
     print(report.to_json() if options.json else report)
     bars = []
     for runtime, outputs in (("", report.outputs), (" in TFLite Micro", report.micro or {})):
-        for name, figures in outputs.items():
+        for name, output in outputs.items():
             where = f"{runtime} of output {name!r}" if len(outputs) > 1 else runtime
             bars += [
-                (f"agreement{where}", figures.agreement, options.min_agreement, True),
-                (f"accuracy{where}", figures.accuracy, options.min_accuracy, True),
-                (f"max_error{where}", figures.max_error, options.max_error, False),
-                (f"mean_error{where}", figures.mean_error, options.max_mean_error, False),
+                (f"agreement{where}", output.agreement, options.min_agreement, True),
+                (f"accuracy{where}", output.accuracy, options.min_accuracy, True),
+                (f"max_error{where}", output.max_error, options.max_error, False),
+                (f"mean_error{where}", output.mean_error, options.max_mean_error, False),
             ]
     return hold("verify", bars)

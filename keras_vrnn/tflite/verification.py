@@ -71,18 +71,20 @@ class Verification:
         """Returns the figures as JSON text."""
         return json.dumps(self.to_dict(), indent=2)
 
-    def plot(self, path=None):
+    def plot(self, path=None, overwrite=False):
         """Draws the errors of the samples, and of outputs and states over time; returns the matplotlib Figure.
 
         Args:
             path: where to save the picture, in a format that the ending names; None to save nothing.
+            overwrite: whether `path` may replace a file that exists.
 
         Raises:
             ImportError: matplotlib (extra `plots`) is not installed.
+            ValueError, FileExistsError: `path` has another ending, or exists.
         """
         from keras_vrnn.tflite.verification_plot import plot
 
-        return plot(self, path)
+        return plot(self, path, overwrite)
 
     def __str__(self):
         head = {
