@@ -165,8 +165,8 @@ class EncoderDecoder(FunctionalModel):
 
         Args:
             source: Token ids, padded at the end with 0, shape (batch, source steps).
-            beam_width: Hypotheses kept; 1 is greedy search. The greedy hypothesis is a candidate of every beam, whose best
-                one is therefore never worse.
+            beam_width: Hypotheses kept; 1 is greedy search. The greedy hypothesis is a candidate of every beam, so
+                that the best one never gets worse.
             max_length: Most tokens of a hypothesis, the end token included; by default `target_length`, or twice
                 the source steps and 10.
             length_penalty: α of score = log p / ((5 + length) / 6)^α (Wu et al. 2016, equation 14).
