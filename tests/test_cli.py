@@ -203,6 +203,22 @@ def test_picture(folder, monkeypatch, capsys):
     assert "'errors.svg' exists" in capsys.readouterr().err
 
 
+def test_starts_without_keras_and_tensorflow(folder):
+    """Where neither is installed, the commands that need neither work."""
+    program = "import sys; sys.modules.update(tensorflow=None, keras=None)\nfrom keras_vrnn.cli import main\n"
+    for arguments in (["inspect", "good.tflite"], ["bench", "good.tflite", "--runs", "2"]):
+        command = [sys.executable, "-c", f"{program}sys.exit(main({arguments!r}))"]
+        result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        assert result.returncode == 0, result.stderr
+
+
+def test_every_command_explains_itself(capsys):
+    for command in ("export", "verify", "bench", "inspect", "diagnose"):
+        with pytest.raises(SystemExit, match="0"):
+            cli.main([command, "--help"])
+        assert f"usage: keras-vrnn {command}" in capsys.readouterr().out
+
+
 def test_unknown_command_shows_the_usage(capsys):
     with pytest.raises(SystemExit, match="2"):
         cli.main(["quantise"])
