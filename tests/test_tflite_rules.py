@@ -66,7 +66,7 @@ def test_weights_and_bias_mean_what_they_should(features, units, seed):
     rng = np.random.default_rng(seed)
     matrix, vector = rng.normal(size=(features, units)), rng.normal(size=units)
     rule = rules.Int8Rules("tanh", dict.fromkeys("zrah", (-1.0, 1.0)))
-    integers, q = rule.weights(matrix)
+    integers, q = rule.weights(matrix, "x")
     assert integers.shape == (units, features)
     assert integers.min() >= -127  # symmetric: −128 would have no counterpart
     # half a step of rounding
@@ -79,6 +79,6 @@ def test_weights_and_bias_mean_what_they_should(features, units, seed):
 
 
 def test_a_unit_without_weights():
-    integers, q = rules.Int8Rules("tanh", dict.fromkeys("zrah", (-1.0, 1.0))).weights(np.zeros((3, 2)))
+    integers, q = rules.Int8Rules("tanh", dict.fromkeys("zrah", (-1.0, 1.0))).weights(np.zeros((3, 2)), "x")
     assert not integers.any()
     assert (q.scale > 0).all()

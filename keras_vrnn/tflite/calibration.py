@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -21,11 +22,24 @@ class Calibration:
         values: value name -> what a recurrence made, (samples, T, U) or (samples, U).
         states: for each recurrence all its states h, (samples, T, U), in the order they were computed.
         ranges: for each recurrence signal -> (low, high).
+        moments: for each recurrence "x", "h" -> (count, Σ v·vᵀ) of what its weights are multiplied with.
     """
 
     values: dict[str, np.ndarray]
     states: list[np.ndarray]
     ranges: list[dict[str, tuple[float, float]]]
+    moments: list[dict[str, tuple[int, np.ndarray]]]
+
+
+class _Moment:
+    """How many vectors there were, and the sum of their products with themselves."""
+
+    def __init__(self):
+        self.sum = (0, 0.0)
+
+    def add(self, vectors):
+        vectors = vectors.reshape(-1, vectors.shape[-1]).astype(np.float64)
+        self.sum = self.sum[0] + len(vectors), self.sum[1] + vectors.T @ vectors
 
 
 class _MinMax:
@@ -55,7 +69,7 @@ class _Percentile:
         return _quantiles(np.concatenate(self._values))
 
 
-_OBSERVERS = {"minmax": _MinMax, "percentile": _Percentile}
+_OBSERVERS: dict[str, Any] = {"minmax": _MinMax, "percentile": _Percentile}
 
 
 def calibrate(model, data, recurrences, method):
@@ -76,11 +90,12 @@ def calibrate(model, data, recurrences, method):
     values = defaultdict(list)
     states: list[list[np.ndarray]] = [[] for _ in recurrences]
     signals = [{name: _OBSERVERS[method]() for name in "zrah"} for _ in recurrences]
+    moments = [{name: _Moment() for name in "xh"} for _ in recurrences]
     for start in range(0, len(data[0]), _BATCH):
         calls = observe(model, [array[start : start + _BATCH] for array in data])
         for k, (recurrence, call) in enumerate(zip(recurrences, calls, strict=True)):
             with np.errstate(all="ignore"):  # what overflows is told below, with the layer's name
-                states[k].append(_measure(recurrence, call, signals[k]))
+                states[k].append(_measure(recurrence, call, signals[k], moments[k]))
             for name, value in ((recurrence.sequence, call.sequence), (recurrence.final, call.final)):
                 if value is not None:
                     values[name].append(value)
@@ -95,6 +110,7 @@ def calibrate(model, data, recurrences, method):
         values={name: np.concatenate(pieces) for name, pieces in values.items()},
         states=[np.concatenate(pieces) for pieces in states],
         ranges=ranges,
+        moments=[{name: moment.sum for name, moment in own.items()} for own in moments],
     )
 
 
@@ -108,7 +124,7 @@ def _quantiles(values):
     return float(low), float(high)
 
 
-def _measure(recurrence, call, signals):
+def _measure(recurrence, call, signals, moments):
     """Adds the signals of one batch: z = x·W_x + b, r = h·W_h, a = z + r, h = φ(a), of the steps that count.
 
     Returns:
@@ -119,10 +135,12 @@ def _measure(recurrence, call, signals):
     counts = np.ones(z.shape[:2], bool) if call.mask is None else call.mask.astype(bool)
     signals["h"].add(h)
     signals["z"].add(z[counts])
+    moments["x"].add(call.x[counts])
     states = []
     steps = range(z.shape[1])
     for t in reversed(steps) if recurrence.go_backwards else steps:
         r = h @ recurrence.recurrent_kernel
+        moments["h"].add(h[counts[:, t]])
         a = z[:, t] + r
         h = np.where(counts[:, t, None], activations.apply(recurrence, a), h)
         for name, values in (("r", r[counts[:, t]]), ("a", a[counts[:, t]]), ("h", h)):

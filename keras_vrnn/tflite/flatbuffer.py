@@ -1,13 +1,12 @@
 """The TFLite schema, read and written through plain objects: tensors, operators, subgraphs, bytes."""
 
-import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from keras_vrnn.tflite.packing import pack
 from keras_vrnn.tflite.rules import Quantization
 
 RESOURCE = "resource"  # the type of a variable's handle, which NumPy has none for
-_FILE_IDENTIFIER = b"TFL3"
 NO_BUFFER = 0  # by the schema's convention buffer 0 is the empty one, shared by all activations
 _TYPES = {
     np.dtype("float32"): schema.TensorType.FLOAT32,
@@ -37,7 +36,6 @@ class Graph:
         tensor.shape = list(shape)
         tensor.type = schema.TensorType.RESOURCE if dtype == RESOURCE else _TYPES[np.dtype(dtype)]
         tensor.buffer = NO_BUFFER if data is None else self.file.buffer(data)
-        tensor.hasRank = True
         if quantization is not None:
             tensor.quantization = _pack_quantization(quantization)
         self.subgraph.tensors.append(tensor)
@@ -198,9 +196,7 @@ class ModelFile:
 
     def pack(self):
         """Returns the bytes of the `.tflite` file."""
-        builder = flatbuffers.Builder(1024)
-        builder.Finish(self.model.Pack(builder), _FILE_IDENTIFIER)
-        return bytes(builder.Output())
+        return pack(self.model)
 
 
 # The lowest version of each operator that knows the int8 form we write (tensorflow/lite/tools/versioning).

@@ -25,7 +25,10 @@ from keras_vrnn.tflite.loop import Loop
 
 @dataclass
 class _Operands:
-    """Main tensors that a recurrence reads: z (B,T,U), h (B,1,U), mask (B,T,1) or None."""
+    """Main tensors that a recurrence reads: z (B,T,U), h (B,1,U), mask (B,T,1) or None.
+
+    A single step needs no time axis: z (B,U), h (B,U), mask (B,1).
+    """
 
     z: int
     h: int
@@ -43,42 +46,45 @@ def lower(recurrence, rules, file, values, unrolled):
             `initial_state` must be there. The values made are added.
         unrolled: writes every step instead of a loop.
     """
-    main, name = file.main, recurrence.name
-    x = values[recurrence.x]
+    main, name, mask = file.main, recurrence.name, recurrence.mask
+    x, units = values[recurrence.x], recurrence.units
     batch, timesteps, _ = main.shape(x)
-    mask = recurrence.mask
+    single = unrolled and timesteps == 1
     operands = _Operands(
-        z=_input_product(recurrence, rules, main, x),
-        h=_initial_state(recurrence, rules, main, values, batch),
-        mask=None if mask is None else op.reshape(main, f"{name}/mask", values[mask], (batch, timesteps, 1)),
+        z=_input_product(recurrence, rules, main, x, flat=single),
+        h=_initial_state(recurrence, rules, main, values, (batch, units) if single else (batch, 1, units)),
+        mask=None
+        if mask is None
+        else op.shaped(main, f"{name}/mask", values[mask], (batch, 1) if single else (batch, timesteps, 1)),
     )
     write = _write_steps if unrolled else _write_loop
     sequence, final = write(recurrence, rules, file, operands)
     if recurrence.sequence is not None:
-        values[recurrence.sequence] = sequence
+        shape = (batch, timesteps, units)
+        values[recurrence.sequence] = op.shaped(main, f"{name}/sequence", sequence, shape)
     if recurrence.final is not None:
-        values[recurrence.final] = op.reshape(main, f"{name}/final", final, (batch, recurrence.units))
+        values[recurrence.final] = op.shaped(main, f"{name}/final", final, (batch, units))
 
 
-def _input_product(recurrence, rules, main, x):
+def _input_product(recurrence, rules, main, x, flat):
     """z = x·W_x + b for all time steps."""
     name = recurrence.name
-    weights, weights_quantization = rules.weights(recurrence.kernel)
+    weights, weights_quantization = rules.weights(recurrence.kernel, "x")
     bias, bias_quantization = rules.bias(recurrence.bias, main.quantization(x), weights_quantization)
     kernel = _weights(main, f"{name}/kernel", weights, weights_quantization)
     bias = main.constant(f"{name}/bias", bias, bias_quantization)
-    return op.fully_connected(main, f"{name}/z", x, kernel, bias, rules.dtype, rules.signal("z"))
+    return op.fully_connected(main, f"{name}/z", x, kernel, bias, rules.dtype, rules.signal("z"), flat)
 
 
-def _initial_state(recurrence, rules, main, values, batch):
+def _initial_state(recurrence, rules, main, values, shape):
     """The given state in the recurrence's own format, or zeros."""
-    shape, name, quantization = (batch, 1, recurrence.units), f"{recurrence.name}/h_0", rules.signal("h")
+    name, quantization = f"{recurrence.name}/h_0", rules.signal("h")
     if recurrence.initial_state is None:
         return op.zeros(main, name, shape, rules.dtype, quantization)
     state = values[recurrence.initial_state]
     if main.quantization(state) != quantization:
         state = op.quantize(main, f"{name}/given", state, quantization)
-    return op.reshape(main, name, state, shape)
+    return op.shaped(main, name, state, shape)
 
 
 def _write_loop(recurrence, rules, file, operands):
@@ -139,7 +145,7 @@ def _write_steps(recurrence, rules, file, operands):
 
 def _step(recurrence, rules, graph) -> Callable:
     """Returns the function (z_t, h_{t-1}) -> h_t = φ(z_t + h_{t-1}·W_h), which adds one step to the graph."""
-    weights, weights_quantization = rules.weights(recurrence.recurrent_kernel)
+    weights, weights_quantization = rules.weights(recurrence.recurrent_kernel, "h")
     kernel = _weights(graph, f"{recurrence.name}/recurrent_kernel", weights, weights_quantization)
 
     def step(z_t, h):

@@ -34,19 +34,16 @@ _SINCE = {
 def write(file):
     """Puts description and metadata into a `ModelFile`."""
     file.model.description = f"keras-vrnn {__version__}"
-    entries = {entry.name: entry for entry in file.model.metadata or []}
+    entries = {bytes(entry.name).decode(): entry for entry in file.model.metadata or []}
     names = {file.operator_name(operator) for graph in file.model.subgraphs for operator in graph.operators}
     needed = max(_SINCE.get(name, (1, 14)) for name in names)
     if _RUNTIME in entries:  # the stock converter's own finding, for the part that it wrote
         found = bytes(file.model.buffers[entries[_RUNTIME].buffer].data).rstrip(b"\0").decode()
         if found:
-            needed = max(needed, tuple(map(int, found.split(".")[:2])))
-    set_entry(file, _RUNTIME, f"{needed[0]}.{needed[1]}.0".encode().ljust(_RUNTIME_BYTES, b"\0"))
-
-
-def set_entry(file, name, content):
-    """Adds a metadata entry, or gives one that is there another content."""
+            major, minor = map(int, found.split(".")[:2])
+            needed = max(needed, (major, minor))
+    # The converter's CONVERSION_METADATA is left out: it tells of a conversion of a part.
     entry = schema.MetadataT()
-    entry.name, entry.buffer = name, file.new_buffer(content)
-    kept = [other for other in file.model.metadata or [] if other.name not in (name, name.encode())]
-    file.model.metadata = [*kept, entry]
+    entry.name = _RUNTIME
+    entry.buffer = file.new_buffer(f"{needed[0]}.{needed[1]}.0".encode().ljust(_RUNTIME_BYTES, b"\0"))
+    file.model.metadata = [entry]

@@ -1,17 +1,20 @@
 """Single TFLite operators: each function adds one to a graph and returns the tensor it makes."""
 
+import math
+
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 _MOST_PARTS = 10
 
 
-def fully_connected(graph, name, x, weights, bias, dtype, quantization):
-    """x·Wᵀ + b over the last axis; `weights` is (outputs, inputs), `bias` -1 for none."""
-    shape = (*graph.shape(x)[:-1], graph.shape(weights)[0])
-    result = graph.tensor(name, shape, dtype, quantization)
+def fully_connected(graph, name, x, weights, bias, dtype, quantization, flat=False):
+    """x·Wᵀ + b over the last axis; `weights` is (outputs, inputs), `bias` -1 for none; `flat` joins the other axes."""
+    rows = graph.shape(x)[:-1]
+    shape = (math.prod(rows) if flat else rows), graph.shape(weights)[0]
+    result = graph.tensor(name, np.hstack(shape), dtype, quantization)
     options = schema.FullyConnectedOptionsT()
-    options.keepNumDims = True
+    options.keepNumDims = not flat
     graph.operator("FULLY_CONNECTED", [x, weights, bias], [result], options)
     return result
 
@@ -107,8 +110,13 @@ def select(graph, name, condition, yes, no):
     return result
 
 
+def shaped(graph, name, source, shape):
+    """The same numbers in a shape that they may have already."""
+    return source if graph.shape(source) == shape else reshape(graph, name, source, shape)
+
+
 def reshape(graph, name, source, shape):
-    """The same numbers in another shape."""
+    """The same numbers in another shape, in a tensor of their own."""
     result = graph.tensor(name, shape, graph.dtype(source), graph.quantization(source))
     dims = graph.constant(f"{name}/shape", np.array(shape, np.int32))
     options = schema.ReshapeOptionsT()
@@ -118,10 +126,10 @@ def reshape(graph, name, source, shape):
 
 
 def split(graph, name, source):
-    """The time steps of a tensor (B, T, U) as T tensors (B, 1, U)."""
-    batch, timesteps, units = graph.shape(source)
-    if timesteps == 1:
+    """The time steps of a tensor (B, T, U) as T tensors (B, 1, U); of a (B, U) the one that it is."""
+    if len(graph.shape(source)) == 2 or graph.shape(source)[1] == 1:
         return [source]
+    batch, timesteps, units = graph.shape(source)
     # SLICE rather than SPLIT: LiteRT splits no bool, and the mask is one.
     return [
         slice_(

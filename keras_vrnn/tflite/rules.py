@@ -13,6 +13,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from keras_vrnn.tflite.rounding import compensated
+
 INT8_MIN, INT8_MAX = -128, 127
 INT16_MAX = 32767
 
@@ -55,8 +57,16 @@ class FloatRules:
         """Returns the quantization of a signal: none."""
         return None
 
-    def weights(self, matrix):
-        """Returns a matrix (inputs, outputs) as FULLY_CONNECTED stores it, (outputs, inputs), and its quantization."""
+    def weights(self, matrix, source):
+        """Returns the weights of a product, (inputs, outputs), as FULLY_CONNECTED stores them, and their quantization.
+
+        Args:
+            matrix: the weights.
+            source: what they are multiplied with, "x" or "h".
+
+        Returns:
+            The stored weights, (outputs, inputs), and their `Quantization` or None.
+        """
         return np.ascontiguousarray(matrix.T, np.float32), None
 
     def bias(self, vector, x, weights):
@@ -67,15 +77,15 @@ class FloatRules:
 class Float16Rules(FloatRules):
     """float16 weights, dequantized when the file is loaded; the rest is float32."""
 
-    def weights(self, matrix):
-        rows, _ = super().weights(matrix)
+    def weights(self, matrix, source):
+        rows, _ = super().weights(matrix, source)
         return rows.astype(np.float16), None
 
 
 class DynamicRules(FloatRules):
     """int8 weights; the signals stay float32, each row quantized by the kernel for its own product."""
 
-    def weights(self, matrix):
+    def weights(self, matrix, source):
         return _symmetric_int8(matrix, axis=0)
 
 
@@ -93,8 +103,15 @@ class IntegerRules:
         """Returns the quantization of a signal with the range [low, high]."""
         raise NotImplementedError
 
-    def __init__(self, activation, ranges):
-        """Takes the measured ranges (low, high) of the signals "z", "r", "a" and "h"."""
+    def __init__(self, activation, ranges, moments=None):
+        """Takes what was measured.
+
+        Args:
+            activation: its name.
+            ranges: signal "z", "r", "a", "h" -> (low, high).
+            moments: "x", "h" -> (count, Σ v·vᵀ), by which the weights are rounded; without them, to nearest.
+        """
+        self._moments = moments or {}
         low, high = self._saturation.get(activation, _UNBOUNDED)
         (z_low, z_high), (r_low, r_high) = ranges["z"], ranges["r"]
         self.signals = {
@@ -109,9 +126,9 @@ class IntegerRules:
         """Returns the quantization of a signal."""
         return self.signals[name]
 
-    def weights(self, matrix):
-        """Returns the int8 weights of a matrix (inputs, outputs), stored (outputs, inputs), and their scales."""
-        return _symmetric_int8(matrix, self._weights_axis)
+    def weights(self, matrix, source):
+        """Returns the int8 weights of a product, (outputs, inputs), and their scales; see `FloatRules.weights`."""
+        return _symmetric_int8(matrix, self._weights_axis, self._moments.get(source))
 
     def bias(self, vector, x, weights):
         """Returns the bias of a product of `x` and `weights`, and its quantization."""
@@ -173,11 +190,11 @@ class Int16x8Rules(IntegerRules):
     _weights_axis = None
 
 
-def _symmetric_int8(matrix, axis):
+def _symmetric_int8(matrix, axis, moment=None):
     rows = np.asarray(matrix, np.float64).T
     scale = np.abs(rows).max(axis=None if axis is None else 1) / INT8_MAX
     scale = np.where(scale == 0.0, 1.0, scale)  # a row of zeros
-    integers = np.round(rows / (scale if axis is None else scale[:, None])).astype(np.int8)
+    integers = compensated(rows, scale if axis is None else scale[:, None], INT8_MAX, moment)
     return integers, Quantization(float(scale) if axis is None else scale, 0, axis)
 
 

@@ -27,8 +27,10 @@ def calibrated(model, options, parts, arrays):
         arrays = [clipped(array) for array in arrays]
     measured = calibrate(model, arrays, parts.recurrences, options.calibration)
     rules_of = {
-        recurrence.name: kind(recurrence.activation, ranges)
-        for recurrence, ranges in zip(parts.recurrences, measured.ranges, strict=True)
+        recurrence.name: kind(recurrence.activation, ranges, moments)
+        for recurrence, ranges, moments in zip(
+            parts.recurrences, measured.ranges, measured.moments, strict=True
+        )
     }
     values = dict(zip(parts.inputs, arrays, strict=True)) | measured.values
     if options.streaming:  # every step of every sample is a sample

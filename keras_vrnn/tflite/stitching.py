@@ -50,12 +50,12 @@ def stitch(parts, stock, rules_of, input_quantization, options):
             if made in expected:
                 _connect(main, values, source=values[made], target=expected[made])
 
-    inputs = [values[name] for name in parts.inputs]
-    outputs = _distinct(main, [values[value] for value in parts.outputs.values()], set(inputs))
+    sources = [values[name] for name in parts.inputs]
+    results = _distinct(main, [values[value] for value in parts.outputs.values()], sources)
     if options.io == "float32":
-        inputs, outputs = edges.as_float(main, inputs, outputs)
-    inputs = dict(zip(parts.inputs, inputs, strict=True))
-    outputs = dict(zip(parts.outputs, outputs, strict=True))
+        sources, results = edges.as_float(main, sources, results)
+    inputs = dict(zip(parts.inputs, sources, strict=True))
+    outputs = dict(zip(parts.outputs, results, strict=True))
     if options.state == "internal":
         variables.keep(file, states, {name: values[final] for name, final in parts.states.items()})
     elif states:

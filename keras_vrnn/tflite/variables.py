@@ -4,10 +4,10 @@ main     h_in = READ_VARIABLE(handle)  …  ASSIGN_VARIABLE(handle, h_out)
 reset    ASSIGN_VARIABLE(handle, zeros)         run once before the first invoke, and whenever it is asked for
 """
 
+import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from keras_vrnn.tflite import edges
-from keras_vrnn.tflite import operators as op
 from keras_vrnn.tflite.engines import RESET
 from keras_vrnn.tflite.flatbuffer import RESOURCE
 
@@ -23,10 +23,14 @@ def keep(file, states, finals):
     main = file.main
     reset, index = file.graph(RESET)
     for name, state in states.items():
-        like = main.shape(state), main.dtype(state), main.quantization(state)
-        _assign(reset, name, op.zeros(reset, f"{name}/zeros", *like))
-        main.operator("READ_VARIABLE", [_handle(main, name)], [state], schema.ReadVariableOptionsT())
-        _assign(main, name, finals[name])
+        quantization = main.quantization(state)
+        zero = np.full(main.shape(state), 0 if quantization is None else quantization.zero_point)
+        _assign(
+            reset, _handle(reset, name), reset.constant("zeros", zero.astype(main.dtype(state)), quantization)
+        )
+        handle = _handle(main, name)
+        main.operator("READ_VARIABLE", [handle], [state], schema.ReadVariableOptionsT())
+        _assign(main, handle, finals[name])
     options = schema.CallOnceOptionsT()
     options.initSubgraphIndex = index
     main.operator("CALL_ONCE", [], [], options)
@@ -43,5 +47,5 @@ def _handle(graph, name):
     return handle
 
 
-def _assign(graph, name, value):
-    graph.operator("ASSIGN_VARIABLE", [_handle(graph, name), value], [], schema.AssignVariableOptionsT())
+def _assign(graph, handle, value):
+    graph.operator("ASSIGN_VARIABLE", [handle, value], [], schema.AssignVariableOptionsT())

@@ -1,0 +1,72 @@
+"""From the objects of a model to the bytes of a file, in which what is equal is stored once."""
+
+import flatbuffers
+import numpy as np
+
+_IDENTIFIER = b"TFL3"
+_ALIGNMENT = 16  # the schema's force_align of a buffer's data: a microcontroller reads int32 there
+
+
+def pack(model):
+    """Returns the bytes of a `.tflite` file.
+
+    Args:
+        model: the schema's ModelT.
+    """
+    tensors = [tensor for subgraph in model.subgraphs for tensor in subgraph.tensors]
+    shared = {}
+    for tensor in tensors:
+        tensor.shape = np.asarray(tensor.shape, np.int32)
+        tensor.hasRank = not len(tensor.shape)  # only of a scalar it says more than the shape
+        if tensor.quantization is not None:
+            tensor.quantization = _Shared.of(tensor.quantization, shared)
+    for operator in (operator for subgraph in model.subgraphs for operator in subgraph.operators):
+        operator.inputs = np.asarray(operator.inputs, np.int32)
+        operator.outputs = np.asarray(operator.outputs, np.int32)
+    builder = _Builder(1024)
+    builder.Finish(model.Pack(builder), _IDENTIFIER)
+    return bytes(builder.Output())
+
+
+class _Builder(flatbuffers.Builder):
+    """Writes equal strings and equal vectors of numbers once."""
+
+    def __init__(self, size):
+        super().__init__(size)
+        self._strings, self._vectors = {}, {}
+
+    def CreateString(self, text, *options):
+        if text not in self._strings:
+            self._strings[text] = super().CreateString(text, *options)
+        return self._strings[text]
+
+    def CreateNumpyVector(self, x):
+        key = x.dtype.str, x.tobytes()
+        if key not in self._vectors:
+            if x.dtype == np.uint8:
+                self.Prep(4, x.size)  # the length in front of the data
+                self.Prep(_ALIGNMENT, x.size)
+            self._vectors[key] = super().CreateNumpyVector(x)
+        return self._vectors[key]
+
+
+class _Shared:
+    """The quantization parameters of several tensors, written once."""
+
+    def __init__(self, parameters):
+        self.parameters, self._offset = parameters, None
+
+    @classmethod
+    def of(cls, parameters, known):
+        """Returns the one in `known` with equal content, added if need be."""
+        if isinstance(parameters, cls):  # a model packed before
+            parameters = parameters.parameters
+        parameters.scale = np.asarray(parameters.scale, np.float32)
+        parameters.zeroPoint = np.asarray(parameters.zeroPoint, np.int64)
+        key = parameters.scale.tobytes(), parameters.zeroPoint.tobytes(), parameters.quantizedDimension
+        return known.setdefault(key, cls(parameters))
+
+    def Pack(self, builder):
+        if self._offset is None:
+            self._offset = self.parameters.Pack(builder)
+        return self._offset
