@@ -127,3 +127,24 @@ def test_missing_package(monkeypatch):
     monkeypatch.setattr(micro.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ImportError, match=r"pip install 'keras-vrnn\[micro\]'"):
         micro.attempt("m.tflite")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("quantization", ["int8", "int16x8"])
+def test_long_streams_equal_the_sequence_and_repeat_after_a_reset(quantization, tmp_path):
+    """1,000 steps with the state outside and inside of the interpreter: the integers of one whole sequence."""
+    inputs = keras.Input((1000, 3), name="x")
+    # ReLU: its state's zero point is not 0, so that a reset to the integer 0 would show.
+    model = keras.Model(inputs, kv.VanillaRNN(4, activation="relu", return_sequences=True)(inputs))
+    model.layers[1].cell.recurrent_kernel.assign(0.5 * np.eye(4) + 0.1 * np.arange(16).reshape(4, 4) / 16)
+    x = np.random.default_rng(1).normal(size=(2, 1000, 3)).astype(np.float32)
+    outputs = {}
+    for form, state in (("sequence", "explicit"), ("streaming", "explicit"), ("streaming", "internal")):
+        path = tmp_path / f"{form}_{state}"
+        options = {"form": form, "state": state, "quantization": quantization}
+        kv.tflite.export(model, path, calibration_data=x, **options)
+        runner = micro.MicroRunner(path)
+        outputs[form, state] = runner(x[:1])
+        np.testing.assert_array_equal(runner(x[:1]), outputs[form, state])
+    np.testing.assert_array_equal(outputs["streaming", "explicit"], outputs["sequence", "explicit"])
+    np.testing.assert_array_equal(outputs["streaming", "internal"], outputs["sequence", "explicit"])
