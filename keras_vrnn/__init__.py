@@ -29,6 +29,7 @@ _EXPORTS = {
     "one_to_many": "keras_vrnn.models",
     "text": "keras_vrnn.text",
     "tflite": "keras_vrnn.tflite",
+    "training": "keras_vrnn.training",
 }
 
 __all__ = ["__version__", *sorted(_EXPORTS)]  # noqa: PLE0604

@@ -30,6 +30,7 @@ PUBLIC_NAMES = [
     "one_to_many",
     "text",
     "tflite",
+    "training",
 ]
 
 # Two ways in which TensorFlow and Keras are not there: blocked by the program, and not installed.

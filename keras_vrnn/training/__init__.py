@@ -1,5 +1,6 @@
-"""Training: a Model whose train_step clips gradient norms and records them."""
+"""Training: a Model whose train_step clips gradient norms and records them, and windows of long sequences."""
 
 from keras_vrnn.training.model import Model, Sequential
+from keras_vrnn.training.windowing import Window, windows
 
-__all__ = ["Model", "Sequential"]
+__all__ = ["Model", "Sequential", "Window", "windows"]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
-from keras_vrnn.training import speed
+from keras_vrnn.training import speed, windowing
 from keras_vrnn.training.settings import GradientSettings, innermost, mark_announced, take_over_clipping
 
 # One entry of the logs of `train_step`, which `train_function` replaces by the figures in it.
@@ -166,7 +166,7 @@ class GradientTraining(_Mixin):
 
     def train_step(self, data):
         _require_tensorflow()
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(windowing.begin(self, data))
         truncate_steps = self.gradient_settings.truncate_steps
         if truncate_steps is None:
             y_pred, loss = self._learn(x, y, sample_weight)
@@ -181,6 +181,12 @@ class GradientTraining(_Mixin):
             return logs
         # Five results of their own would cost a compiled step more than all of the recording does.
         return {**logs, _PACKED_LOGS: self.gradient_recorder.packed_logs()}
+
+    def test_step(self, data):
+        return super().test_step(windowing.begin(self, data))
+
+    def predict_step(self, data):
+        return super().predict_step(windowing.begin(self, data))
 
     def _learn(self, x, y, sample_weight, windows=None):
         """Updates the weights once; returns the outputs before it and the loss."""
