@@ -156,6 +156,18 @@ def test_masked_steps_change_nothing():
     assert masked.lyapunov == pytest.approx(bare.lyapunov, rel=EXACT)
 
 
+def test_the_rest_of_a_sequence_goes_on_from_the_state():
+    problem = reference.random_problem(np.random.default_rng(6), time=8, initial_state=False)
+    layer, hidden = built(problem), reference.forward(problem)
+    whole = spectrum(layer, problem.x)
+    rest = spectrum(layer, problem.x[:, 3:], initial_state=hidden[:, 2])
+    np.testing.assert_allclose(rest.jacobian_norms, whole.jacobian_norms[:, 3:], rtol=EXACT)
+    with pytest.raises(
+        ValueError, match=r"`initial_state` must have shape .* = \(3, 6\). Received shape \(6,\)"
+    ):
+        spectrum(layer, problem.x, initial_state=np.zeros(6))
+
+
 def test_backwards_is_forwards_on_the_reversed_sequence():
     problem = reference.random_problem(np.random.default_rng(3), initial_state=False)
     forward = spectrum(built(problem), problem.x[:, ::-1])

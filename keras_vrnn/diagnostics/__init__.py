@@ -6,6 +6,7 @@ Names are handed on lazily: pictures of norms need neither TensorFlow nor Keras.
 import importlib
 
 _EXPORTS = {
+    "FlowProbe": "keras_vrnn.diagnostics.probe",
     "GradientFlow": "keras_vrnn.diagnostics.flow",
     "Spectrum": "keras_vrnn.diagnostics.jacobians",
     "Verdict": "keras_vrnn.diagnostics.verdict",

@@ -83,12 +83,16 @@ def _spectra(model, x):
         return [spectrum(layer) for layer in vanilla]
     with recurrences.opened(model, watch=lambda tensor: None) as found:
         model(keras.tree.map_structure(keras.ops.convert_to_tensor, x), training=False)
-    arrays = [
-        (call.layer, *(None if part is None else np.asarray(part) for part in (call.sequences, call.mask)))
-        for call in found
-        if _is_vanilla(call.layer.cell)
+    calls = [call for call in found if _is_vanilla(call.layer.cell)]
+    return [
+        spectrum(
+            call.layer,
+            np.asarray(call.sequences),
+            None if call.mask is None else np.asarray(call.mask),
+            np.asarray(call.initial_state[0]),
+        )
+        for call in calls
     ]
-    return [spectrum(layer, sequences, mask) for layer, sequences, mask in arrays]
 
 
 def _is_vanilla(cell):

@@ -126,7 +126,7 @@ class Spectrum:
         return f"{bound:.4f}, which leaves room for vanishing and for exploding"
 
 
-def spectrum(layer, x=None, mask=None):
+def spectrum(layer, x=None, mask=None, initial_state=None):
     """Singular values and spectral radius of W_h; on data, the Jacobians' norms and the largest Lyapunov exponent.
 
     The bound ‖∂h_t/∂h_{t-1}‖ ≤ γ_W·γ_φ is that of Pascanu, Mikolov & Bengio 2013 ("On the difficulty of training
@@ -141,6 +141,7 @@ def spectrum(layer, x=None, mask=None):
         x: what the layer reads, (batch, time, features); None for the kernel alone. Each step of each sequence costs
             a singular value decomposition of (units, units): a few sequences are enough.
         mask: (batch, time) bool, False at steps that are left out.
+        initial_state: h_0, (batch, units); zeros by default.
 
     Returns:
         A `Spectrum`.
@@ -185,21 +186,20 @@ def spectrum(layer, x=None, mask=None):
             raise ValueError(
                 f"cell {type(cell).__name__} has a `call` of its own, whose Jacobian is not known here."
             )
-        x, counts = _checked_data(layer, np.asarray(x, "float64"), mask, weights[0])
+        x, counts, h = _checked_data(layer, np.asarray(x, "float64"), mask, initial_state, weights[0])
         if getattr(layer, "go_backwards", False):
             x, counts = x[:, ::-1], counts[:, ::-1]
-        slopes = _slopes(cell.activation, weights, x, counts)
+        slopes = _slopes(cell.activation, weights, x, h, counts)
         found["jacobian_norms"] = _jacobian_norms(weights[1], slopes, counts)
         found["lyapunov"] = _lyapunov(weights[1], slopes, counts)
     return Spectrum(**found)
 
 
-def _slopes(activation, weights, x, counts):
+def _slopes(activation, weights, x, h, counts):
     """φ'(z_t), shape (batch, steps, units)."""
     kernel, recurrent_kernel, bias = weights
     z_input = x @ kernel + (0 if bias is None else bias)
     slopes = np.empty_like(z_input)
-    h = np.zeros((len(x), recurrent_kernel.shape[0]))
     for t in range(x.shape[1]):
         value, slopes[:, t] = _activated(activation, z_input[:, t] + h @ recurrent_kernel)
         h = np.where(counts[:, t, None], value, h)
@@ -243,7 +243,7 @@ def _lyapunov(recurrent_kernel, slopes, counts):
     return float(growth[used].mean())
 
 
-def _checked_data(layer, x, mask, kernel):
+def _checked_data(layer, x, mask, initial_state, kernel):
     if x.ndim != 3 or x.shape[2] != kernel.shape[0] or 0 in x.shape:
         raise ValueError(
             f"`x` must be what layer {layer.name!r} reads, of shape (batch, time, {kernel.shape[0]}). Received shape "
@@ -258,7 +258,13 @@ def _checked_data(layer, x, mask, kernel):
         )
     if not counts.any():
         raise ValueError("`mask` must leave at least one step. Received one that is False everywhere.")
-    return x, counts
+    state_shape = (len(x), kernel.shape[1])
+    h = np.zeros(state_shape) if initial_state is None else np.asarray(initial_state, "float64")
+    if h.shape != state_shape:
+        raise ValueError(
+            f"`initial_state` must have shape (batch, units) = {state_shape}. Received shape {h.shape}."
+        )
+    return x, counts, h
 
 
 def _check_finite(layer, weights):

@@ -28,6 +28,7 @@ class Recurrence:
         cell: the cell.
         sequences: (batch, time, features), what the layer reads.
         mask: (batch, time) bool in the order of time, or None.
+        initial_state: what the layer starts from, a list of tensors.
         epsilon: (batch, time, units of all cells of the layer), watched.
         units: slice of the last axis of `epsilon` that belongs to the cell.
         outputs: (batch, time, units), what the layer hands on of every step, in the order of processing; with
@@ -39,6 +40,7 @@ class Recurrence:
     cell: Any
     sequences: Any
     mask: Any
+    initial_state: Any
     epsilon: Any
     units: slice
     outputs: Any = None
@@ -98,7 +100,7 @@ def _opened_loop(model, layer, loop, watch, found, sequences, initial_state, mas
         name = _name(model, layer) + (f"/{inner.name}" if len(cell.cells) > 1 else "")
         name = _unique(name, [recurrence.name for recurrence in found + mine])
         own = slice(start, start + units)
-        mine.append(Recurrence(name, layer, inner, sequences, mask, epsilon, own))
+        mine.append(Recurrence(name, layer, inner, sequences, mask, initial_state, epsilon, own))
         start += units
     found += mine
     with _replaced(layer, "cell", cell):
