@@ -81,9 +81,9 @@ def fits(pool, models, rounds, say):
 
 
 def memory(contenders, shape, runs, threads, say):
-    """Yields records of MiB: peak of a process that trains on all steps of time, above one that takes 4 of them.
+    """Yields records of MiB: what the first steps over all of time take above their inputs, less what 4 of them take.
 
-    What does not grow with time cancels: libraries, tracing, compiling, inputs, weights.
+    What does not grow with time cancels: compiling, weights, the library's own pools.
     """
     for section, name in itertools.product(("train", "train-last"), contenders):
         say(f"memory {section} {name}")
@@ -91,8 +91,7 @@ def memory(contenders, shape, runs, threads, say):
         peaks = {4: [], None: []}
         for _, time in itertools.product(range(runs), peaks):
             with Worker(contender.backend, threads) as worker:
-                worker.prepare(contender, "steps", plan.STEPS[section], shape, time)
-                peaks[time].append(worker.peak_memory())
+                peaks[time].append(worker.memory(contender, "steps", plan.STEPS[section], shape, time))
         base = statistics.median(peaks[4])
         growth = [max(peak - base, _LEAST_MEMORY) for peak in peaks[None]]
         yield from _records("memory", f"{section} {shape}", shape.units, {name: growth})

@@ -10,7 +10,7 @@ from keras_vrnn import _files
 # those of OpenMP in torch and NumPy do, ten times slower.
 _IDLE_LOAD = 0.5
 
-_UNITS = {"memory": "MiB above a run of 4 steps of time"}
+_UNITS = {"memory": "MiB above the inputs, less those of 4 steps of time"}
 _TITLES = {name: step.title for name, step in plan.STEPS.items()} | {
     "fit": "`fit` with its progress bar, a call with defaults, per update",
     "fit-silent": "`fit(verbose=0)`, per update",

@@ -15,14 +15,12 @@ def build(contender, step, shape, time=None):
         time: If given, only so many steps of the inputs are used: for the memory that does not grow with time.
     """
     x, y, weights = _numbers(step, shape)
-    kept = None
     if time is not None:
-        kept = x, y  # as much as the tensors that a step over all of time has for inputs
         x, y = x[:, :time], y[:, :time] if step.sequences else y
     call = {"keras": _keras, "torch": _torch, "gemm": _gemm}[contender.implementation](
         contender, step, x, y, weights
     )
-    return Job(call, figures=_figures, kept=kept)
+    return Job(call, figures=_figures)
 
 
 def _numbers(step, shape):

@@ -7,6 +7,7 @@ pipe while others run.
 import importlib
 import multiprocessing
 import os
+import pathlib
 import threading
 import time
 import traceback
@@ -43,9 +44,9 @@ class Worker:
         """Calls it for that long; returns the milliseconds of each call, divided by the steps in it."""
         return self._ask("run", contender, seconds, least)
 
-    def peak_memory(self):
-        """Largest resident memory of the process so far, in MiB."""
-        return self._ask("peak")
+    def memory(self, contender, module, *arguments):
+        """Builds the job and calls it; returns by how many MiB its first calls go above its inputs and weights."""
+        return self._ask("memory", contender, module, arguments)
 
     def close(self):
         self._connection.close()
@@ -79,18 +80,22 @@ def _serve(connection, library, threads):
             return
         try:
             if action == "prepare":
-                contender, module, arguments = arguments
+                contender = arguments[0]
                 jobs.pop(contender, None)
-                jobs[contender] = importlib.import_module(f"benchmarks.{module}").build(contender, *arguments)
+                jobs[contender] = _build(*arguments)
                 answer = _warm_up(jobs[contender])
             elif action == "run":
                 contender, *arguments = arguments
                 answer = _timed(jobs[contender], *arguments)
             else:
-                answer = _peak()
+                answer = _peak_above_inputs(_build(*arguments))
             connection.send((True, answer))
         except Exception:
             connection.send((False, traceback.format_exc()))
+
+
+def _build(contender, module, arguments):
+    return importlib.import_module(f"benchmarks.{module}").build(contender, *arguments)
 
 
 def _settle(library, threads):
@@ -143,25 +148,25 @@ class Job:
         steps: Steps in one call.
         figures: From the result of a call to a list of floats.
         warm_calls, warm_seconds: Calls and seconds before anything is measured.
-        kept: Whatever has to stay in memory as long as the job.
     """
 
     def __init__(
-        self,
-        call,
-        steps=1,
-        figures=lambda result: None,
-        warm_calls=_WARM_CALLS,
-        warm_seconds=_WARM_SECONDS,
-        kept=None,
+        self, call, steps=1, figures=lambda result: None, warm_calls=_WARM_CALLS, warm_seconds=_WARM_SECONDS
     ):
         self.call, self.steps, self.figures = call, steps, figures
-        self.warm_calls, self.warm_seconds, self.kept = warm_calls, warm_seconds, kept
+        self.warm_calls, self.warm_seconds = warm_calls, warm_seconds
 
 
-def _peak():
-    import resource
-    import sys
+def _peak_above_inputs(job):
+    # Linux counts the peak of the resident memory from here on.
+    pathlib.Path("/proc/self/clear_refs").write_text("5")
+    before = _status("VmRSS")
+    for _ in range(job.warm_calls):
+        job.call()
+    return _status("VmHWM") - before
 
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
+
+def _status(name):
+    """A line of the process' status, in MiB."""
+    status = pathlib.Path("/proc/self/status").read_text()
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith(f"{name}:")) / 2**10
