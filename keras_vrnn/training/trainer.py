@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
-from keras_vrnn.training import speed, windowing
+from keras_vrnn.training import speed, windowing, workers
 from keras_vrnn.training.settings import GradientSettings, innermost, mark_announced, take_over_clipping
 
 # One entry of the logs of `train_step`, which `train_function` replaces by the figures in it.
@@ -88,12 +88,12 @@ class GradientTraining(_Mixin):
         optimizer = keras.optimizers.get(optimizer)
         settings = take_over_clipping(settings, optimizer)
         replicas = self.distribute_strategy.num_replicas_in_sync
-        _check_replicas(
+        workers.check_replicas(
             replicas,
             gradient_accumulation_steps=getattr(innermost(optimizer), "gradient_accumulation_steps", None),
             steps_per_execution=None if steps_per_execution == "auto" else steps_per_execution,
         )
-        _check_replicas(replicas, least=0, truncate_steps=truncate_steps)
+        workers.check_replicas(replicas, least=0, truncate_steps=truncate_steps)
         if truncate_steps is not None:
             from keras_vrnn.training import truncated_checks
 
@@ -141,6 +141,11 @@ class GradientTraining(_Mixin):
                 self.train_function = self.test_function = self.predict_function = None
         return super().fit(x, y, batch_size, epochs, verbose, callbacks, *args, **kwargs)
 
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        if iterator is not None and workers.has_others(self.distribute_strategy):
+            iterator, data_batch = None, workers.own_batch(self.distribute_strategy, iterator)
+        super()._maybe_symbolic_build(iterator, data_batch)
+
     def _choose_xla(self):
         """Before the first step, and again before `fit`: a Sequential model may have no inputs until then."""
         if self._automatic["jit_compile"] and self.train_function is None:
@@ -178,12 +183,13 @@ class GradientTraining(_Mixin):
         self._track_loss(loss, x)
         logs = self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
         if not self.trainable_weights:
-            return logs
+            return workers.reducible(logs, self.distribute_strategy)
         # Five results of their own would cost a compiled step more than all of the recording does.
-        return {**logs, _PACKED_LOGS: self.gradient_recorder.packed_logs()}
+        logs = {**logs, _PACKED_LOGS: self.gradient_recorder.packed_logs()}
+        return workers.reducible(logs, self.distribute_strategy)
 
     def test_step(self, data):
-        return super().test_step(windowing.begin(self, data))
+        return workers.reducible(super().test_step(windowing.begin(self, data)), self.distribute_strategy)
 
     def predict_step(self, data):
         return super().predict_step(windowing.begin(self, data))
@@ -325,16 +331,6 @@ def _require_tensorflow():
             "KERAS_BACKEND=tensorflow, or train a keras.Model with the same layers; to load a trained model for "
             "prediction, use keras.models.load_model(path, compile=False)."
         )
-
-
-def _check_replicas(replicas, least=1, **arguments):
-    """Refuses what ends in an error of TensorFlow's that names neither the argument nor the cause (Keras 3.15)."""
-    for name, value in arguments.items():
-        if replicas > 1 and value is not None and value > least:
-            raise ValueError(
-                f"{name}={value} needs one replica, received {replicas}: the loop or condition that is made for it "
-                "cannot hold the sum over replicas. Leave it out, or train on one device."
-            )
 
 
 def _unique(names):
