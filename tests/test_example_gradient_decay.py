@@ -54,8 +54,8 @@ def test_picture_table_and_theory(measured):
     for name, row in table.items():
         assert f"{name:20} {row['mean']:9.1e}" in printed
     gaussian, orthogonal, irnn, lstm, open_lstm, gru = table.values()
-    # In 1000 trials of a NumPy loop of its own, a single ratio was between 1e-6 and 0.4 in 98 of 100.
-    assert 1e-6 < gaussian["median"] < 0.4
+    # Of the NumPy loop in docs/decisions/diagnosis.md, 98 trials of 100 are in here.
+    assert 2e-6 < gaussian["median"] < 0.3
     for row in (gaussian, orthogonal, irnn):
         # No step exceeds the bound; rounding of float32 weights.
         assert row["rate"] <= row["bound"] * (1 + 1e-6)

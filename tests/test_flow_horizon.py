@@ -9,7 +9,7 @@ import tensorflow as tf
 from keras import layers
 
 import keras_vrnn as kv
-from keras_vrnn.diagnostics import GradientFlow, gradient_flow
+from keras_vrnn.diagnostics import FlowProbe, GradientFlow, gradient_flow
 from keras_vrnn.diagnostics.flow import LayerFlow, decay_of
 
 # float32 rounding of 6e-8 a step, over some tens of steps.
@@ -62,6 +62,39 @@ def test_norms_far_below_the_squares_of_float32_are_right_and_float32_ends_where
     assert "below 1e-38 is 0" in str(gradient_flow(linear(0.8, steps), x, np.ones((2, 1)), "mse"))
     double = only(gradient_flow(linear(0.8, steps, "float64"), x, np.ones((2, 1)), "mse"))
     np.testing.assert_allclose(double.decay[-1], 0.8**499, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("policy", "floor"), [("mixed_float16", 6.1e-5), ("mixed_bfloat16", 1.18e-38)])
+def test_the_floor_is_that_of_the_arithmetic(policy, floor):
+    recurrent = [layers.LSTM(3, return_sequences=True, dtype=policy), kv.VanillaRNN(2, dtype=policy)]
+    model = keras.Sequential([keras.Input((6, 3)), *recurrent, layers.Dense(1)])
+    flow = gradient_flow(model, np.ones((2, 6, 3), "float32"), np.ones((2, 1)), "mse")
+    assert [layer.floor for layer in flow.layers] == pytest.approx([floor, floor], rel=0.01)
+    assert all(np.isfinite(layer.norms).all() for layer in flow.layers)
+
+
+def test_encoder_and_decoder_have_their_own_steps():
+    source, target_in = keras.Input((12, 3)), keras.Input((5, 2))
+    _, h = kv.VanillaRNN(4, return_state=True, name="encoder")(source)
+    decoded = kv.VanillaRNN(4, return_sequences=True, name="decoder")(target_in, initial_state=h)
+    model = keras.Model([source, target_in], layers.Dense(2)(decoded))
+    rng = np.random.default_rng(0)
+    data = [rng.normal(size=(3, *shape)).astype("float32") for shape in ((12, 3), (5, 2), (5, 2))]
+    flow = gradient_flow(model, data[:2], data[2], "mse")
+    assert {layer.name: layer.steps for layer in flow.layers} == {"encoder": 12, "decoder": 5}
+    # The last output's error comes back to the encoder's last state through all steps of the decoder.
+    assert flow["encoder"].norms[-1] > 0
+    assert flow["encoder"].decay[0] == flow["decoder"].decay[0] == 1
+
+
+def test_one_program_measures_while_weights_change():
+    model = linear(0.5, 20)
+    x, y = np.ones((2, 20, 3), "float32"), np.ones((2, 1), "float32")
+    probe = FlowProbe(model, "mse")
+    first = only(probe.measure(x, y)).rate
+    kernel, recurrent_kernel, bias = model.layers[0].get_weights()
+    model.layers[0].set_weights([kernel, 1.6 * recurrent_kernel, bias])
+    assert (first, only(probe.measure(x, y)).rate) == pytest.approx((0.5, 0.8), rel=SINGLE)
 
 
 def test_the_horizon_of_a_stack_is_that_of_its_longest_memory():
@@ -164,6 +197,14 @@ def test_a_recurrence_in_a_loop_of_another_layer_says_why_not():
     model = keras.Sequential([keras.Input((4, 5, 3)), Mapped(), layers.Flatten(), layers.Dense(1)])
     with pytest.raises(ValueError, match="hidden_away' is called inside a loop or function of another layer"):
         gradient_flow(model, np.ones((2, 4, 5, 3), "float32"), Y, "mse")
+
+
+def test_another_backend_is_refused(monkeypatch):
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    with pytest.raises(
+        RuntimeError, match="gradient_flow needs the TensorFlow backend of Keras, received 'jax'"
+    ):
+        gradient_flow(None, X, Y)
 
 
 def test_unknown_layer_name():

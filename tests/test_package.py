@@ -88,7 +88,17 @@ def test_every_public_name_resolves(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["Model", "VanillaRNN", "callbacks", "datasets", "initializers", "text", "tflite.export"]
+    "name",
+    [
+        "Model",
+        "VanillaRNN",
+        "callbacks",
+        "datasets",
+        "diagnostics.spectrum",
+        "initializers",
+        "text",
+        "tflite.export",
+    ],
 )
 def test_every_module_can_be_the_first_touched(run_python, name):
     """No module may rely on another having been imported before: one name of each, each in a new process."""
