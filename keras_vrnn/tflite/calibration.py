@@ -35,7 +35,7 @@ class _Moment:
     """How many vectors there were, and the sum of their products with themselves."""
 
     def __init__(self):
-        self.sum = (0, 0.0)
+        self.sum: tuple[int, Any] = (0, 0.0)
 
     def add(self, vectors):
         vectors = vectors.reshape(-1, vectors.shape[-1]).astype(np.float64)

@@ -90,7 +90,8 @@ class Graph:
 
     def shape(self, index):
         """Returns the shape of a tensor as a tuple."""
-        return tuple(int(n) for n in self.subgraph.tensors[index].shape)
+        shape = self.subgraph.tensors[index].shape
+        return () if shape is None else tuple(int(n) for n in shape)
 
     def dtype(self, index):
         """Returns the NumPy dtype of a tensor."""
@@ -111,6 +112,11 @@ class Graph:
         if len(parameters.scale) == 1:
             return Quantization(float(parameters.scale[0]), int(parameters.zeroPoint[0]))
         return Quantization(np.asarray(parameters.scale), 0, parameters.quantizedDimension)
+
+    def declare(self, index, quantization):
+        """Gives a tensor's integers another meaning."""
+        packed = None if quantization is None else _pack_quantization(quantization)
+        self.subgraph.tensors[index].quantization = packed
 
     def sort_operators(self):
         """Puts the operators in an order in which each runs after those that feed it."""

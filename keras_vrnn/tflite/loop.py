@@ -35,9 +35,9 @@ class Loop:
 
     def count(self, name, start, step):
         """Adds an int32 variable that goes from `start` in steps of `step`, both one-dimensional."""
-        variable = self.carry(name, self.main.constant(f"{self.name}/{name}_0", np.array(start, np.int32)))
-        following = self.body.tensor(f"next_{name}", (len(start),), np.int32)
-        increment = self.body.constant(f"{name}_step", np.array(step, np.int32))
+        variable = self.carry(name, self.main.constant("start", np.array(start, np.int32)))
+        following = self.body.tensor("next", (len(start),), np.int32)
+        increment = self.body.constant("step", np.array(step, np.int32))
         self.body.operator("ADD", [variable, increment], [following], schema.AddOptionsT())
         self.set(variable, following)
         return variable
@@ -56,12 +56,12 @@ class Loop:
         self.body.subgraph.outputs = list(self._next.values())
         results = {
             variable: self.main.tensor(
-                f"{self.name}/result_{k}",
+                "result",
                 self.body.shape(variable),
                 self.body.dtype(variable),
                 self.body.quantization(variable),
             )
-            for k, variable in enumerate(self._next)
+            for variable in self._next
         }
         options = schema.WhileOptionsT()
         options.condSubgraphIndex, options.bodySubgraphIndex = self._condition_index, self._body_index

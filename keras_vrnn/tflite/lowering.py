@@ -1,15 +1,16 @@
 """Writes one recurrence in TFLite operators: as a WHILE loop, or step after step.
 
-main    z = FULLY_CONNECTED(x, W_x, b)              all time steps in one product
+main    rows = FULLY_CONNECTED(x, W_x, b)           z_t of all time steps in one product
         WHILE t < T
 body      r = FULLY_CONNECTED(h, W_h)               h: (B, 1, U)
-          a = ADD(GATHER(z, t), r)
+          a = ADD(GATHER(rows, t), r)
           h = TANH(a)                               or SELECT_V2(mask_t, TANH(a), h)
-          sequence = DYNAMIC_UPDATE_SLICE(sequence, h, [0, t, 0])
+          rows = DYNAMIC_UPDATE_SLICE(rows, h, [0, t, 0])
           t = t + 1
 
-The loop's size does not depend on T, and it holds no tensor of another number format than its signals.
-GATHER takes two thirds of the time of SLICE, and a second counter [0, t, 0], carried along, less than
+The loop's size does not depend on T, and it holds no tensor of another number format than its signals. Where all
+outputs are asked for, h_t takes the row of the z_t it was made from: the integers of `rows` mean z in front of t and
+h behind it. GATHER takes two thirds of the time of SLICE, and a second counter [0, t, 0], carried along, less than
 making it from t; see docs/decisions/export.md. A layer that goes backwards counts t down.
 """
 
@@ -55,7 +56,7 @@ def lower(recurrence, rules, file, values, unrolled):
         h=_initial_state(recurrence, rules, main, values, (batch, units) if single else (batch, 1, units)),
         mask=None
         if mask is None
-        else op.shaped(main, f"{name}/mask", values[mask], (batch, 1) if single else (batch, timesteps, 1)),
+        else op.shaped(main, "mask", values[mask], (batch, 1) if single else (batch, timesteps, 1)),
     )
     write = _write_steps if unrolled else _write_loop
     sequence, final = write(recurrence, rules, file, operands)
@@ -91,42 +92,43 @@ def _write_loop(recurrence, rules, file, operands):
     """Returns the main tensors of all outputs (or None) and of the last state."""
     main, name = file.main, recurrence.name
     batch, timesteps, units = main.shape(operands.z)
-    last, backwards = timesteps - 1, recurrence.go_backwards
+    backwards = recurrence.go_backwards
+    start, stride = (timesteps - 1, -1) if backwards else (0, 1)
     loop = Loop(file, main, name)
     body = loop.body
 
-    t = loop.count("t", [last] if backwards else [0], [-1] if backwards else [1])
-    z, h = loop.carry("z", operands.z), loop.carry("h", operands.h)
-    written = sequence = keep = None
-    if recurrence.sequence is not None:
-        shape = (batch, timesteps, units)
-        sequence = loop.carry(
-            "sequence", op.zeros(main, f"{name}/sequence_0", shape, rules.dtype, rules.signal("h"))
-        )
-        written = loop.count("written", [0, 0, 0], [0, 1, 0])
-    read = None if backwards else written
-
-    def read_position():
-        nonlocal read
-        if read is None:
-            read = loop.count("read", [0, last if backwards else 0, 0], [0, -1 if backwards else 1, 0])
-        return read
-
+    # Every turn of the loop copies `rows` twice once they are written to: two steps a turn halve that.
+    block = 2 if recurrence.sequence is not None and operands.mask is None and timesteps % 2 == 0 else 1
+    times = [loop.count("t", [start + k * stride], [block * stride]) for k in range(block)]
+    rows, h = loop.carry("rows", operands.z), loop.carry("h", operands.h)
+    position = keep = None
+    if recurrence.sequence is not None or operands.mask is not None or rules.dtype == np.int16:
+        # The first of the turn's rows in the order of time, whichever way the loop goes.
+        first = min(start, start + (block - 1) * stride)
+        position = loop.count("position", [0, first, 0], [0, block * stride, 0])
     # TFLite Micro gathers neither int16 nor bool, but slices both.
     if rules.dtype == np.int16:
-        z_t = op.slice_(body, "z_t", z, read_position(), (batch, 1, units))
+        z = op.split(body, "z_t", op.slice_(body, "z", rows, position, (batch, block, units)))[::stride]
     else:
-        z_t = op.gather(body, "z_t", z, t)
+        z = [op.gather(body, "z_t", rows, t) for t in times]
     if operands.mask is not None:
         mask = loop.carry("mask", operands.mask)
-        keep = op.slice_(body, "mask_t", mask, read_position(), (batch, 1, 1))
-    new, output = _masked_step(recurrence, rules, body, _step(recurrence, rules, body), z_t, h, keep)
-    loop.set(h, new)
-    if sequence is not None:
-        loop.set(sequence, op.update(body, "next_sequence", sequence, output, written))
+        keep = op.slice_(body, "mask_t", mask, position, (batch, 1, 1))
+    step, state, outputs = _step(recurrence, rules, body), h, []
+    for z_t in z:
+        state, output = _masked_step(recurrence, rules, body, step, z_t, state, keep)
+        outputs.append(output)
+    loop.set(h, state)
+    if recurrence.sequence is not None:
+        written = op.concatenate(body, "h", outputs[::stride])
+        loop.set(rows, op.update(body, "next_rows", rows, written, position))
 
     results = loop.close("GREATER_EQUAL", 0) if backwards else loop.close("LESS", timesteps)
-    return (None if sequence is None else results[sequence]), results[h]
+    if recurrence.sequence is None:
+        return None, results[h]
+    sequence = results[rows]
+    main.declare(sequence, rules.signal("h"))
+    return (op.reverse(main, f"{name}/sequence", sequence) if backwards else sequence), results[h]
 
 
 def _write_steps(recurrence, rules, file, operands):

@@ -77,13 +77,13 @@ def write(graph, name, mask, values):
         value = np.clip(round(value / quantization.scale) + quantization.zero_point, limits.min, limits.max)
     if dtype == np.int16:  # TFLite Micro compares no int16
         x, dtype, quantization = op.cast(graph, f"{name}/int32", x, np.int32), np.dtype("int32"), None
-    value = graph.constant(f"{name}/value", np.array([value], dtype), quantization)
+    value = graph.constant("value", np.array([value], dtype), quantization)
     if len(shape) == 2:
         counts = op.compare(graph, "NOT_EQUAL", name, x, value)
     else:  # TFLite Micro has no REDUCE_ANY
         equal = op.compare(graph, "EQUAL", f"{name}/equal", x, value)
         masked = graph.tensor(f"{name}/masked", shape[:2], np.bool_)
-        axis = graph.constant(f"{name}/axis", np.array([2], np.int32))
+        axis = graph.constant("axis", np.array([2], np.int32))
         graph.operator("REDUCE_ALL", [equal, axis], [masked], schema.ReducerOptionsT())
         counts = op.unary(graph, "LOGICAL_NOT", name, masked, None)
     return op.reverse(graph, f"{name}/backwards", counts) if mask.backwards else counts

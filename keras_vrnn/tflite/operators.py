@@ -45,7 +45,7 @@ def unary(graph, operator, name, x, quantization):
 def reverse(graph, name, source):
     """A tensor (B, T, ...) in reverse order of time."""
     result = graph.tensor(name, graph.shape(source), graph.dtype(source), graph.quantization(source))
-    axis = graph.constant(f"{name}/axis", np.array([1], np.int32))
+    axis = graph.constant("axis", np.array([1], np.int32))
     graph.operator("REVERSE_V2", [source, axis], [result], schema.ReverseV2OptionsT())
     return result
 
@@ -57,8 +57,8 @@ def zeros(graph, name, shape, dtype, quantization):
         graph.operator("CAST", [zeros(graph, f"{name}/int8", shape, np.int8, None)], [result])
         return result
     zero_point = 0 if quantization is None else quantization.zero_point
-    dims = graph.constant(f"{name}/shape", np.array(shape, np.int32))
-    value = graph.constant(f"{name}/value", np.array(zero_point, dtype), quantization)
+    dims = graph.constant("shape", np.array(shape, np.int32))
+    value = graph.constant("value", np.array(zero_point, dtype), quantization)
     graph.operator("FILL", [dims, value], [result], schema.FillOptionsT())
     return result
 
@@ -90,7 +90,7 @@ def cast(graph, name, source, dtype, quantization=None):
 def slice_(graph, name, source, position, shape):
     """The part of a tensor that starts at `position`."""
     result = graph.tensor(name, shape, graph.dtype(source), graph.quantization(source))
-    size = graph.constant(f"{name}/size", np.array(shape, np.int32))
+    size = graph.constant("size", np.array(shape, np.int32))
     graph.operator("SLICE", [source, position, size], [result], schema.SliceOptionsT())
     return result
 
@@ -118,7 +118,7 @@ def shaped(graph, name, source, shape):
 def reshape(graph, name, source, shape):
     """The same numbers in another shape, in a tensor of their own."""
     result = graph.tensor(name, shape, graph.dtype(source), graph.quantization(source))
-    dims = graph.constant(f"{name}/shape", np.array(shape, np.int32))
+    dims = graph.constant("shape", np.array(shape, np.int32))
     options = schema.ReshapeOptionsT()
     options.newShape = list(shape)
     graph.operator("RESHAPE", [source, dims], [result], options)
@@ -136,7 +136,7 @@ def split(graph, name, source):
             graph,
             f"{name}_{t}",
             source,
-            graph.constant(f"{name}_{t}/position", np.array([0, t, 0], np.int32)),
+            graph.constant("position", np.array([0, t, 0], np.int32)),
             (batch, 1, units),
         )
         for t in range(timesteps)

@@ -16,16 +16,19 @@ def pack(model):
     tensors = [tensor for subgraph in model.subgraphs for tensor in subgraph.tensors]
     shared = {}
     for tensor in tensors:
-        tensor.shape = np.asarray(tensor.shape, np.int32)
+        tensor.shape = _numbers(tensor.shape)
         tensor.hasRank = not len(tensor.shape)  # only of a scalar it says more than the shape
         if tensor.quantization is not None:
             tensor.quantization = _Shared.of(tensor.quantization, shared)
     for operator in (operator for subgraph in model.subgraphs for operator in subgraph.operators):
-        operator.inputs = np.asarray(operator.inputs, np.int32)
-        operator.outputs = np.asarray(operator.outputs, np.int32)
+        operator.inputs, operator.outputs = _numbers(operator.inputs), _numbers(operator.outputs)
     builder = _Builder(1024)
     builder.Finish(model.Pack(builder), _IDENTIFIER)
     return bytes(builder.Output())
+
+
+def _numbers(values):
+    return np.asarray([] if values is None else values, np.int32)  # None: an empty vector in the file
 
 
 class _Builder(flatbuffers.Builder):

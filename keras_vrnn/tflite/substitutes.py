@@ -100,25 +100,27 @@ def _normalization(layer, original, normalize):
 
 
 def _global_average_pooling(number, mean, layer, original):
-    """Σ x_t·m_t / Σ m_t, the sums being given to `mean`."""
+    """Σ x_t·m_t / Σ m_t over the steps t, the mask m as numbers; without steps that count 0, where Keras gives NaN."""
 
     def call(inputs, mask=None):
         if mask is None or layer.data_format != "channels_last":
             return original(inputs, mask)
         counts = number(mask)[..., None]
-        total, count = (tf.reduce_sum(v, 1, keepdims=layer.keepdims) for v in (inputs * counts, counts))
-        # In steps of T/255 the divisor must still differ from 0, on which the int8 kernel fails.
-        return mean(total, tf.maximum(count, max(1.0, inputs.shape[1] / 200)))
+        return mean(inputs * counts, counts, layer.keepdims)
 
     return call
 
 
-def _mean(total, count):
-    return total / count
+def _mean(products, counts, keepdims):
+    total, count = (tf.reduce_sum(v, 1, keepdims=keepdims) for v in (products, counts))
+    # In steps of T/255 the divisor must still differ from 0, on which the int8 kernel fails.
+    return total / tf.maximum(count, max(1.0, counts.shape[1] / 200))
 
 
-def _mean_int16(total, count):
-    root = tf.math.rsqrt(count)  # there is no division for int16
+def _mean_int16(products, counts, keepdims):
+    """By means, as the converter gives an int16 sum the range of its terms, and by a root, as there is no division."""
+    total, count = (tf.reduce_mean(v, 1, keepdims=keepdims) for v in (products, counts))
+    root = tf.math.rsqrt(tf.maximum(count, 1.0 / counts.shape[1]))
     return total * root * root
 
 
