@@ -64,6 +64,19 @@ def test_norms_far_below_the_squares_of_float32_are_right_and_float32_ends_where
     np.testing.assert_allclose(double.decay[-1], 0.8**499, rtol=1e-4)
 
 
+def test_steps_after_the_last_that_the_loss_depends_on_do_not_count():
+    every = kv.VanillaRNN(
+        4, activation="linear", recurrent_initializer=_scaled(0.5), return_sequences=True, name="every"
+    )
+    model = keras.Sequential([keras.Input((30, 3)), every, layers.Cropping1D((10, 5)), layers.Flatten()])
+    x = np.ones((2, 30, 3), "float32")
+    flow = gradient_flow(model, x, np.ones((2, 1)), lambda y, p: p[:, -1])
+    assert (flow["every"].norms > 0).sum() == flow["every"].steps == 25
+    assert flow.horizon == 7, "0.5^7 < 1 % < 0.5^6"
+    with np.errstate(all="raise"):
+        assert np.isnan(decay_of(np.array([[np.inf, np.inf]]), np.ones((1, 2), bool))[0])
+
+
 @pytest.mark.parametrize(("policy", "floor"), [("mixed_float16", 6.1e-5), ("mixed_bfloat16", 1.18e-38)])
 def test_the_floor_is_that_of_the_arithmetic(policy, floor):
     recurrent = [layers.LSTM(3, return_sequences=True, dtype=policy), kv.VanillaRNN(2, dtype=policy)]

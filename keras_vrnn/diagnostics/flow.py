@@ -17,10 +17,10 @@ class LayerFlow:
         name: path of the layer.
         norms: ‖∂L/∂h_t‖ over batch and units, shape (steps,), float64, in the order in which the layer goes through
             the sequence; NaN at a step that is masked in every sequence. L is the loss of the whole batch.
-        decay: the norm k steps before the last one, relative to the last, shape (steps,): root mean square over the
-            sequences that have so many steps; masked steps do not count. Where the loss has a term at every step, of
-            the last step's term alone: how far back one error is felt. For a backward layer below a layer that looks at
-            the end of the sequence, counted from that end.
+        decay: the norm k steps before the last one that the loss depends on, relative to that, shape (steps,): root
+            mean square over the sequences that have so many steps; masked steps do not count. Where the loss has a term
+            at every step, of the last step's term alone: how far back one error is felt. For a backward layer below a
+            layer that looks at the end of the sequence, counted from that end.
         gated: whether the cell is an LSTM's or a GRU's.
         floor: the smallest normal number of the dtype that the layer computes in: what is smaller is counted as 0.
     """
@@ -222,8 +222,8 @@ def decay_of(norms, counts):
         counts: (batch, steps) bool, False at masked steps.
 
     Returns:
-        (most steps of a sequence,), root mean square over the sequences that have so many steps; zeros if there is no
-        gradient at all.
+        (most steps of a sequence,), root mean square over the sequences that have so many steps. Steps after the last
+        one that the loss depends on are left out; if there is no gradient at all, zeros.
     """
     lengths = counts.sum(axis=1)
     squares = np.zeros(lengths.max(initial=0))
@@ -232,7 +232,12 @@ def decay_of(norms, counts):
         squares[: len(back)] += back**2
     sequences = (lengths[:, None] > np.arange(len(squares))).sum(axis=0)
     means = np.sqrt(squares / sequences)
-    return means / means[0] if means.any() else means
+    read = np.flatnonzero(means)
+    if not len(read):
+        return means
+    means = means[read[0] :]
+    with np.errstate(invalid="ignore"):  # inf/inf: an exploding gradient
+        return means / means[0]
 
 
 def _plain(value):

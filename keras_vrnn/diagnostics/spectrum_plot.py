@@ -51,7 +51,7 @@ def plot_spectrum(spectrum, path=None, title=None, overwrite=False):
     if panels == 2:
         _draw_jacobians(axes[1], spectrum)
     for axis in axes:
-        axis.set_ylim(bottom=0)
+        axis.set_ylim(0, 1.08 * axis.dataLim.ymax)
         axis.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
         figures.style(axis)
         figures.legend_beside(axis)
