@@ -122,10 +122,11 @@ def test_figures_of_tflite_micro(tmp_path):
     assert "TFLite Micro" in str(report)
 
 
-def two_layers(**options):
+def two_layers(return_sequences=True, **options):
     inputs = keras.Input((30, 3), name="x")
     h = kv.VanillaRNN(4, return_sequences=True, name="first", **options)(inputs)
-    return keras.Model(inputs, kv.VanillaRNN(5, return_sequences=True, name="second", **options)(h))
+    y = kv.VanillaRNN(5, return_sequences=return_sequences, name="second", **options)(h)
+    return keras.Model(inputs, y)
 
 
 X = np.random.default_rng(3).normal(size=(70, 30, 3)).astype("float32")
@@ -141,7 +142,7 @@ def test_state_of_a_loop_is_that_of_the_stream(tmp_path):
     for name, stream in drifts["streaming"].items():
         loop = drifts["sequence"][name]
         assert stream.steps == tuple(range(1, 31))
-        assert loop.steps[0] == 1
+        assert loop.steps[0] <= 2  # a turn of the loop may make two steps
         assert loop.steps[-1] == 30
         at = np.array(loop.steps) - 1
         np.testing.assert_allclose(loop.mean_error, np.array(stream.mean_error)[at], rtol=1e-5)
@@ -159,7 +160,7 @@ def test_state_of_the_last_layer_is_its_output(tmp_path):
 
 
 def test_state_shows_another_recurrent_kernel(tmp_path):
-    model = two_layers()
+    model = two_layers(return_sequences=False)
     kv.tflite.export(model, tmp_path / "m", calibration_data=X)
     cell = model.get_layer("second").cell
     cell.recurrent_kernel.assign(np.transpose(cell.recurrent_kernel.numpy()))
@@ -195,3 +196,17 @@ def test_picture_and_text(tmp_path):
     assert next(iter(figures["outputs"].values()))["mean_error"] == report.mean_error
     for line in (f"state of {state}: mean error", "input x: ", "worst samples: "):
         assert line in str(report)
+
+
+@pytest.mark.parametrize("form", ["sequence", "streaming"])
+def test_states_in_batches(form, tmp_path):
+    """Of a file that takes three at a time, the figures of one that takes one: 70 samples are no multiple of three."""
+    model, states = two_layers(), []
+    for batch_size in (1, 3):
+        kv.tflite.export(
+            model, tmp_path / "m", form=form, batch_size=batch_size, calibration_data=X, overwrite=True
+        )
+        states.append(kv.tflite.verify(model, tmp_path / "m", X).states)
+    for name in ("first", "second"):
+        # Kernels for one row and for several round a few sums differently, by one int8 step.
+        np.testing.assert_allclose(states[0][name].mean_error, states[1][name].mean_error, atol=0.1 / 128)

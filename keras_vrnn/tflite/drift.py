@@ -6,7 +6,7 @@ loop ends after t steps and hands its state out; operators, weights and scales a
 Needs the TensorFlow backend.
 """
 
-import re
+import copy
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,14 +17,12 @@ from keras_vrnn.tflite import operators
 from keras_vrnn.tflite.comparison import saturated
 from keras_vrnn.tflite.flatbuffer import ModelFile
 from keras_vrnn.tflite.interception import observe
-from keras_vrnn.tflite.reading import operator_name, read, text
+from keras_vrnn.tflite.reading import constant_bytes, operator_name, read
 from keras_vrnn.tflite.runtime import Runner
 
 # Samples and, for files that are copied for each, time steps at which the state is compared.
 _SAMPLES, _TIMES = 64, 12
 _PROBE = "probe"
-# What the lowering calls a loop's results: the recurrence's name, which ends in its order of call.
-_RESULT = re.compile(r".*_(\d+)/result_\d+$")
 
 
 @dataclass(frozen=True)
@@ -71,8 +69,9 @@ def measure(model, path, runner, arrays):
         names, reason = list(found), "the states stay inside the interpreter; export with state='explicit'"
     else:
         found = _of_loops(path, inputs)
-        names, reason = sorted(found), "the file holds no loop whose state could be read"
-    if len(names) != len(calls):
+        names, reason = list(found), "the file holds no loop whose state could be read"
+    units = [call.initial_state.shape[-1] for call in calls]
+    if units != [found[name][1].shape[-1] for name in names]:
         return {}, reason
     drifts = {}
     for k, (name, call) in enumerate(zip(names, calls, strict=True)):
@@ -131,70 +130,94 @@ def _of_stream(runner, inputs):
 
 
 def _of_loops(path, inputs):
-    """Order of call -> (steps, states, detail), of each loop of a whole-sequence file."""
+    """Number of its body -> (steps, states, detail), of each loop of a whole-sequence file, in order of call."""
     _, model = read(path)
     found = {}
     with tempfile.TemporaryDirectory() as folder:
         for loop in _loops(model):
             made = []
-            steps = np.unique(np.linspace(1, loop.length, _TIMES).round().astype(int))
+            turns = np.unique(np.linspace(1, loop.length // loop.block, _TIMES).round().astype(int))
+            steps = turns * loop.block
             for step in steps:
                 probe = Path(folder) / "probe.tflite"
                 probe.write_bytes(_probing(path, loop, int(step)))
                 runner = Runner(probe)
                 made.append(runner(inputs)[_PROBE])
             states = np.stack(made, axis=1)
-            found[loop.order] = steps, states, runner.details[_PROBE]
+            found[loop.body] = steps, states, runner.details[_PROBE]
     return found
 
 
 @dataclass(frozen=True)
 class _Loop:
-    """A recurrence's loop: where its condition is, how many steps it makes, and the main tensor of its last state."""
+    """A recurrence's loop: its WHILE, the comparison it ends by, its last state in main.
 
-    order: int
-    condition: int
+    It makes `length` steps, `block` in each turn.
+    """
+
+    body: int
+    operator: int
     comparison: str
     length: int
+    block: int
     state: int
 
 
 def _loops(model):
-    for operator in model.subgraphs[0].operators:
+    """The loops that hold a recurrence, in order of call: that in which they were written."""
+    main, loops = model.subgraphs[0], []
+    for position, operator in enumerate(main.operators):
         if operator_name(model, operator) != "WHILE":
             continue
-        main, body = model.subgraphs[0], model.subgraphs[operator.builtinOptions.bodySubgraphIndex]
-        condition = operator.builtinOptions.condSubgraphIndex
-        names = [text(body.tensors[i].name) for i in body.inputs]
-        if "h" not in names:
+        options = operator.builtinOptions
+        body = model.subgraphs[options.bodySubgraphIndex]
+        variable, block = _state_variable(model, body), _stride(model, body)
+        if variable is None or block is None:
             continue
-        state = int(operator.outputs[names.index("h")])
-        name = _RESULT.match(text(main.tensors[state].name))
-        if name is None:
-            continue
-        first = main.tensors[operator.inputs[0]]
-        count = int(np.asarray(model.buffers[first.buffer].data, np.uint8).view(np.int32)[0])
-        comparison = operator_name(model, model.subgraphs[condition].operators[0])
-        length = _limit(model, condition) if comparison == "LESS" else count + 1
-        yield _Loop(int(name[1]), condition, comparison, length, state)
+        condition = model.subgraphs[options.condSubgraphIndex]
+        comparison = operator_name(model, condition.operators[0])
+        if comparison == "LESS":
+            length = _integer(model, condition.tensors[condition.operators[0].inputs[1]])
+        else:
+            length = _integer(model, main.tensors[operator.inputs[0]]) + 1
+        state = int(operator.outputs[variable])
+        loops.append(_Loop(options.bodySubgraphIndex, position, comparison, length, block, state))
+    return sorted(loops, key=lambda loop: loop.body)
 
 
-def _limit(model, condition):
-    graph = model.subgraphs[condition]
-    tensor = graph.tensors[graph.operators[0].inputs[1]]
-    return int(np.asarray(model.buffers[tensor.buffer].data, np.uint8).view(np.int32)[0])
+def _state_variable(model, body):
+    """Position of the loop variable h: the one that is multiplied, in h·W_h; None if there is none."""
+    multiplied = {int(o.inputs[0]) for o in body.operators if operator_name(model, o) == "FULLY_CONNECTED"}
+    return next((k for k, index in enumerate(body.inputs) if int(index) in multiplied), None)
+
+
+def _stride(model, body):
+    """By how much a turn changes the first variable, the time step; None if that is no constant."""
+    for operator in body.operators:
+        if operator_name(model, operator) == "ADD" and operator.inputs[0] == body.inputs[0]:
+            step = body.tensors[operator.inputs[1]]
+            return abs(_integer(model, step)) if constant_bytes(model, step) else None
+    return None
+
+
+def _integer(model, tensor):
+    """The first element of a constant of int32."""
+    return int(np.frombuffer(bytes(model.buffers[tensor.buffer].data), np.int32)[0])
 
 
 def _probing(path, loop, step):
     """The file with one loop ended after `step` steps and its state handed out."""
     file = ModelFile(Path(path).read_bytes())
-    graph = file.model.subgraphs[loop.condition]
-    limit = graph.tensors[graph.operators[0].inputs[1]]
+    main, options = file.main, file.main.subgraph.operators[loop.operator].builtinOptions
+    # A copy: loops of the same length may share their condition.
+    condition = copy.deepcopy(file.model.subgraphs[options.condSubgraphIndex])
+    file.model.subgraphs.append(condition)
+    options.condSubgraphIndex = len(file.model.subgraphs) - 1
     # A forward loop runs while t < limit, from 0; a backward one while t >= limit, from T - 1.
+    limit = condition.tensors[condition.operators[0].inputs[1]]
     limit.buffer = file.buffer(
         np.array([step if loop.comparison == "LESS" else loop.length - step], np.int32)
     )
-    main = file.main
     batch, *_, units = main.shape(loop.state)
     state = operators.reshape(main, _PROBE, loop.state, (batch, units))
     main.subgraph.outputs = [*main.subgraph.outputs, state]
