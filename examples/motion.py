@@ -1,0 +1,101 @@
+"""Streaming on a device: which exercise does the wrist do? One int8 step of the network for each sample.
+
+python examples/motion.py     # smartwatch recordings of ten people; two of them are held out
+"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+import keras_vrnn as kv
+
+RATE, STEPS = 12.5, 50  # samples a second, and in a window to train on
+HELD_OUT = (9, 10)  # people
+SCALE = np.array([1, 1, 1, 3, 3, 3], np.float32)  # g and rad/s to about one
+
+
+def main(argv=None):
+    args = arguments(argv)
+    try:
+        data = kv.datasets.watch_motions()
+        if (path := args.out / "motion.tflite").exists() and not args.overwrite:
+            raise FileExistsError(f"{path} exists; add --overwrite or another --out.")
+        args.out.mkdir(parents=True, exist_ok=True)
+    except (OSError, ModuleNotFoundError) as error:
+        sys.exit(f"{Path(__file__).name}: {error}")
+    known = ~np.isin(data.subjects, HELD_OUT)
+    x_train, y_train = windows(data, known)
+    x, y = windows(data, ~known)
+
+    model = train(x_train, y_train, len(data.classes), epochs=1 if args.quick else 30)
+    result = kv.tflite.export(
+        model, path, form="streaming", calibration_data=x_train[::10], overwrite=args.overwrite
+    )
+    x, y = (x[::20], y[::20]) if args.quick else (x, y)
+    in_keras = model.predict(x, verbose=0).argmax(axis=-1)
+    on_device, seconds = stream(path, x)
+
+    print(f"{known.sum()} recordings trained on; windows of people {HELD_OUT}, never seen: {len(x)}")
+    print(f"{'after':>8} {'Keras':>8} {'int8, step by step':>20}")
+    for step in (6, 12, 25, STEPS):
+        rights = [(answers[:, step - 1] == y[:, 0]).mean() for answers in (in_keras, on_device)]
+        print(f"{step / RATE:6.1f} s {rights[0]:8.1%} {rights[1]:20.1%}")
+    print(f"{path}: {result.size / 1000:.1f} kB; {1e6 * seconds:.0f} µs a step, Python included")
+
+
+def arguments(argv):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("out/motion"), help="folder of the artifacts")
+    parser.add_argument("--overwrite", action="store_true", help="replace what --out holds")
+    parser.add_argument("--quick", action="store_true", help="one epoch: all runs, little is learnt")
+    return parser.parse_args(argv)
+
+
+def windows(data, chosen):
+    """Windows (windows, STEPS, 6) at RATE, half a window apart, and the exercise at each step."""
+    pieces, labels = [], []
+    for recording, label, take in zip(data.recordings, data.labels, chosen, strict=True):
+        if take:
+            slower = recording[: len(recording) // 4 * 4].reshape(-1, 4, 6).mean(axis=1) / SCALE
+            starts = range(0, len(slower) - STEPS + 1, STEPS // 2)
+            pieces += [slower[start : start + STEPS] for start in starts]
+            labels += [label] * len(starts)
+    return np.stack(pieces), np.repeat(np.array(labels)[:, None], STEPS, axis=1)
+
+
+def train(x, y, classes, epochs):
+    """Answers at every step: the loss asks it to be right as early as it can."""
+    import keras
+
+    keras.utils.set_random_seed(0)
+    model = kv.many_to_many(64, classes, features=6, timesteps=STEPS, dropout=0.3)
+    batch_size = 64
+    steps = epochs * -(-len(x) // batch_size)
+    rate = keras.optimizers.schedules.CosineDecay(2e-3, steps)
+    model.compile(
+        keras.optimizers.Adam(rate),
+        "sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+        global_clipnorm=1.0,
+    )
+    model.fit(x, y, batch_size=batch_size, epochs=epochs, verbose=2)
+    return model
+
+
+def stream(path, x):
+    """The likeliest class after each sample, (windows, STEPS), and the time of a step."""
+    runner = kv.tflite.Runner(path)
+    answers = np.zeros(x.shape[:2], int)
+    start = time.perf_counter()
+    for window, answer in zip(x, answers, strict=True):
+        runner.reset()
+        for t, sample in enumerate(window):  # as they come from the sensor
+            answer[t] = runner.step(sample).argmax()
+    return answers, (time.perf_counter() - start) / answers.size
+
+
+if __name__ == "__main__":
+    main()
