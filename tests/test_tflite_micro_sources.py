@@ -146,3 +146,19 @@ def test_refusals(exported, tmp_path, monkeypatch):
     assert not any((tmp_path / "c").iterdir())
     kv.tflite.write_c_array(path, tmp_path / "c", arena=5000, name="gestures")
     assert "kArenaSize = 5000" in (tmp_path / "c" / "gestures_tensors.h").read_text()
+
+
+def test_all_sources_or_none(exported, tmp_path, monkeypatch):
+    path, _ = exported["int8"]
+    written, write_text = [], Path.write_text
+
+    def until_the_disk_is_full(self, *arguments, **options):
+        written.append(self)
+        if len(written) == 3:
+            raise OSError(28, "No space left on device")
+        return write_text(self, *arguments, **options)
+
+    monkeypatch.setattr(Path, "write_text", until_the_disk_is_full)
+    with pytest.raises(OSError, match="No space left"):
+        kv.tflite.write_c_array(path, tmp_path / "c", arena=5000)
+    assert not any((tmp_path / "c").iterdir())

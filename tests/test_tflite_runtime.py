@@ -177,3 +177,25 @@ def test_integers_are_cast_only_without_loss(tmp_path):
         runner([[1.5, 2.0]])
     with pytest.raises(ValueError, match=r"the interpreter can't take this input: .*index out of bounds"):
         runner([[1, 99]])
+
+
+@pytest.mark.parametrize("state", ["explicit", "internal"])
+def test_two_streams_at_once(state, tmp_path):
+    model = keras.Sequential([keras.Input((7, 3), name="x"), kv.VanillaRNN(4, activation="relu")])
+    outputs = []
+    for batch_size in (1, 2):
+        options = {"form": "streaming", "state": state, "batch_size": batch_size, "quantization": "float32"}
+        kv.tflite.export(model, tmp_path / f"{batch_size}", calibration_data=X, **options)
+        outputs.append(kv.tflite.Runner(tmp_path / f"{batch_size}")(X[:5]))
+    # float32 rounding over seven steps.
+    np.testing.assert_allclose(outputs[0], outputs[1], atol=1e-5)
+    np.testing.assert_allclose(outputs[0][:, -1], model.predict(X[:5], verbose=0), atol=1e-5)
+    runner = kv.tflite.Runner(tmp_path / "2")
+    for _ in range(2):  # the second time only after a reset
+        stepped = [runner.step(X[:2, t]) for t in range(7)]
+        np.testing.assert_array_equal(np.stack(stepped, axis=1), outputs[1][:2])
+        runner.reset()
+    with pytest.raises(
+        ValueError, match=r"takes the shape \(2, 3\) with at least one sample, received \(3,\)"
+    ):
+        runner.step(X[0, 0])

@@ -7,6 +7,7 @@
 `export/micro/` holds a program that uses them.
 """
 
+import contextlib
 import re
 from pathlib import Path
 
@@ -78,9 +79,9 @@ def write_c_array(path, folder, *, name="model", arena=None, overwrite=False):
         _tensors_header(name, origin_line, model, arena_size, origin),
         _ops_header(name, origin_line, model),
     )
-    for target, source in zip(targets, texts, strict=True):
-        with _files.replacing(target) as temporary:
-            temporary.write_text(source, encoding="utf-8")
+    with contextlib.ExitStack() as stack:  # all of them or, on a full disk, none
+        for target, source in zip(targets, texts, strict=True):
+            stack.enter_context(_files.replacing(target)).write_text(source, encoding="utf-8")
     return targets
 
 
