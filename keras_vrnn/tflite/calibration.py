@@ -120,8 +120,10 @@ def clipped(array):
 
 
 def _quantiles(values):
-    low, high = np.quantile(values, [_TAIL, 1 - _TAIL])
-    return float(low), float(high)
+    # Values that occur: between two, an outlier would weigh in.
+    return float(np.quantile(values, _TAIL, method="higher")), float(
+        np.quantile(values, 1 - _TAIL, method="lower")
+    )
 
 
 def _measure(recurrence, call, signals, moments):

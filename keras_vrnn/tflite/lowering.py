@@ -47,7 +47,7 @@ def lower(recurrence, rules, file, values, unrolled):
             `initial_state` must be there. The values made are added.
         unrolled: writes every step instead of a loop.
     """
-    main, name, mask = file.main, recurrence.name, recurrence.mask
+    main, mask = file.main, recurrence.mask
     x, units = values[recurrence.x], recurrence.units
     batch, timesteps, _ = main.shape(x)
     single = unrolled and timesteps == 1
@@ -62,9 +62,9 @@ def lower(recurrence, rules, file, values, unrolled):
     sequence, final = write(recurrence, rules, file, operands)
     if recurrence.sequence is not None:
         shape = (batch, timesteps, units)
-        values[recurrence.sequence] = op.shaped(main, f"{name}/sequence", sequence, shape)
+        values[recurrence.sequence] = op.shaped(main, "sequence", sequence, shape)
     if recurrence.final is not None:
-        values[recurrence.final] = op.shaped(main, f"{name}/final", final, (batch, units))
+        values[recurrence.final] = op.shaped(main, "final", final, (batch, units))
 
 
 def _input_product(recurrence, rules, main, x, flat):
@@ -73,13 +73,13 @@ def _input_product(recurrence, rules, main, x, flat):
     weights, weights_quantization = rules.weights(recurrence.kernel, "x")
     bias, bias_quantization = rules.bias(recurrence.bias, main.quantization(x), weights_quantization)
     kernel = _weights(main, f"{name}/kernel", weights, weights_quantization)
-    bias = main.constant(f"{name}/bias", bias, bias_quantization)
-    return op.fully_connected(main, f"{name}/z", x, kernel, bias, rules.dtype, rules.signal("z"), flat)
+    bias = main.constant("bias", bias, bias_quantization)
+    return op.fully_connected(main, "z", x, kernel, bias, rules.dtype, rules.signal("z"), flat)
 
 
 def _initial_state(recurrence, rules, main, values, shape):
     """The given state in the recurrence's own format, or zeros."""
-    name, quantization = f"{recurrence.name}/h_0", rules.signal("h")
+    name, quantization = "h_0", rules.signal("h")
     if recurrence.initial_state is None:
         return op.zeros(main, name, shape, rules.dtype, quantization)
     state = values[recurrence.initial_state]
@@ -99,7 +99,7 @@ def _write_loop(recurrence, rules, file, operands):
 
     # Every turn of the loop copies `rows` twice once they are written to: two steps a turn halve that.
     block = 2 if recurrence.sequence is not None and operands.mask is None and timesteps % 2 == 0 else 1
-    times = [loop.count("t", [start + k * stride], [block * stride]) for k in range(block)]
+    t = loop.count("t", [start], [block * stride])
     rows, h = loop.carry("rows", operands.z), loop.carry("h", operands.h)
     position = keep = None
     if recurrence.sequence is not None or operands.mask is not None or rules.dtype == np.int16:
@@ -107,15 +107,15 @@ def _write_loop(recurrence, rules, file, operands):
         first = min(start, start + (block - 1) * stride)
         position = loop.count("position", [0, first, 0], [0, block * stride, 0])
     # TFLite Micro gathers neither int16 nor bool, but slices both.
-    if rules.dtype == np.int16:
-        z = op.split(body, "z_t", op.slice_(body, "z", rows, position, (batch, block, units)))[::stride]
+    if rules.dtype == np.int16 or block > 1:
+        z = op.slice_(body, "z", rows, position, (batch, block, units))
     else:
-        z = [op.gather(body, "z_t", rows, t) for t in times]
+        z = op.gather(body, "z", rows, t)
     if operands.mask is not None:
         mask = loop.carry("mask", operands.mask)
         keep = op.slice_(body, "mask_t", mask, position, (batch, 1, 1))
     step, state, outputs = _step(recurrence, rules, body), h, []
-    for z_t in z:
+    for z_t in op.halves(body, "z_t", z)[::stride] if block > 1 else [z]:
         state, output = _masked_step(recurrence, rules, body, step, z_t, state, keep)
         outputs.append(output)
     loop.set(h, state)
@@ -128,7 +128,7 @@ def _write_loop(recurrence, rules, file, operands):
         return None, results[h]
     sequence = results[rows]
     main.declare(sequence, rules.signal("h"))
-    return (op.reverse(main, f"{name}/sequence", sequence) if backwards else sequence), results[h]
+    return (op.reverse(main, "sequence", sequence) if backwards else sequence), results[h]
 
 
 def _write_steps(recurrence, rules, file, operands):
@@ -141,7 +141,7 @@ def _write_steps(recurrence, rules, file, operands):
     for t in reversed(order) if recurrence.go_backwards else order:
         h, output = _masked_step(recurrence, rules, main, step, steps[t], h, masks[t])
         outputs.append(output)
-    sequence = None if recurrence.sequence is None else op.concatenate(main, f"{name}/sequence", outputs)
+    sequence = None if recurrence.sequence is None else op.concatenate(main, "sequence", outputs)
     return sequence, h
 
 

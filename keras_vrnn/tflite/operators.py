@@ -125,6 +125,17 @@ def reshape(graph, name, source, shape):
     return result
 
 
+def halves(graph, name, source):
+    """The two time steps of a tensor (B, 2, U) as tensors (B, 1, U)."""
+    batch, _, units = graph.shape(source)
+    like = (batch, 1, units), graph.dtype(source), graph.quantization(source)
+    results = [graph.tensor(name, *like) for _ in range(2)]
+    options = schema.SplitOptionsT()
+    options.numSplits = 2
+    graph.operator("SPLIT", [graph.constant("axis", np.array(1, np.int32)), source], results, options)
+    return results
+
+
 def split(graph, name, source):
     """The time steps of a tensor (B, T, U) as T tensors (B, 1, U); of a (B, U) the one that it is."""
     if len(graph.shape(source)) == 2 or graph.shape(source)[1] == 1:

@@ -38,19 +38,21 @@ def calibrated(model, options, parts, arrays):
         for recurrence, states in zip(parts.recurrences, measured.states, strict=True):
             steps = states.reshape(-1, 1, recurrence.units)
             values |= {recurrence.sequence: steps, recurrence.final: steps[:, 0]}
+    spans = dict.fromkeys(parts.numbers, (0.0, 1.0))
     for number, mask in parts.numbers.items():
         counts = parts.masks[mask].of(values[parts.masks[mask].source])
         values[number] = counts.astype(np.float32)
-        values[number].flat[:2] = 0.0, 1.0  # both occur, whatever the data
     for recurrence, ranges in zip(parts.recurrences, measured.ranges, strict=True):
         span = kind.state_range(recurrence.activation, ranges["h"])
-        for name in (recurrence.sequence, recurrence.final):
-            if name is not None:
-                values[name] = _pinned(values[name], *span)
+        spans |= {name: span for name in (recurrence.sequence, recurrence.final) if name is not None}
+    for name, span in spans.items():
+        values[name] = np.clip(values[name], *span)
 
     def samples():
         for rows in _batches(len(next(iter(values.values()))), options.batch_size):
             yield [values[name][rows] for name in parts.stock_inputs]
+        for end in (0, 1):
+            yield [_reaching(values[name][rows], spans, name, end) for name in parts.stock_inputs]
 
     unread = {
         name: kind.format(values[name].min(), values[name].max())
@@ -66,11 +68,9 @@ def _batches(count, size):
         yield np.arange(start, start + size) % count
 
 
-def _pinned(array, low, high):
-    """Makes the calibrated range of an array exactly [low, high], so that the stock part gets the state's own scale.
-
-    Two elements of the whole calibration set are changed for it.
-    """
-    array = np.clip(array, low, high)
-    array.flat[0], array.flat[-1] = low, high
+def _reaching(array, spans, name, end):
+    """A sample more, which takes the calibrated range to one end, so that the stock part gets the state's scale."""
+    array = array.copy()
+    if name in spans:
+        array.flat[0] = spans[name][end]
     return array

@@ -35,9 +35,15 @@ _MOVERS = {
 }
 
 
+# Between scales of a ratio outside of these XNNPACK converts nothing, and a CONCATENATION that needs it fails to load.
+_RATIOS = (2.0**-8, 2.0**7)
+
+
 def agree(main):
     """Gives such results the format of what they are made of, and converts them to the declared one by QUANTIZE."""
     for operator in list(main.subgraph.operators):
+        if main.file.operator_name(operator) == "CONCATENATION":
+            _convert_far_apart(main, operator)
         position = _MOVERS.get(main.file.operator_name(operator))
         if position is None:
             continue
@@ -52,6 +58,16 @@ def agree(main):
             moved = main.tensor("moved", main.shape(declared), main.dtype(declared), source)
             operator.outputs = [*operator.outputs[:k], moved, *operator.outputs[k + 1 :]]
             op.quantize_into(main, moved, declared)
+
+
+def _convert_far_apart(main, operator):
+    result = main.quantization(int(operator.outputs[0]))
+    inputs = [int(index) for index in operator.inputs]
+    for k, index in enumerate(inputs):
+        source = main.quantization(index)
+        if source is not None and not _RATIOS[0] <= source.scale / result.scale <= _RATIOS[1]:
+            inputs[k] = op.quantize(main, "part", index, result)
+    operator.inputs = inputs
 
 
 def same(one, other):

@@ -63,20 +63,25 @@ def _outputs(model, arrays):
 
 def _run_steps(step, arrays):
     """Runs the one-step model over time, carrying the states; returns its outputs stacked, (T, samples, ...)."""
-    states, made = {}, []
 
-    def carry(layer, original, sequences, initial_state, mask):
-        k = len(seen)
-        seen.append(layer)
-        last, outputs, new = original(sequences, states.get(k, initial_state), mask)
-        states[k] = new
-        return last, outputs, new
+    @tf.function(autograph=False)
+    def run(inputs, states):
+        made = []
 
-    for t in range(arrays[0].shape[1]):
-        seen: list = []
+        def carry(layer, original, sequences, initial_state, mask):
+            last, outputs, new = original(sequences, states[len(made)] if states else initial_state, mask)
+            made.append(new)
+            return last, outputs, new
+
         with recurrences_replaced(step, carry):
-            made.append(_outputs(step, [array[:, t : t + 1] for array in arrays]))
-    return [np.stack(outputs) for outputs in zip(*made, strict=True)]
+            outputs = step(inputs if len(inputs) > 1 else inputs[0], training=False)
+        return keras.tree.flatten(outputs), made
+
+    states, history = [], []
+    for t in range(arrays[0].shape[1]):
+        outputs, states = run([tf.constant(array[:, t : t + 1]) for array in arrays], states)
+        history.append([np.asarray(output) for output in outputs])
+    return [np.stack(outputs) for outputs in zip(*history, strict=True)]
 
 
 def with_states(parts):
