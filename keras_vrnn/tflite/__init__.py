@@ -1,6 +1,6 @@
 """Export to TFLite, and running what was exported.
 
-Names are handed on lazily: `Runner` needs neither TensorFlow nor Keras.
+Names are handed on lazily: `Runner`, `inspect`, `benchmark` and `write_c_array` need neither TensorFlow nor Keras.
 """
 
 import importlib
