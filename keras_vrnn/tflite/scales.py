@@ -70,8 +70,17 @@ def _convert_far_apart(main, operator):
     operator.inputs = inputs
 
 
+def unify(main, quantization):
+    """Makes formats that are the same but for the last digit one: XNNPACK refuses a CONCATENATION of two such."""
+    for index in range(len(main.subgraph.tensors)):
+        if quantization is not None and same(main.quantization(index), quantization):
+            main.declare(index, quantization)
+
+
 def same(one, other):
     """Equal but for the last digit, in which the converter's float32 and our float64 may differ."""
     if one is None or other is None:
         return one is other
+    if one.axis is not None or other.axis is not None:  # weights
+        return False
     return one.zero_point == other.zero_point and abs(one.scale - other.scale) <= 1e-6 * one.scale

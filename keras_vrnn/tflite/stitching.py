@@ -92,6 +92,7 @@ def _connect(main, values, source, target):
     if not scales.same(main.quantization(source), main.quantization(target)):
         operators.quantize_into(main, source, target)
         return
+    scales.unify(main, main.quantization(source))
     for operator in main.subgraph.operators:
         operator.inputs = [source if int(t) == target else int(t) for t in operator.inputs]
     for name, index in values.items():
