@@ -98,6 +98,15 @@ def refused(arguments, capsys, folder, monkeypatch):
         ),
         (["verify", "m.keras", "good.tflite", "--data", "wide.npy"], "expected the shape (samples, 6, 3)"),
         (["verify", "m.keras", "good.tflite", "--data", "cut.npz"], "'cut.npz' is no NumPy file"),
+        (
+            ["verify", "m.keras", "good.tflite", "--data", "m.keras"],
+            "no NumPy file of plain arrays: it is an archive",
+        ),
+        (
+            ["export", "good.tflite", "--c-array", "text.txt"],
+            "can't create the folder 'text.txt': File exists",
+        ),
+        (["export", "good.tflite", "--c-array", "c", "--name", "1x"], "name='1x': expected a C++ identifier"),
         (["bench", "cut.tflite"], "'cut.tflite' is not a TFLite model that can be read"),
         (["bench", "none.tflite"], "there is no file 'none.tflite'"),
         (["bench", "good.tflite", "--runs", "0"], "runs=0: expected an integer of at least 1"),

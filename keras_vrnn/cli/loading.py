@@ -30,6 +30,8 @@ def load_data(path):
             if isinstance(loaded, np.ndarray):
                 return loaded, None
             arrays = dict(loaded)
+        if not all(isinstance(array, np.ndarray) for array in arrays.values()):
+            raise ValueError("it is an archive of other files")
     except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"data: {path!r} is no NumPy file of plain arrays: {error}") from error
     y = arrays.pop("y", None)

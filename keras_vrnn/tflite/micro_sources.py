@@ -53,7 +53,7 @@ def write_c_array(path, folder, *, name="model", arena=None, overwrite=False):
         FileNotFoundError: there is no file `path`.
         ValueError: it is no TFLite model, or TFLite Micro can't run it; the message says why.
         ImportError: `arena` is None, but the package tflite-micro is not installed.
-        FileExistsError, PermissionError: a source exists, or can't be written.
+        FileExistsError, OSError: a source exists, or can't be written.
     """
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
         raise ValueError(f"name={name!r}: expected a C++ identifier, e.g. 'model'.")
@@ -67,7 +67,10 @@ def write_c_array(path, folder, *, name="model", arena=None, overwrite=False):
             "Export with quantization='int8' or 'int16x8'."
         )
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(f"folder: can't create the folder {str(folder)!r}: {error.strerror}.") from error
     targets = [folder / f"{name}{ending}" for ending in ("_data.h", "_data.cc", "_tensors.h", "_ops.h")]
     for target in targets:
         _files.check_writable(target, overwrite, "folder")
