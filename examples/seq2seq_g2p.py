@@ -19,7 +19,7 @@ import numpy as np
 import keras_vrnn as kv  # light: TensorFlow and Keras load only when a model is trained
 from keras_vrnn.tflite.seq2seq_runtime import Seq2SeqRunner
 
-LONGEST = 20  # letters, and phones with the end token: all but 6 of 117,493 words
+LONGEST = 20  # letters, and phones with the end token: all but 2 of 117,493 words
 BUCKETS = (7, 9, 11, 14, LONGEST)  # a batch has words of one bucket, and little padding
 BATCH = 256
 FORMATS = ("int8", "int16x8")

@@ -28,7 +28,8 @@ def randomize(model, seed=7):
             variable.assign(rng.uniform(0.5, 1.5, size=variable.shape))
             continue
         gain = 0.9 if "recurrent" in variable.path else 1.0
-        variable.assign(rng.normal(scale=gain / np.sqrt(np.prod(variable.shape[:-1])) if len(variable.shape) > 1 else 0.3, size=variable.shape))
+        scale = gain / np.sqrt(np.prod(variable.shape[:-1])) if len(variable.shape) > 1 else 0.3
+        variable.assign(rng.normal(scale=scale, size=variable.shape))
     return model
 
 

@@ -89,6 +89,7 @@ results["refused"] = []
 for arguments in (
     {"optimizer": keras.optimizers.SGD(1.0, gradient_accumulation_steps=2)},
     {"steps_per_execution": 2},
+    {"truncate_steps": 1},
 ):
     try:
         linear([[1, 1], [1, 1]], strategy, **arguments)

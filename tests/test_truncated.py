@@ -48,8 +48,12 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("jit_compile", [False, True], ids=["graph", "xla"])
-@pytest.mark.parametrize("case", CASES)
+COMPILED = ("k does not divide T", "k divides T", "masks and weights")
+
+
+@pytest.mark.parametrize(
+    ("case", "jit_compile"), [*((case, False) for case in CASES), *((case, True) for case in COMPILED)]
+)
 def test_windows_equal_a_numpy_tbptt(case, jit_compile):
     time, k, lengths, weighted = (CASES[case].get(n) for n in ("time", "k", "lengths", "weighted"))
     x, y = data(time, batch=2 * BATCH)
@@ -318,6 +322,19 @@ def test_more_updates_than_can_be_recorded_are_refused():
     model = vanilla_model(1, run_eagerly=True)
     with pytest.raises(ValueError, match=r"2049 updates of a batch.*2048 can be recorded"):
         model.train_on_batch(x, y)
+
+
+def test_a_window_without_finite_gradient_is_left_out_and_the_others_count():
+    """relu carries inf on, so that all later windows of that row are lost, and the next batch is not."""
+    x, y = data(9, batch=2 * BATCH)
+    x[0, 4] = np.inf
+    layer = kv.VanillaRNN(UNITS, activation="relu", return_sequences=True, kernel_initializer="ones")
+    model, norms = vanilla_model(3, recurrent=[layer], jit_compile=False), kv.callbacks.GradientNorms()
+    history = model.fit(x, y, batch_size=BATCH, shuffle=False, verbose=0, callbacks=[norms]).history
+    assert norms.applied.tolist() == [True, False, False, True, True, True]
+    assert history["skipped_steps"] == [2.0]
+    assert int(model.optimizer.iterations) == 4
+    assert np.isfinite(weights_of(model)).all()
 
 
 @pytest.mark.slow

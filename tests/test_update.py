@@ -338,7 +338,8 @@ def test_inf_on_one_replica_skips_the_update_on_both(mirrored):
     np.testing.assert_allclose(mirrored["inf"]["weights"], [-3, -3], atol=TRAINED)
 
 
-def test_what_keras_cannot_do_on_two_replicas_is_refused_at_compile(mirrored):
-    accumulation, execution = mirrored["refused"]
+def test_what_cannot_be_done_on_two_replicas_is_refused_at_compile(mirrored):
+    accumulation, execution, truncation = mirrored["refused"]
     assert "gradient_accumulation_steps=2 needs one replica, received 2" in accumulation
     assert "steps_per_execution=2 needs one replica, received 2" in execution
+    assert "truncate_steps=1 needs one replica, received 2" in truncation

@@ -125,8 +125,9 @@ class EncoderDecoder(FunctionalModel):
         """
         token_checks.pairs(self._config, x, y, "x", "y")
         validation = kwargs.get("validation_data")
-        if isinstance(validation, tuple):
-            token_checks.pairs(self._config, *validation[:2], "validation_data[0]", "validation_data[1]")
+        if isinstance(validation, tuple) and len(validation) > 1:
+            x_val, y_val, *_ = validation
+            token_checks.pairs(self._config, x_val, y_val, "validation_data[0]", "validation_data[1]")
         return super().fit(x, y, *args, **kwargs)
 
     def train_step(self, data):
