@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 import keras_vrnn as kv  # light: TensorFlow and Keras load only when a model is trained
-from keras_vrnn.tflite.seq2seq_runtime import Seq2SeqRunner
+from keras_vrnn.tflite import Seq2SeqRunner
 
 LONGEST = 20  # letters, and phones with the end token: all but 2 of 117,493 words
 BUCKETS = (7, 9, 11, 14, LONGEST)  # a batch has words of one bucket, and little padding
@@ -196,12 +196,10 @@ def measure_keras(model, test, letters, phones, seconds):
 
 
 def export_and_measure(model, train_part, test, letters, phones, out):
-    from keras_vrnn.tflite.seq2seq import export_encoder_decoder
-
     (source, target_in), _ = pairs(train_part.take(range(200)), letters, phones, model)
     table = []
     for quantization in FORMATS:
-        result = export_encoder_decoder(
+        result = kv.tflite.export(
             model,
             out / quantization,
             quantization=quantization,

@@ -9,7 +9,7 @@ import pytest
 from keras import layers
 
 import keras_vrnn as kv
-from keras_vrnn.diagnostics import command
+from keras_vrnn.cli import diagnose as command
 
 
 @pytest.fixture(scope="module")

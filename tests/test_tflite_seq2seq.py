@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 
 import keras_vrnn as kv
+from keras_vrnn.tflite import Seq2SeqRunner
 from keras_vrnn.tflite.flatbuffer import ModelFile
-from keras_vrnn.tflite.seq2seq import export_encoder_decoder
-from keras_vrnn.tflite.seq2seq_runtime import Seq2SeqRunner
 
 LETTERS, SOUNDS = kv.Symbols(tuple("abcdef")), kv.Symbols(("P", "T", "K", "A"))
 VARIANTS = {
@@ -42,7 +41,7 @@ def data(rows=30):
 def exported(model, folder, quantization, **options):
     source, target = data()
     pairs = source, model.teacher_forcing(target)[0]
-    return export_encoder_decoder(
+    return kv.tflite.export(
         model, folder, quantization=quantization, calibration_data=pairs, max_length=8, **options
     )
 
@@ -94,7 +93,7 @@ def test_symbols_in_symbols_out_without_tensorflow(tmp_path):
     exported(model, tmp_path / "new" / "folder", "int8", source_symbols=LETTERS, target_symbols=SOUNDS)
     code = (
         "import sys\n"
-        "from keras_vrnn.tflite.seq2seq_runtime import Seq2SeqRunner\n"
+        "from keras_vrnn.tflite import Seq2SeqRunner\n"
         f"runner = Seq2SeqRunner({str(tmp_path / 'new' / 'folder')!r})\n"
         "print([' '.join(said) for said in runner(['abc', ['f', 'e']], beam_width=2)])\n"
         "print(sorted({'keras', 'tensorflow', 'tf_keras'} & set(sys.modules)))\n"
@@ -116,21 +115,24 @@ def test_bad_requests(tmp_path):
     pairs = source, model.teacher_forcing(target)[0]
     for changes, message in (
         (dict(quantization="int4"), "quantization='int4': expected one of 'float32'"),
-        (dict(calibration_data=None), "calibration_data: pass pairs"),
-        (dict(calibration_data=source), r"expected the pair \(source, target_in\)"),
+        (dict(calibration_data=None), "calibration_data: quantization='int8' needs pairs or sources"),
+        (dict(calibration_data=None, quantization="float32"), "source_length: say how many steps"),
+        (dict(calibration_data=(source,) * 3), r"expected the pair \(source, target_in\)"),
+        (dict(form="streaming"), "form='streaming': an encoder-decoder becomes an encoder of whole sources"),
+        (dict(batch_size=2), "batch_size=2: an encoder-decoder becomes"),
         (dict(calibration_data=(source, pairs[1][:2])), "4 sources and 2 targets"),
         (dict(calibration_data=(source + 90, pairs[1])), r"`calibration_data\[0\]` must hold token ids"),
         (dict(source_length=3), "the calibration data has 6 source steps"),
         (dict(source_symbols=SOUNDS), "the model knows 9 ids, received symbols of 7"),
     ):
         with pytest.raises(ValueError, match=message):
-            export_encoder_decoder(model, tmp_path / "none", **(dict(calibration_data=pairs) | changes))
+            kv.tflite.export(model, tmp_path / "none", **(dict(calibration_data=pairs) | changes))
     assert not (tmp_path / "none").exists()
 
-    export_encoder_decoder(model, tmp_path, quantization="float32", calibration_data=pairs)
+    kv.tflite.export(model, tmp_path, quantization="float32", calibration_data=pairs)
     before = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
     with pytest.raises(FileExistsError, match=r"holds encoder.tflite, .* or pass overwrite=True"):
-        export_encoder_decoder(model, tmp_path, quantization="float32", calibration_data=pairs)
+        kv.tflite.export(model, tmp_path, quantization="float32", calibration_data=pairs)
     assert {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
 
     runner = Seq2SeqRunner(tmp_path)

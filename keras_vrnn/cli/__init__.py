@@ -7,9 +7,8 @@ import argparse
 import sys
 
 from keras_vrnn._version import __version__
-from keras_vrnn.cli import bench, export, inspect, verify
+from keras_vrnn.cli import bench, diagnose, export, inspect, verify
 from keras_vrnn.cli.status import REFUSED
-from keras_vrnn.diagnostics import command as diagnose
 
 # Each has `add_parser(commands)`, whose parser sets `run`, a function of the options that returns the exit status.
 _COMMANDS = (export, verify, bench, inspect, diagnose)

@@ -1,5 +1,7 @@
 """`keras-vrnn export`: a Keras model as a .tflite file, and a .tflite file as C++ sources."""
 
+from pathlib import Path
+
 from keras_vrnn.cli.loading import DATA, load_data, load_model
 
 
@@ -10,7 +12,9 @@ def add_parser(commands):
     )
     parser.set_defaults(run=_run)
     parser.add_argument("model", help="the .keras file; or, with --c-array, a .tflite file")
-    parser.add_argument("tflite", nargs="?", help="the .tflite file to write")
+    parser.add_argument(
+        "tflite", nargs="?", help="the .tflite file to write; the folder of an encoder-decoder"
+    )
     parser.add_argument("--form", default="sequence", help="sequence (default), unrolled or streaming")
     parser.add_argument(
         "--quantization", default="int8", help="int8 (default), int16x8, dynamic, float16 or float32"
@@ -48,7 +52,8 @@ def _run(options):
     if not from_tflite and options.tflite is None:
         raise ValueError("tflite: name the .tflite file to write.")
     if not from_tflite:
-        _files.check_writable(options.tflite, options.overwrite, "tflite")
+        if not Path(options.tflite).is_dir():  # which an encoder-decoder may become
+            _files.check_writable(options.tflite, options.overwrite, "tflite")
         data = None if options.calibration_data is None else load_data(options.calibration_data)[0]
         result = tflite.export(
             load_model(options.model),

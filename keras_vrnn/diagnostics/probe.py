@@ -10,6 +10,7 @@ import tensorflow as tf
 from keras_vrnn.diagnostics import recurrences
 from keras_vrnn.diagnostics.flow import GradientFlow, LayerFlow, decay_of
 from keras_vrnn.diagnostics.verdict import GONE
+from keras_vrnn.layers.interception import layers_of, recurrent_layers
 
 
 class FlowProbe:
@@ -22,7 +23,7 @@ class FlowProbe:
     def __init__(self, model, loss=None):
         if not isinstance(model, keras.Model):
             raise TypeError(f"`model` must be a Keras model, received {type(model).__name__}.")
-        if not recurrences.recurrent_layers(model):
+        if not recurrent_layers(model):
             raise ValueError(
                 f"model {model.name!r} has no recurrent layer (keras.layers.RNN or a subclass, such as kv.VanillaRNN): "
                 "there is no flow through time to measure."
@@ -179,8 +180,11 @@ def _check_batch(x, y):
 
 
 def _backward_layers(model):
-    layers = model._flatten_layers(include_self=False)
-    return {id(layer.backward_layer) for layer in layers if isinstance(layer, keras.layers.Bidirectional)}
+    return {
+        id(layer.backward_layer)
+        for layer in layers_of(model)
+        if isinstance(layer, keras.layers.Bidirectional)
+    }
 
 
 def _mask_of_outputs(found, outputs):
@@ -211,7 +215,7 @@ def _ends(y, outputs, mask):
 
 @contextlib.contextmanager
 def _states_restored(model):
-    layers = [layer for layer in recurrences.recurrent_layers(model) if layer.states is not None]
+    layers = [layer for layer in recurrent_layers(model) if layer.states is not None]
     before = [[tf.identity(state.value) for state in keras.tree.flatten(layer.states)] for layer in layers]
     try:
         yield

@@ -4,9 +4,9 @@
 
 ∂L/∂ε_t is the total derivative ∂L/∂h_t: by way of the output at t, and of all later steps.
 
-Every Keras RNN layer does its recurrence in one method, `inner_loop`, by calling its `cell`. While that method runs, a
-cell that also reads ε_t stands in for the layer's own: masks, direction and choice of outputs stay the layer's. ε_t
-comes as further features of x_t, so the loop over time hands it out.
+Every Keras RNN layer does its recurrence by calling its `cell`. While it does, a cell that also reads ε_t stands in for
+the layer's own: masks, direction and choice of outputs stay the layer's. ε_t comes as further features of x_t, so the
+loop over time hands it out.
 """
 
 import contextlib
@@ -16,6 +16,8 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+
+from keras_vrnn.layers.interception import recurrences_replaced, recurrent_layers, replaced
 
 
 @dataclass
@@ -46,12 +48,6 @@ class Recurrence:
     outputs: Any = None
 
 
-def recurrent_layers(model):
-    """The RNN layers of a model, in wrappers and nested models too."""
-    layers = model._flatten_layers(include_self=True)
-    return [layer for layer in layers if isinstance(layer, keras.layers.RNN)]
-
-
 def cells(model):
     """All cells of the RNN layers of a model."""
     return [cell for layer in recurrent_layers(model) for cell in _leaves(layer.cell)]
@@ -73,23 +69,16 @@ def opened(model, watch):
         A list that fills with one `Recurrence` a cell, in the order of the calls.
     """
     found: list[Recurrence] = []
-    with contextlib.ExitStack() as stack:
-        for layer in recurrent_layers(model):
-            replacement = functools.partial(_opened_loop, model, layer, _own_loop(layer), watch, found)
-            stack.enter_context(_replaced(layer, "inner_loop", replacement))
+    with recurrences_replaced(recurrent_layers(model), functools.partial(_opened_loop, model, watch, found)):
         yield found
 
 
-def _own_loop(layer):
+def _opened_loop(model, watch, found, layer, loop, sequences, initial_state, mask):
+    if len(sequences.shape) != 3:  # a convolutional recurrence: its state is no vector h_t
+        return loop(sequences, initial_state, mask)
     # Those of LSTM and GRU first try a fused kernel, which has no cell to stand in for.
     if type(layer).inner_loop in (keras.layers.LSTM.inner_loop, keras.layers.GRU.inner_loop):
-        return functools.partial(keras.layers.RNN.inner_loop, layer)
-    return layer.inner_loop
-
-
-def _opened_loop(model, layer, loop, watch, found, sequences, initial_state, mask, training=False):
-    if len(sequences.shape) != 3:  # a convolutional recurrence: its state is no vector h_t
-        return loop(sequences=sequences, initial_state=initial_state, mask=mask)
+        loop = functools.partial(keras.layers.RNN.inner_loop, layer)
     cell = _OpenedCell(layer.cell)
     batch, time = (tf.shape(sequences)[axis] for axis in (0, 1))
     epsilon = tf.zeros([batch, time, sum(cell.units)], sequences.dtype)
@@ -103,8 +92,8 @@ def _opened_loop(model, layer, loop, watch, found, sequences, initial_state, mas
         mine.append(Recurrence(name, layer, inner, sequences, mask, initial_state, epsilon, own))
         start += units
     found += mine
-    with _replaced(layer, "cell", cell):
-        results = loop(sequences=tf.concat([sequences, epsilon], -1), initial_state=initial_state, mask=mask)
+    with replaced(layer, "cell", cell):
+        results = loop(tf.concat([sequences, epsilon], -1), initial_state, mask)
     for recurrence in mine:
         recurrence.outputs = results[1]
     return results
@@ -150,23 +139,6 @@ def _step(cell, x, states, epsilons):
     h, *others = new if isinstance(new, (list, tuple)) else [new]
     opened_h = h + tf.cast(next(epsilons), h.dtype)
     return (opened_h if output is h else output), [opened_h, *others]
-
-
-@contextlib.contextmanager
-def _replaced(layer, name, value):
-    # object.__setattr__: Keras' attribute tracking must not see it.
-    own = vars(layer).get(name, _ABSENT)
-    object.__setattr__(layer, name, value)
-    try:
-        yield
-    finally:
-        if own is _ABSENT:
-            object.__delattr__(layer, name)
-        else:
-            object.__setattr__(layer, name, own)
-
-
-_ABSENT = object()
 
 
 def _name(model, layer):

@@ -1,6 +1,7 @@
 """Export to TFLite, and running what was exported.
 
-Names are handed on lazily: `Runner`, `inspect`, `benchmark` and `write_c_array` need neither TensorFlow nor Keras.
+Names are handed on lazily: `Runner`, `Seq2SeqRunner`, `inspect`, `benchmark` and `write_c_array` need neither
+TensorFlow nor Keras.
 """
 
 import importlib
@@ -10,9 +11,11 @@ _EXPORTS = {
     "ExportResult": "keras_vrnn.tflite.conversion",
     "Inspection": "keras_vrnn.tflite.inspection",
     "Runner": "keras_vrnn.tflite.runtime",
+    "Seq2SeqExportResult": "keras_vrnn.tflite.seq2seq",
+    "Seq2SeqRunner": "keras_vrnn.tflite.seq2seq_runtime",
     "Verification": "keras_vrnn.tflite.verification",
     "benchmark": "keras_vrnn.tflite.benchmarking",
-    "export": "keras_vrnn.tflite.conversion",
+    "export": "keras_vrnn.tflite.exporting",
     "inspect": "keras_vrnn.tflite.inspection",
     "verify": "keras_vrnn.tflite.verification",
     "write_c_array": "keras_vrnn.tflite.micro_sources",

@@ -13,8 +13,7 @@ import tensorflow as tf
 from keras_vrnn import _files
 from keras_vrnn.tflite import activations, rules, sampling, stitching, stock, streaming
 from keras_vrnn.tflite.inputs import as_inputs
-from keras_vrnn.tflite.interception import observe
-from keras_vrnn.tflite.options import Options
+from keras_vrnn.tflite.observation import observe
 from keras_vrnn.tflite.partition import partition
 from keras_vrnn.tflite.preparation import prepared
 from keras_vrnn.tflite.runtime import Runner
@@ -46,65 +45,14 @@ class ExportResult:
         return f"{self.path}: {self.size:,} bytes, {self.form}, {self.quantization}; {operators}"
 
 
-def export(
-    model,
-    path,
-    *,
-    form="sequence",
-    quantization="int8",
-    io=None,
-    state="explicit",
-    batch_size=1,
-    calibration_data=None,
-    calibration="minmax",
-    overwrite=False,
-):
-    """Writes a Keras model with vanilla RNN layers as a TFLite file.
-
-    The layers around the recurrences go through the stock converter. Each recurrence becomes one WHILE loop,
-    whose size does not depend on the number of time steps, or the steps themselves.
-
-    Args:
-        model: a built functional or Sequential Keras model on the TensorFlow backend, with layers `VanillaRNN` or
-            `keras.layers.SimpleRNN` among any others. An undefined time dimension takes the length of
-            `calibration_data`. A stateful layer starts from zero; mixed precision and float64 become float32.
-        path: the file to write.
-        form: "sequence": one invoke takes a whole sequence, the recurrence is a loop. "unrolled": the same without
-            a loop, for a runtime that has none; the file grows with the number of time steps. "streaming": one invoke
-            takes one time step.
-        quantization: "float32". "float16": float16 weights, dequantized when the file is loaded. "dynamic": int8
-            weights, float32 signals. "int8": full integer, int8 signals, weights per output unit, tanh state at scale
-            1/128. "int16x8": full integer, int16 signals with int8 weights, tanh state at scale 1/32768.
-        io: type of the inputs and outputs of an integer file: its own ("int8" or "int16", the default), or "float32",
-            with one QUANTIZE or DEQUANTIZE at each. Token ids are int32, states of the file's own type in any case.
-        state: of a streaming file. "explicit": the state of each recurrence is an input `…state_in` and an output
-            `…state_out` of the same format, zero at the start. "internal": it stays in a variable of the interpreter,
-            which the signature `reset` (in TFLite Micro `MicroInterpreter::Reset`) sets to zero.
-        batch_size: how many sequences, or streams, one invoke takes.
-        calibration_data: needed for "int8" and "int16x8": inputs the model will meet, e.g. `x_train[:200]`, with the
-            batch axis first; a list or a dictionary by input name for several inputs. The scales are read off these.
-            For "streaming" at any quantization it is the data on which stepping is compared with whole sequences.
-        calibration: "minmax": scales span all that the data holds. "percentile": of float inputs and of the signals
-            of the recurrences all but the lowest and the highest 0.01 %, for data with outliers.
-        overwrite: replace `path` if it exists.
-
-    Returns:
-        An `ExportResult`.
-
-    Raises:
-        ValueError: an argument has a value that is not supported, or the model holds a layer that is not; the
-            message names it and says what to do.
-        FileExistsError, FileNotFoundError, PermissionError: `path` can't be written.
-
-    A file is written only after the LiteRT interpreter has loaded and run it.
-    """
-    options = Options(form, quantization, io, state, batch_size, calibration)
+def convert(model, path, options, calibration_data, overwrite):
+    """Does what `kv.tflite.export` says of a model that becomes one file; arguments as there."""
     path = _files.check_writable(path, overwrite)
     model = prepared(model)
     if options.integer and calibration_data is None:
         raise ValueError(
-            f"calibration_data: quantization={quantization!r} needs inputs to read the scales off; pass some that the "
-            "model will meet, e.g. calibration_data=x_train[:200], or choose quantization='float32'."
+            f"calibration_data: quantization={options.quantization!r} needs inputs to read the scales off; pass "
+            "some that the model will meet, e.g. calibration_data=x_train[:200], or choose quantization='float32'."
         )
     arrays = (
         _example(model)
@@ -118,7 +66,7 @@ def export(
         samples, rules_of, unread = sampling.calibrated(model, options, parts, arrays)
     else:
         samples, rules_of, unread = None, {r.name: options.rules() for r in parts.recurrences}, {}
-    converted = stock.convert(parts.stock, quantization, samples) if parts.stock else None
+    converted = stock.convert(parts.stock, options.quantization, samples) if parts.stock else None
     content, signatures = stitching.stitch(parts, converted, rules_of, unread, options)
 
     packed = content.pack()
@@ -128,8 +76,8 @@ def export(
     return ExportResult(
         path=path,
         size=len(packed),
-        form=form,
-        quantization=quantization,
+        form=options.form,
+        quantization=options.quantization,
         operators=_count_operators(content),
         signatures=signatures,
         scales={name: rule.signals for name, rule in rules_of.items() if rule.signals},

@@ -16,7 +16,7 @@ import numpy as np
 from keras_vrnn.tflite import operators
 from keras_vrnn.tflite.comparison import saturated
 from keras_vrnn.tflite.flatbuffer import ModelFile
-from keras_vrnn.tflite.interception import observe
+from keras_vrnn.tflite.observation import observe
 from keras_vrnn.tflite.reading import constant_bytes, operator_name, read
 from keras_vrnn.tflite.runtime import Runner
 

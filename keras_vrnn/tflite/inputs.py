@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from keras_vrnn.tflite.interception import layers_of
+from keras_vrnn.layers.interception import layers_of
 
 
 def with_integer_tokens(model):

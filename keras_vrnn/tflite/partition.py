@@ -16,8 +16,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_vrnn.layers.interception import recurrences_replaced, vanilla_layers
 from keras_vrnn.tflite import activations, masks
-from keras_vrnn.tflite.interception import emitted, recurrences_replaced
+from keras_vrnn.tflite.observation import emitted
 from keras_vrnn.tflite.substitutes import plain_layers
 
 
@@ -151,7 +152,7 @@ def partition(model, inputs, calls, quantization):
         for name, value in values.items():
             trace.define(name, value)
 
-        def cut(layer, original, sequences, initial_state, mask):
+        def cut(layer, _, sequences, initial_state, mask):
             name = _unique_name(len(trace.recurrences), calls[len(trace.recurrences)])
             trace.recurrences.append(_recurrence(name, layer, trace, sequences, initial_state[0], mask))
             # A result that the layer does not hand on is never read: any tensor will do.
@@ -159,7 +160,7 @@ def partition(model, inputs, calls, quantization):
             return final, values.get(f"{name}_sequence", final), [final]
 
         with (
-            recurrences_replaced(model, cut),
+            recurrences_replaced(vanilla_layers(model), cut),
             plain_layers(model, quantization, lambda mask: trace.number(mask, values)),
         ):
             arguments = [values[name] for name in inputs]

@@ -7,8 +7,8 @@ import keras
 import numpy as np
 
 from keras_vrnn.layers import VanillaRNNCell
+from keras_vrnn.layers.interception import layers_of, vanilla_layers
 from keras_vrnn.tflite.inputs import with_integer_tokens
-from keras_vrnn.tflite.interception import is_vanilla_rnn, layers_of
 
 _STEPS = (keras.layers.SimpleRNNCell.call, VanillaRNNCell.call)
 
@@ -25,7 +25,7 @@ def prepared(model):
             f"model: expected a built functional or Sequential Keras model, received {type(model).__name__} "
             "without inputs. Start a Sequential model with keras.Input, or wrap the layers in a functional model."
         )
-    recurrent = [layer for layer in layers_of(model) if is_vanilla_rnn(layer)]
+    recurrent = vanilla_layers(model)
     if not recurrent:
         raise ValueError(
             "model: it holds no VanillaRNN or SimpleRNN layer; the stock tf.lite.TFLiteConverter exports it."

@@ -20,8 +20,7 @@ import numpy as np
 from keras import ops
 
 from keras_vrnn.models import token_checks
-from keras_vrnn.tflite import rules
-from keras_vrnn.tflite.conversion import ExportResult, export
+from keras_vrnn.tflite.conversion import ExportResult, convert
 from keras_vrnn.tflite.engines import LiteRT
 from keras_vrnn.tflite.seq2seq_runtime import (
     DECODER,
@@ -49,56 +48,40 @@ class Seq2SeqExportResult:
         return self.encoder.size + self.decoder_step.size
 
 
-def export_encoder_decoder(
+def convert_encoder_decoder(
     model,
     folder,
+    options,
+    calibration_data,
+    overwrite,
     *,
-    quantization="int8",
-    calibration_data=None,
-    source_length=None,
-    max_length=None,
-    source_symbols=None,
-    target_symbols=None,
-    overwrite=False,
+    source_length,
+    max_length,
+    source_symbols,
+    target_symbols,
 ):
-    """Writes an `EncoderDecoder` into a folder: two `.tflite` files, its symbols and a manifest.
-
-    Args:
-        model: the `EncoderDecoder`.
-        folder: made if it is not there.
-        quantization: as in `export`: "float32", "float16", "dynamic", "int8" or "int16x8".
-        calibration_data: (source, target_in) as for `fit`: pairs that the model will meet, of which the first 200
-            are used. The decoder's scales are read off its steps over target_in.
-        source_length: steps of the encoder; by default the model's `source_length`, or those of the data.
-        max_length: most tokens of a decoded sequence, for the runner; by default the model's `target_length`, or
-            twice the source steps and 10.
-        source_symbols, target_symbols: `kv.Symbols` to store beside, for a runner that takes and gives symbols.
-        overwrite: whether files that are already there may be replaced.
-
-    Returns:
-        A `Seq2SeqExportResult`.
-
-    Raises:
-        ValueError: an argument is not supported, or the data does not fit the model.
-        FileExistsError: the folder holds such files, and `overwrite` is False.
-    """
+    """Does what `kv.tflite.export` says of an `EncoderDecoder`; arguments as there."""
     config = model.get_config()
-    if quantization not in rules.RULES:
-        raise ValueError(
-            f"quantization={quantization!r}: expected one of {', '.join(map(repr, rules.RULES))}."
-        )
-    if calibration_data is None:
-        raise ValueError(
-            "calibration_data: pass pairs that the model will meet, e.g. (source[:200], target_in[:200])."
-        )
+    for name, value, only in (
+        ("form", options.form, "sequence"),
+        ("io", options.io, None),
+        ("state", options.state, "explicit"),
+        ("batch_size", options.batch_size, 1),
+    ):
+        if value != only:
+            raise ValueError(
+                f"{name}={value!r}: an encoder-decoder becomes an encoder of whole sources and a step of the decoder, "
+                f"for one source at a time, which hand on what they hold; leave {name} out."
+            )
     for name, symbols, size in (
         ("source_symbols", source_symbols, config["source_vocab_size"]),
         ("target_symbols", target_symbols, config["target_vocab_size"]),
     ):
         if symbols is not None and len(symbols) != size:
             raise ValueError(f"{name}: the model knows {size} ids, received symbols of {len(symbols)}.")
-    source, target_in = _calibration_pairs(config, calibration_data)
-    length = source_length or config["source_length"] or source.shape[1]
+    length = source_length or config["source_length"]
+    source, target_in = _calibration_pairs(model, options, calibration_data, length)
+    length = length or source.shape[1]
     if not source.shape[1] <= length:
         raise ValueError(
             f"source_length={source_length!r}: the calibration data has {source.shape[1]} source steps."
@@ -108,25 +91,19 @@ def export_encoder_decoder(
 
     with tempfile.TemporaryDirectory(dir=folder, prefix=".unfinished-") as unfinished:
         made = Path(unfinished)
-        options = dict(quantization=quantization)
-        encoder = export(_encoder(model, length), made / ENCODER, calibration_data=source, **options)
+        encoder = convert(_encoder(model, length), made / ENCODER, options, source, overwrite=False)
         samples = _steps(model, source, target_in)
         engine = LiteRT(made / ENCODER)
         for name, detail in engine.outputs.items():
             samples[name] = _spanning(samples[name], detail)
-        step = export(
-            _decoder_step(model, length),
-            made / DECODER,
-            form="unrolled",
-            calibration_data=samples,
-            **options,
-        )
+        unrolled = dataclasses.replace(options, form="unrolled")
+        step = convert(_decoder_step(model, length), made / DECODER, unrolled, samples, overwrite=False)
         for name, symbols in ((SOURCE_SYMBOLS, source_symbols), (TARGET_SYMBOLS, target_symbols)):
             if symbols is not None:
                 symbols.save(made / name)
         manifest = {
             "format": FORMAT,
-            "quantization": quantization,
+            "quantization": options.quantization,
             "start": config["start"],
             "end": config["end"],
             "source_vocab_size": config["source_vocab_size"],
@@ -146,11 +123,35 @@ def export_encoder_decoder(
     )
 
 
-def _calibration_pairs(config, data):
-    if not isinstance(data, (tuple, list)) or len(data) != 2:
-        raise ValueError("calibration_data: expected the pair (source, target_in), as for fit.")
-    source = token_checks.tokens("calibration_data[0]", data[0], config["source_vocab_size"])
-    target_in = token_checks.tokens("calibration_data[1]", data[1], config["target_vocab_size"])
+def _calibration_pairs(model, options, data, length):
+    """→ source, target_in: as given, of the sources given, or of random ones where nothing is read off them."""
+    config = model.get_config()
+    sizes = config["source_vocab_size"], config["target_vocab_size"]
+    if data is None:
+        if options.integer:
+            raise ValueError(
+                f"calibration_data: quantization={options.quantization!r} needs pairs or sources to read the scales "
+                "off; pass some that the model will meet, e.g. (source[:200], target_in[:200])."
+            )
+        if length is None:
+            raise ValueError("source_length: say how many steps a source has, or pass calibration_data.")
+        data = np.random.default_rng(0).integers(1, sizes[0], (4, length))
+    if isinstance(data, dict) and set(data) == {"source", "target_in"}:
+        data = data["source"], data["target_in"]
+    if not isinstance(data, (tuple, list)):
+        source = token_checks.tokens("calibration_data", data, sizes[0])[:_CALIBRATED]
+        said = model.decode(source).best
+        return source, np.pad(
+            np.where(said == model.end, 0, said), ((0, 0), (1, 0)), constant_values=model.start
+        )
+    if len(data) != 2:
+        raise ValueError(
+            "calibration_data: expected the pair (source, target_in), as for fit, or source alone."
+        )
+    source, target_in = (
+        token_checks.tokens(f"calibration_data[{k}]", *each)
+        for k, each in enumerate(zip(data, sizes, strict=True))
+    )
     if len(source) != len(target_in):
         raise ValueError(
             f"calibration_data: {len(source)} sources and {len(target_in)} targets; one of each a pair."
@@ -159,11 +160,13 @@ def _calibration_pairs(config, data):
 
 
 def _writable(folder, overwrite):
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"path: {str(folder)!r} is a file; an encoder-decoder becomes a folder.")
     folder.mkdir(parents=True, exist_ok=True)
     names = (ENCODER, DECODER, MANIFEST, SOURCE_SYMBOLS, TARGET_SYMBOLS)
     if (there := [name for name in names if (folder / name).exists()]) and not overwrite:
         raise FileExistsError(
-            f"folder: {str(folder)!r} holds {', '.join(there)}. Choose another folder, or pass overwrite=True."
+            f"path: {str(folder)!r} holds {', '.join(there)}. Choose another folder, or pass overwrite=True."
         )
     return folder
 

@@ -19,7 +19,7 @@ HIDDEN = -16.0
 
 
 class Seq2SeqRunner:
-    """Decodes with the files that `export_encoder_decoder` wrote.
+    """Decodes with the files that `kv.tflite.export` wrote of an `EncoderDecoder`.
 
     ```python
     runner = Seq2SeqRunner("g2p_int8")

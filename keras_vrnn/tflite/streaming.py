@@ -9,8 +9,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_vrnn.layers.interception import recurrences_replaced, vanilla_layers
 from keras_vrnn.tflite.inputs import with_inputs
-from keras_vrnn.tflite.interception import recurrences_replaced
 from keras_vrnn.tflite.runtime import STATE_IN
 
 # float32 rounding of two orders of summation, relative to the largest output.
@@ -68,12 +68,12 @@ def _run_steps(step, arrays):
     def run(inputs, states):
         made = []
 
-        def carry(layer, original, sequences, initial_state, mask):
-            last, outputs, new = original(sequences, states[len(made)] if states else initial_state, mask)
+        def carry(layer, loop, sequences, initial_state, mask):
+            last, outputs, new = loop(sequences, states[len(made)] if states else initial_state, mask)
             made.append(new)
             return last, outputs, new
 
-        with recurrences_replaced(step, carry):
+        with recurrences_replaced(vanilla_layers(step), carry):
             outputs = step(inputs if len(inputs) > 1 else inputs[0], training=False)
         return keras.tree.flatten(outputs), made
 

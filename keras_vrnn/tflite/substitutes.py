@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_vrnn.tflite.interception import layers_of, substituted
+from keras_vrnn.layers.interception import layers_of, replaced
 
 
 @contextlib.contextmanager
@@ -31,8 +31,9 @@ def plain_layers(model, quantization, number):
     with contextlib.ExitStack() as stack:
         for kind, plain in forms.items():
             # Not subclasses: their call may be another.
-            layers = [layer for layer in layers_of(model) if type(layer) is kind]
-            stack.enter_context(substituted(layers, "call", plain))
+            for layer in layers_of(model):
+                if type(layer) is kind:
+                    stack.enter_context(replaced(layer, "call", plain(layer, layer.call)))
         yield
 
 

@@ -6,6 +6,8 @@ cost more than the training step; docs/decisions/fit.md has the figures. A user'
 
 import keras
 
+from keras_vrnn.layers.interception import layers_of
+
 _LARGEST = 32  # batches in one execution
 _UPDATES_PER_EPOCH = 20  # of the progress bar, at least
 _WORTH_SAVING = 2e8  # multiply-adds; a step of more takes so long that the loop around it does not matter
@@ -22,7 +24,7 @@ def xla_helps(model):
         return False
     if model.distribute_strategy.num_replicas_in_sync > 1:
         return False
-    layers = list(_layers(model))
+    layers = list(layers_of(model))
     known = all(type(layer).__module__.split(".")[0] in ("keras", "keras_vrnn") for layer in layers)
     fixed = all(None not in tensor.shape[1:] for tensor in inputs)
     recurrent = any(isinstance(layer, keras.layers.RNN) for layer in layers)
@@ -84,10 +86,6 @@ def _sees_batches(callback):
 def _multiply_adds(model, batch_size):
     """Those of a training step: three products with each weight matrix, for each time step."""
     steps = max(tensor.shape[1] or 1 for tensor in model.inputs)
-    tables = {id(layer.embeddings) for layer in _layers(model) if isinstance(layer, keras.layers.Embedding)}
+    tables = {id(layer.embeddings) for layer in layers_of(model) if isinstance(layer, keras.layers.Embedding)}
     matrices = [w.shape for w in model.trainable_weights if len(w.shape) == 2 and id(w) not in tables]
     return 3 * batch_size * steps * sum(rows * columns for rows, columns in matrices)
-
-
-def _layers(model):
-    return model._flatten_layers(include_self=False)

@@ -13,6 +13,7 @@ import contextlib
 import keras
 import tensorflow as tf
 
+from keras_vrnn.layers.interception import recurrences_replaced, recurrent_layers
 from keras_vrnn.training import truncated_checks as checks
 
 _map = keras.tree.map_structure
@@ -33,7 +34,7 @@ class Windows:
 
     def __init__(self, model, steps, data, keep_outputs):
         checks.model(model, steps)
-        self._layers = [layer for layer in checks.recurrent_layers(model) if not layer.stateful]
+        self._layers = [layer for layer in recurrent_layers(model) if not layer.stateful]
         self._steps = steps
         # Without a graph, Keras hands over NumPy arrays.
         self._data = _map(lambda t: None if t is None else tf.convert_to_tensor(t), data)
@@ -132,8 +133,6 @@ class Windows:
 def carried(layers, states):
     """Lets recurrent layers start from given states, and tells in which they end.
 
-    Every RNN layer of Keras and of this package passes through its method `inner_loop`, in which this steps in.
-
     Args:
         layers: the layers.
         states: a list of tensors for each, or None: then they start as they do by themselves.
@@ -142,26 +141,19 @@ def carried(layers, states):
         A dict that fills with the final states of each layer, by its index: a list of tensors.
     """
     final: dict[int, list] = {}
+    index_of = {id(layer): index for index, layer in enumerate(layers)}
 
-    def stand_in(index, layer, original):
-        def inner_loop(sequences, initial_state, mask, training=False):
-            checks.called_once(layer, index in final)
-            if states is not None:
-                initial_state = keras.tree.pack_sequence_as(initial_state, states[index])
-            result = original(sequences=sequences, initial_state=initial_state, mask=mask, training=training)
-            final[index] = keras.tree.flatten(result[2])
-            return result
+    def carry(layer, loop, sequences, initial_state, mask):
+        index = index_of[id(layer)]
+        checks.called_once(layer, index in final)
+        if states is not None:
+            initial_state = keras.tree.pack_sequence_as(initial_state, states[index])
+        last, outputs, new = loop(sequences, initial_state, mask)
+        final[index] = keras.tree.flatten(new)
+        return last, outputs, new
 
-        return inner_loop
-
-    # object.__setattr__: Keras' attribute tracking must not see it.
-    for index, layer in enumerate(layers):
-        object.__setattr__(layer, "inner_loop", stand_in(index, layer, layer.inner_loop))
-    try:
+    with recurrences_replaced(layers, carry):
         yield final
-    finally:
-        for layer in layers:
-            object.__delattr__(layer, "inner_loop")
 
 
 def _is_whole(tensor):

@@ -4,15 +4,7 @@ import keras
 import tensorflow as tf
 
 from keras_vrnn.layers import StackedVanillaRNN
-
-
-def recurrent_layers(model):
-    """The RNN layers of a model, those inside wrappers and nested models too."""
-    return [layer for layer in _layers(model) if isinstance(layer, keras.layers.RNN)]
-
-
-def _layers(model):
-    return list(model._flatten_layers(include_self=False))
+from keras_vrnn.layers.interception import layers_of, recurrent_layers
 
 
 def model(model, steps):
@@ -31,7 +23,7 @@ def model(model, steps):
                 f"the model takes windows, and its input {tensor.name!r} has {length} time steps fixed",
                 "Leave them open: keras.Input((None, features)).",
             )
-    layers = _layers(model)
+    layers = layers_of(model)
     inside = {id(layer) for stack in layers if isinstance(stack, StackedVanillaRNN) for layer in stack.layers}
     for layer in layers:
         if isinstance(layer, keras.layers.Bidirectional) or getattr(layer, "go_backwards", False):

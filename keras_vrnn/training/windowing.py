@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
+from keras_vrnn.layers.interception import recurrent_layers
 from keras_vrnn.training.settings import is_count
 
 
@@ -108,9 +109,7 @@ def begin(model, data):
         return data
     import tensorflow as tf
 
-    layers = [
-        layer for layer in model._flatten_layers(include_self=False) if isinstance(layer, keras.layers.RNN)
-    ]
+    layers = recurrent_layers(model)
     if not layers or not all(layer.stateful for layer in layers):
         raise ValueError(
             "Batches of kv.training.windows go on where the batch before ended: all recurrent layers must have "

@@ -77,13 +77,14 @@ def _spectra(model, x):
     import keras
 
     from keras_vrnn.diagnostics import recurrences, spectrum
+    from keras_vrnn.layers.interception import vanilla_layers
 
+    vanilla = vanilla_layers(model)
     if x is None:
-        vanilla = [layer for layer in recurrences.recurrent_layers(model) if _is_vanilla(layer.cell)]
         return [spectrum(layer) for layer in vanilla]
     with recurrences.opened(model, watch=lambda tensor: None) as found:
         model(keras.tree.map_structure(keras.ops.convert_to_tensor, x), training=False)
-    calls = [call for call in found if _is_vanilla(call.layer.cell)]
+    calls = [call for call in found if call.layer in vanilla]
     return [
         spectrum(
             call.layer,
@@ -93,9 +94,3 @@ def _spectra(model, x):
         )
         for call in calls
     ]
-
-
-def _is_vanilla(cell):
-    import keras
-
-    return isinstance(cell, keras.layers.SimpleRNNCell)
