@@ -4,12 +4,10 @@ Names are handed on lazily (PEP 562), so that `from keras_vrnn.tflite import Run
 and works where neither TensorFlow nor Keras is installed.
 """
 
-import importlib
-
+from keras_vrnn._lazy import names_of
 from keras_vrnn._registration import register_when_keras_is_imported
-from keras_vrnn._version import __version__
+from keras_vrnn._version import __version__ as __version__
 
-# Public name -> module that defines it. A name equal to the module's last part is the module itself.
 _EXPORTS = {
     "Bidirectional": "keras_vrnn.layers",
     "EncoderDecoder": "keras_vrnn.models",
@@ -32,20 +30,7 @@ _EXPORTS = {
     "training": "keras_vrnn.training",
 }
 
-__all__ = ["__version__", *sorted(_EXPORTS)]  # noqa: PLE0604
-
-
-def __getattr__(name):
-    if name not in _EXPORTS:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = importlib.import_module(_EXPORTS[name])
-    value = module if module.__name__.endswith(f".{name}") else getattr(module, name)
-    globals()[name] = value
-    return value
-
-
-def __dir__():
-    return __all__
-
+__all__, __getattr__, __dir__ = names_of(__name__, _EXPORTS)
+__all__.insert(0, "__version__")
 
 register_when_keras_is_imported()

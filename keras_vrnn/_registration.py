@@ -1,5 +1,6 @@
 """Makes `.keras` files load without `custom_objects`, without importing Keras before the user does."""
 
+import contextlib
 import importlib
 import importlib.abc
 import importlib.util
@@ -9,10 +10,35 @@ import sys
 _SERIALIZABLE_MODULES = ("keras_vrnn.layers", "keras_vrnn.training", "keras_vrnn.models")
 
 
+_loading = 0  # how many of the modules above are being loaded, one by way of the other
+
+
+@contextlib.contextmanager
+def registering():
+    """In this block a module above loads what it defines; when the outermost has ended, the others are loaded.
+
+    They import each other. Whichever comes first imports Keras, and none can be loaded by way of that: the first is not
+    ready yet.
+    """
+    global _loading
+    _loading += 1
+    try:
+        yield
+    finally:
+        _loading -= 1
+    if not _loading:
+        register_with_keras()
+
+
 def register_with_keras():
-    """Imports the modules whose classes Keras must know to load a model."""
-    for module in _SERIALIZABLE_MODULES:
-        importlib.import_module(module)
+    """Loads the modules whose classes Keras must know to load a model."""
+    global _loading
+    _loading += 1
+    try:
+        for module in _SERIALIZABLE_MODULES:
+            importlib.import_module(module)
+    finally:
+        _loading -= 1
 
 
 class _AfterKeras(importlib.abc.MetaPathFinder):
@@ -41,7 +67,8 @@ class _AfterKeras(importlib.abc.MetaPathFinder):
             if self in sys.meta_path:
                 sys.meta_path.remove(self)
             execute(module)
-            register_with_keras()
+            if not _loading:
+                register_with_keras()
 
         spec.loader.exec_module = execute_and_register  # type: ignore[method-assign]
         return spec

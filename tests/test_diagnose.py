@@ -9,7 +9,7 @@ import pytest
 from keras import layers
 
 import keras_vrnn as kv
-from keras_vrnn.cli import diagnose as command
+from keras_vrnn.cli import diagnose
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def run(folder, monkeypatch):
 
     def run(*arguments):
         parser = argparse.ArgumentParser()
-        command.add_parser(parser.add_subparsers(dest="command"))
+        diagnose.add_parser(parser.add_subparsers(dest="command"))
         options = parser.parse_args(["diagnose", *arguments])
         return options.run(options)
 

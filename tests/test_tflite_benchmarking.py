@@ -8,7 +8,8 @@ import pytest
 from test_tflite_inspection import convert
 
 import keras_vrnn as kv
-from keras_vrnn.tflite import benchmarking, micro
+from keras_vrnn.tflite import benchmarking
+from keras_vrnn.tflite.micro import interpreter as micro
 
 X = np.random.default_rng(4).normal(size=(20, 9, 3)).astype(np.float32)
 QUICK = {"runs": 5, "warmup": 1}

@@ -18,7 +18,7 @@ from exported_models import (
 from keras import layers
 
 import keras_vrnn as kv
-from keras_vrnn.tflite.flatbuffer import ModelFile
+from keras_vrnn.tflite.writing.flatbuffer import ModelFile
 
 # float32 rounding over at most 40 steps of sums of a few dozen terms.
 FLOAT_TOLERANCE = 1e-5

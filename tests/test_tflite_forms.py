@@ -6,7 +6,7 @@ import pytest
 from keras import layers
 
 import keras_vrnn as kv
-from keras_vrnn.tflite.rules import RULES
+from keras_vrnn.tflite.writing.rules import RULES
 
 rng = np.random.default_rng(3)
 X = rng.normal(size=(30, 11, 4)).astype("float32")

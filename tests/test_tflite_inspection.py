@@ -10,7 +10,8 @@ import pytest
 import tensorflow as tf
 
 import keras_vrnn as kv
-from keras_vrnn.tflite import inspection, micro
+from keras_vrnn.tflite import inspection
+from keras_vrnn.tflite.micro import interpreter as micro
 
 X = np.random.default_rng(4).normal(size=(20, 9, 3)).astype(np.float32)
 

@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 
 import keras_vrnn as kv
-from keras_vrnn.tflite import micro, micro_operators, micro_trial, reading
+from keras_vrnn.tflite import reading
+from keras_vrnn.tflite.micro import interpreter as micro
+from keras_vrnn.tflite.micro import operators as micro_operators
+from keras_vrnn.tflite.micro import trial as micro_trial
 
 X = np.random.default_rng(4).normal(size=(20, 9, 3)).astype(np.float32)
 

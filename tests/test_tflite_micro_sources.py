@@ -11,8 +11,10 @@ import pytest
 import tflm_stub
 
 import keras_vrnn as kv
-from keras_vrnn.tflite import micro, micro_operators, micro_trial
 from keras_vrnn.tflite.engines import dequantize, quantize
+from keras_vrnn.tflite.micro import interpreter as micro
+from keras_vrnn.tflite.micro import operators as micro_operators
+from keras_vrnn.tflite.micro import trial as micro_trial
 
 PROGRAM = Path(__file__).parents[1] / "export" / "micro"
 X = np.random.default_rng(4).normal(size=(20, 9, 3)).astype(np.float32)

@@ -8,7 +8,7 @@ from exported_models import dense_front, random_data, random_tokens, randomize, 
 from keras import layers
 
 import keras_vrnn as kv
-from keras_vrnn.tflite.flatbuffer import ModelFile
+from keras_vrnn.tflite.writing.flatbuffer import ModelFile
 
 X = random_data(24, 10, 4)
 

@@ -9,7 +9,7 @@ from ai_edge_litert.interpreter import Interpreter
 from random_models import draw
 
 import keras_vrnn as kv
-from keras_vrnn.tflite.rules import RULES
+from keras_vrnn.tflite.writing.rules import RULES
 
 # Mean error relative to the range of an output, beyond one step of its scale. float32: rounding, largest error, not
 # mean. float16: 11 bits of weights. The others: int8 weights, and with int8 signals too, through up to six recurrences

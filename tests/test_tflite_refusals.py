@@ -8,7 +8,7 @@ from exported_models import dense_front, random_data, random_tokens, token_model
 from keras import layers
 
 import keras_vrnn as kv
-from keras_vrnn.tflite.flatbuffer import ModelFile
+from keras_vrnn.tflite.writing.flatbuffer import ModelFile
 
 REFUSED = {
     "io": (dict(io="int16"), r"io='int16': .* quantization='int8' are 'int8' \(the default\) or 'float32'"),

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keras_vrnn.tflite import rules
+from keras_vrnn.tflite.writing import rules
 
 REAL = st.floats(-1e6, 1e6, width=32)
 

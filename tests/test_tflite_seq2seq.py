@@ -10,7 +10,7 @@ import pytest
 
 import keras_vrnn as kv
 from keras_vrnn.tflite import Seq2SeqRunner
-from keras_vrnn.tflite.flatbuffer import ModelFile
+from keras_vrnn.tflite.writing.flatbuffer import ModelFile
 
 LETTERS, SOUNDS = kv.Symbols(tuple("abcdef")), kv.Symbols(("P", "T", "K", "A"))
 VARIANTS = {

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import keras_vrnn as kv
-from keras_vrnn.tflite.micro import MicroRunner
+from keras_vrnn.tflite.micro.interpreter import MicroRunner
 
 
 def exported(tmp_path, head, return_sequences=False, quantization="int8"):

@@ -13,6 +13,47 @@ from keras_vrnn.diagnostics.verdict import GONE
 from keras_vrnn.layers.interception import layers_of, recurrent_layers
 
 
+def gradient_flow(model, x, y, loss=None):
+    """‖∂L/∂h_t‖ for every recurrent layer and time step: how far back the network learns.
+
+    The total derivative of the loss by the state h_t: by way of the output at t and of all later steps (Pascanu,
+    Mikolov & Bengio 2013, "On the difficulty of training recurrent neural networks", equations 3 to 5). Vanilla RNNs,
+    LSTMs, GRUs (h, not c), both directions of `Bidirectional`, stacks, cells of `RNN([cells])`, nested models. Dropout
+    is off; weights and states are left as they are. Memory grows linearly: 32 sequences of 4,000 steps through 64 units
+    take about 0.5 GB. Some tens of sequences are enough.
+
+    Args:
+        model: a Keras model with recurrent layers; TensorFlow backend.
+        x: inputs as for `fit`: an array, or a list or dict of arrays, batch first.
+        y: targets as for `fit`.
+        loss: name, `keras.losses.Loss` or function (y_true, y_pred) → losses, for a model with one output; by default
+            the one that the model was compiled with.
+
+    Returns:
+        A `GradientFlow`.
+
+    Raises:
+        TypeError: `model` is no Keras model.
+        ValueError: No loss, no recurrent layer, x and y of different length.
+        RuntimeError: The Keras backend is not TensorFlow.
+
+    Example:
+    >>> model = keras.Sequential([keras.Input((30, 3)), kv.VanillaRNN(8), keras.layers.Dense(1)])
+    >>> x, y = np.ones((4, 30, 3), "float32"), np.ones((4, 1), "float32")
+    >>> flow = kv.diagnostics.gradient_flow(model, x, y, loss="mse")
+    >>> list(flow.norms.values())[0].shape
+    (30,)
+    """
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        raise RuntimeError(
+            f"gradient_flow needs the TensorFlow backend of Keras, received {keras.backend.backend()!r}. Set "
+            "KERAS_BACKEND=tensorflow; a saved model loads there."
+        )
+    return FlowProbe(model, loss).measure(x, y)
+
+
 class FlowProbe:
     """Measures `gradient_flow` of one model; arguments and errors as there.
 

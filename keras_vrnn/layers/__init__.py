@@ -1,10 +1,13 @@
 """The recurrence: cell, layer, both directions, stacks, and initializers of the recurrent kernel."""
 
-from keras_vrnn.layers.bidirectional import Bidirectional
-from keras_vrnn.layers.cell import VanillaRNNCell
-from keras_vrnn.layers.initializers import ScaledIdentity, SpectralRadius
-from keras_vrnn.layers.layer import VanillaRNN
-from keras_vrnn.layers.stack import StackedVanillaRNN
+from keras_vrnn._registration import registering
+
+with registering():
+    from keras_vrnn.layers.bidirectional import Bidirectional
+    from keras_vrnn.layers.cell import VanillaRNNCell
+    from keras_vrnn.layers.initializers import ScaledIdentity, SpectralRadius
+    from keras_vrnn.layers.layer import VanillaRNN
+    from keras_vrnn.layers.stack import StackedVanillaRNN
 
 __all__ = [
     "Bidirectional",

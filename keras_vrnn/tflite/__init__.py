@@ -4,7 +4,7 @@ Names are handed on lazily: `Runner`, `Seq2SeqRunner`, `inspect`, `benchmark` an
 TensorFlow nor Keras.
 """
 
-import importlib
+from keras_vrnn._lazy import names_of
 
 _EXPORTS = {
     "Benchmark": "keras_vrnn.tflite.benchmarking",
@@ -18,19 +18,7 @@ _EXPORTS = {
     "export": "keras_vrnn.tflite.exporting",
     "inspect": "keras_vrnn.tflite.inspection",
     "verify": "keras_vrnn.tflite.verification",
-    "write_c_array": "keras_vrnn.tflite.micro_sources",
+    "write_c_array": "keras_vrnn.tflite.micro.sources",
 }
 
-__all__ = sorted(_EXPORTS)  # noqa: PLE0605
-
-
-def __getattr__(name):
-    if name not in _EXPORTS:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(_EXPORTS[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__():
-    return __all__
+__all__, __getattr__, __dir__ = names_of(__name__, _EXPORTS)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_vrnn.tflite import micro
 from keras_vrnn.tflite.inspection import sizes
+from keras_vrnn.tflite.micro import interpreter as micro
 from keras_vrnn.tflite.reading import read
 from keras_vrnn.tflite.runtime import Runner
 

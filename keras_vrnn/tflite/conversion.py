@@ -11,12 +11,14 @@ import numpy as np
 import tensorflow as tf
 
 from keras_vrnn import _files
-from keras_vrnn.tflite import activations, rules, sampling, stitching, stock, streaming
-from keras_vrnn.tflite.inputs import as_inputs
-from keras_vrnn.tflite.observation import observe
-from keras_vrnn.tflite.partition import partition
-from keras_vrnn.tflite.preparation import prepared
+from keras_vrnn.tflite import stock
+from keras_vrnn.tflite.capture import sampling, streaming
+from keras_vrnn.tflite.capture.inputs import as_inputs
+from keras_vrnn.tflite.capture.observation import observe
+from keras_vrnn.tflite.capture.partition import partition
+from keras_vrnn.tflite.capture.preparation import prepared
 from keras_vrnn.tflite.runtime import Runner
+from keras_vrnn.tflite.writing import activations, rules, stitching
 
 
 @dataclass(frozen=True)

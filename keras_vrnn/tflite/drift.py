@@ -13,12 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_vrnn.tflite import operators
+from keras_vrnn.tflite.capture.observation import observe
 from keras_vrnn.tflite.comparison import saturated
-from keras_vrnn.tflite.flatbuffer import ModelFile
-from keras_vrnn.tflite.observation import observe
 from keras_vrnn.tflite.reading import constant_bytes, operator_name, read
 from keras_vrnn.tflite.runtime import Runner
+from keras_vrnn.tflite.writing import operators
+from keras_vrnn.tflite.writing.flatbuffer import ModelFile
 
 # Samples and, for files that are copied for each, time steps at which the state is compared.
 _SAMPLES, _TIMES = 64, 12

@@ -5,7 +5,8 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from keras_vrnn.tflite import micro, micro_operators
+from keras_vrnn.tflite.micro import interpreter as micro
+from keras_vrnn.tflite.micro import operators as micro_operators
 from keras_vrnn.tflite.reading import TYPE_NAMES, constant_bytes, indices, operator_name, read, text
 
 _FLEX = "CUSTOM:Flex"

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from keras_vrnn.tflite import rules
+from keras_vrnn.tflite.writing import rules
 
 FORMS = ("sequence", "unrolled", "streaming")
 STATES = ("explicit", "internal")

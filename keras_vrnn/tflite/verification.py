@@ -11,9 +11,9 @@ import keras
 import numpy as np
 
 from keras_vrnn.tflite import drift
+from keras_vrnn.tflite.capture.inputs import as_inputs, with_integer_tokens
 from keras_vrnn.tflite.comparison import Comparison, compare, predictions, saturated
-from keras_vrnn.tflite.inputs import as_inputs, with_integer_tokens
-from keras_vrnn.tflite.micro import MicroRunner
+from keras_vrnn.tflite.micro.interpreter import MicroRunner
 from keras_vrnn.tflite.runtime import Runner
 
 _WORST = 5

@@ -1,6 +1,6 @@
 """Takes out of a model file what no runtime reads: it would cost flash, and TFLite Micro arena for every tensor."""
 
-from keras_vrnn.tflite.flatbuffer import NO_BUFFER
+from keras_vrnn.tflite.writing.flatbuffer import NO_BUFFER
 
 
 def prune(file):

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from keras_vrnn.tflite import operators as op
-from keras_vrnn.tflite.rules import INT8_MAX, Quantization
+from keras_vrnn.tflite.writing import operators as op
+from keras_vrnn.tflite.writing.rules import INT8_MAX, Quantization
 
 
 def narrow(main):

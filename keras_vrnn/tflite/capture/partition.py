@@ -17,9 +17,9 @@ import numpy as np
 import tensorflow as tf
 
 from keras_vrnn.layers.interception import recurrences_replaced, vanilla_layers
-from keras_vrnn.tflite import activations, masks
-from keras_vrnn.tflite.observation import emitted
-from keras_vrnn.tflite.substitutes import plain_layers
+from keras_vrnn.tflite.capture.observation import emitted
+from keras_vrnn.tflite.capture.substitutes import plain_layers
+from keras_vrnn.tflite.writing import activations, masks
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from keras_vrnn.tflite import operators as op
+from keras_vrnn.tflite.writing import operators as op
 
 _INTEGERS = (np.dtype("int8"), np.dtype("int16"))
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from keras_vrnn.tflite import activations
-from keras_vrnn.tflite.observation import observe
+from keras_vrnn.tflite.capture.observation import observe
+from keras_vrnn.tflite.writing import activations
 
 _BATCH = 64  # samples at a time; bounds memory, does not change the ranges
 _TAIL = 0.0001  # share of the values left out at either end by "percentile"

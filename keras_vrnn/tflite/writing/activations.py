@@ -15,9 +15,9 @@ import numpy as np
 import tensorflow as tf
 from ai_edge_litert import schema_py_generated as schema
 
-from keras_vrnn.tflite import operators as op
 from keras_vrnn.tflite import stock
-from keras_vrnn.tflite.rules import INT8_MAX, INT8_MIN, IntegerRules
+from keras_vrnn.tflite.writing import operators as op
+from keras_vrnn.tflite.writing.rules import INT8_MAX, INT8_MIN, IntegerRules
 
 _NAMES = {
     function: name

@@ -12,8 +12,8 @@ import numpy as np
 import tensorflow as tf
 from ai_edge_litert import schema_py_generated as schema
 
-from keras_vrnn.tflite import operators as op
-from keras_vrnn.tflite.rules import Quantization
+from keras_vrnn.tflite.writing import operators as op
+from keras_vrnn.tflite.writing.rules import Quantization
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from keras_vrnn.tflite.rounding import compensated
+from keras_vrnn.tflite.writing.rounding import compensated
 
 INT8_MIN, INT8_MAX = -128, 127
 INT16_MAX = 32767

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from keras_vrnn.tflite import activations
-from keras_vrnn.tflite import operators as op
-from keras_vrnn.tflite.loop import Loop
+from keras_vrnn.tflite.writing import activations
+from keras_vrnn.tflite.writing import operators as op
+from keras_vrnn.tflite.writing.loop import Loop
 
 
 @dataclass

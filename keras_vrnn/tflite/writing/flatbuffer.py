@@ -3,8 +3,8 @@
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from keras_vrnn.tflite.packing import pack
-from keras_vrnn.tflite.rules import Quantization
+from keras_vrnn.tflite.writing.packing import pack
+from keras_vrnn.tflite.writing.rules import Quantization
 
 RESOURCE = "resource"  # the type of a variable's handle, which NumPy has none for
 NO_BUFFER = 0  # by the schema's convention buffer 0 is the empty one, shared by all activations

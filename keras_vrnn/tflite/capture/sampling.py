@@ -5,7 +5,7 @@ Needs the TensorFlow backend.
 
 import numpy as np
 
-from keras_vrnn.tflite.calibration import calibrate, clipped
+from keras_vrnn.tflite.capture.calibration import calibrate, clipped
 
 
 def calibrated(model, options, parts, arrays):

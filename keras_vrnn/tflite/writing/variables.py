@@ -7,9 +7,9 @@ reset    ASSIGN_VARIABLE(handle, zeros)         run once before the first invoke
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from keras_vrnn.tflite import edges
 from keras_vrnn.tflite.engines import RESET
-from keras_vrnn.tflite.flatbuffer import RESOURCE
+from keras_vrnn.tflite.writing import edges
+from keras_vrnn.tflite.writing.flatbuffer import RESOURCE
 
 
 def keep(file, states, finals):

@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_vrnn.layers import VanillaRNNCell
 from keras_vrnn.layers.interception import layers_of, vanilla_layers
-from keras_vrnn.tflite.inputs import with_integer_tokens
+from keras_vrnn.tflite.capture.inputs import with_integer_tokens
 
 _STEPS = (keras.layers.SimpleRNNCell.call, VanillaRNNCell.call)
 

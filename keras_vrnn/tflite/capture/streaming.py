@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_vrnn.layers.interception import recurrences_replaced, vanilla_layers
-from keras_vrnn.tflite.inputs import with_inputs
+from keras_vrnn.tflite.capture.inputs import with_inputs
 from keras_vrnn.tflite.runtime import STATE_IN
 
 # float32 rounding of two orders of summation, relative to the largest output.

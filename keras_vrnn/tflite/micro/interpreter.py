@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from keras_vrnn.tflite import micro_trial
 from keras_vrnn.tflite.engines import RESET
+from keras_vrnn.tflite.micro import trial as micro_trial
 from keras_vrnn.tflite.reading import ITEM_SIZES, indices, read, text
 from keras_vrnn.tflite.runtime import Runner
 

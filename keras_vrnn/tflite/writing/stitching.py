@@ -1,9 +1,19 @@
 """Joins the converted stock part and the lowered recurrences into one model with named signatures."""
 
-from keras_vrnn.tflite import edges, lowering, masks, metadata, operators, pruning, scales, tables, variables
 from keras_vrnn.tflite.engines import RESET
-from keras_vrnn.tflite.flatbuffer import ModelFile
 from keras_vrnn.tflite.runtime import STATE_IN, STATE_OUT
+from keras_vrnn.tflite.writing import (
+    edges,
+    lowering,
+    masks,
+    metadata,
+    operators,
+    pruning,
+    scales,
+    tables,
+    variables,
+)
+from keras_vrnn.tflite.writing.flatbuffer import ModelFile
 
 SIGNATURE = "serving_default"
 

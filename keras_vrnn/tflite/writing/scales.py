@@ -4,7 +4,7 @@ The stock converter now and then declares another one for the result (REVERSE_V2
 TensorFlow 2.21), which the kernels ignore: the result is read wrongly.
 """
 
-from keras_vrnn.tflite import operators as op
+from keras_vrnn.tflite.writing import operators as op
 
 # Operator -> position of the input whose format the result has.
 _MOVERS = {

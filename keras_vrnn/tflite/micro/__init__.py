@@ -1,0 +1,1 @@
+"""TFLite Micro: running files in it on this machine, and C++ sources for firmware."""
