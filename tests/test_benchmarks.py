@@ -111,3 +111,16 @@ def test_contenders_that_compute_something_else_are_refused(benchmarks):
     equal("case", {"a": [1.0, 2.0], "b": [1.0, 2.0], "GEMM": None})
     with pytest.raises(RuntimeError, match=r"case: b computes \[1.0, 2.1\], a \[1.0, 2.0\]"):
         equal("case", {"a": [1.0, 2.0], "b": [1.0, 2.1]})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sequences", [False, True])
+def test_exported_files_compute_the_same(benchmarks, sequences, tmp_path):
+    from benchmarks import exported
+
+    rows = exported.measure(tmp_path, sequences, rounds=1)
+    for name, (microseconds, size, error) in rows.items():
+        assert microseconds > 0
+        assert size > 4 * 10 * 64  # the kernels, at one byte a weight at least
+        # float32: rounding over 100 steps. int8 weights and states of 1/128, the largest of 64 errors: some steps.
+        assert error <= (1e-5 if name.endswith(("float32", "unrolled")) else 0.1), name
