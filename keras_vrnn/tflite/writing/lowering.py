@@ -10,8 +10,9 @@ body      r = FULLY_CONNECTED(h, W_h)               h: (B, 1, U)
 
 The loop's size does not depend on T, and it holds no tensor of another number format than its signals. Where all
 outputs are asked for, h_t takes the row of the z_t it was made from: the integers of `rows` mean z in front of t and
-h behind it. GATHER takes two thirds of the time of SLICE, and a second counter [0, t, 0], carried along, less than
-making it from t; see docs/decisions/export.md. A layer that goes backwards counts t down.
+h behind it. Where only the last state is, and x_t is smaller than z_t, `rows` is x, and the loop makes each z_t: what
+waits for its turn then takes less memory. GATHER takes two thirds of the time of SLICE, and a second counter [0, t, 0],
+carried along, less than making it from t; see docs/decisions/export.md. A layer that goes backwards counts t down.
 """
 
 from collections.abc import Callable
@@ -26,12 +27,12 @@ from keras_vrnn.tflite.writing.loop import Loop
 
 @dataclass
 class _Operands:
-    """Main tensors that a recurrence reads: z (B,T,U), h (B,1,U), mask (B,T,1) or None.
+    """Main tensors that a recurrence reads: rows (B,T,U) are z, or (B,T,F) x; h (B,1,U); mask (B,T,1) or None.
 
     A single step needs no time axis: z (B,U), h (B,U), mask (B,1).
     """
 
-    z: int
+    rows: int
     h: int
     mask: int | None
 
@@ -49,17 +50,20 @@ def lower(recurrence, rules, file, values, unrolled):
     """
     main, mask = file.main, recurrence.mask
     x, units = values[recurrence.x], recurrence.units
-    batch, timesteps, _ = main.shape(x)
+    batch, timesteps, features = main.shape(x)
     single = unrolled and timesteps == 1
+    inside = not unrolled and recurrence.sequence is None and features < units
     operands = _Operands(
-        z=_input_product(recurrence, rules, main, x, flat=single),
+        rows=x if inside else _input_product(recurrence, rules, main, x, flat=single),
         h=_initial_state(recurrence, rules, main, values, (batch, units) if single else (batch, 1, units)),
         mask=None
         if mask is None
         else op.shaped(main, "mask", values[mask], (batch, 1) if single else (batch, timesteps, 1)),
     )
-    write = _write_steps if unrolled else _write_loop
-    sequence, final = write(recurrence, rules, file, operands)
+    if unrolled:
+        sequence, final = _write_steps(recurrence, rules, file, operands)
+    else:
+        sequence, final = _write_loop(recurrence, rules, file, operands, inside)
     if recurrence.sequence is not None:
         shape = (batch, timesteps, units)
         values[recurrence.sequence] = op.shaped(main, "sequence", sequence, shape)
@@ -67,14 +71,14 @@ def lower(recurrence, rules, file, values, unrolled):
         values[recurrence.final] = op.shaped(main, "final", final, (batch, units))
 
 
-def _input_product(recurrence, rules, main, x, flat):
-    """z = x·W_x + b for all time steps."""
+def _input_product(recurrence, rules, graph, x, flat=False):
+    """z = x·W_x + b of all time steps, or of one."""
     name = recurrence.name
     weights, weights_quantization = rules.weights(recurrence.kernel, "x")
-    bias, bias_quantization = rules.bias(recurrence.bias, main.quantization(x), weights_quantization)
-    kernel = _weights(main, f"{name}/kernel", weights, weights_quantization)
-    bias = main.constant("bias", bias, bias_quantization)
-    return op.fully_connected(main, "z", x, kernel, bias, rules.dtype, rules.signal("z"), flat)
+    bias, bias_quantization = rules.bias(recurrence.bias, graph.quantization(x), weights_quantization)
+    kernel = _weights(graph, f"{name}/kernel", weights, weights_quantization)
+    bias = graph.constant("bias", bias, bias_quantization)
+    return op.fully_connected(graph, "z", x, kernel, bias, rules.dtype, rules.signal("z"), flat)
 
 
 def _initial_state(recurrence, rules, main, values, shape):
@@ -88,10 +92,10 @@ def _initial_state(recurrence, rules, main, values, shape):
     return op.shaped(main, name, state, shape)
 
 
-def _write_loop(recurrence, rules, file, operands):
-    """Returns the main tensors of all outputs (or None) and of the last state."""
+def _write_loop(recurrence, rules, file, operands, inside):
+    """Returns the main tensors of all outputs (or None) and of the last state; `inside`: the loop makes z of x."""
     main, name = file.main, recurrence.name
-    batch, timesteps, units = main.shape(operands.z)
+    batch, timesteps, width = main.shape(operands.rows)
     backwards = recurrence.go_backwards
     start, stride = (timesteps - 1, -1) if backwards else (0, 1)
     loop = Loop(file, main, name)
@@ -100,7 +104,7 @@ def _write_loop(recurrence, rules, file, operands):
     # Every turn of the loop copies `rows` twice once they are written to: two steps a turn halve that.
     block = 2 if recurrence.sequence is not None and operands.mask is None and timesteps % 2 == 0 else 1
     t = loop.count("t", [start], [block * stride])
-    rows, h = loop.carry("rows", operands.z), loop.carry("h", operands.h)
+    rows, h = loop.carry("rows", operands.rows), loop.carry("h", operands.h)
     position = keep = None
     if recurrence.sequence is not None or operands.mask is not None or rules.dtype == np.int16:
         # The first of the turn's rows in the order of time, whichever way the loop goes.
@@ -108,9 +112,10 @@ def _write_loop(recurrence, rules, file, operands):
         position = loop.count("position", [0, first, 0], [0, block * stride, 0])
     # TFLite Micro gathers neither int16 nor bool, but slices both.
     if rules.dtype == np.int16 or block > 1:
-        z = op.slice_(body, "z", rows, position, (batch, block, units))
+        row = op.slice_(body, "row", rows, position, (batch, block, width))
     else:
-        z = op.gather(body, "z", rows, t)
+        row = op.gather(body, "row", rows, t)
+    z = _input_product(recurrence, rules, body, row) if inside else row
     if operands.mask is not None:
         mask = loop.carry("mask", operands.mask)
         keep = op.slice_(body, "mask_t", mask, position, (batch, 1, 1))
@@ -134,7 +139,7 @@ def _write_loop(recurrence, rules, file, operands):
 def _write_steps(recurrence, rules, file, operands):
     """Returns the main tensors of all outputs (or None) and of the last state."""
     main, name = file.main, recurrence.name
-    steps = op.split(main, f"{name}/z_t", operands.z)
+    steps = op.split(main, f"{name}/z_t", operands.rows)
     masks = [None] * len(steps) if operands.mask is None else op.split(main, f"{name}/mask_t", operands.mask)
     order = range(len(steps))
     step, h, outputs = _step(recurrence, rules, main), operands.h, []
