@@ -48,6 +48,7 @@ format: $(VENV)/.dev
 types: $(VENV)/.dev
 	$(BIN)/mypy
 
+# The others run among the tests.
 examples: $(VENV)/.dev
 	$(BIN)/python examples/sentiment.py --quick --overwrite --out out/sentiment-quick
 
