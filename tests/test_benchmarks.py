@@ -114,7 +114,9 @@ def test_contenders_that_compute_something_else_are_refused(benchmarks):
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:Statistics for quantized inputs:UserWarning")  # TensorFlow's own converter, of int8
+@pytest.mark.filterwarnings(
+    "ignore:Statistics for quantized inputs:UserWarning"
+)  # TensorFlow's own converter, of int8
 @pytest.mark.parametrize("sequences", [False, True])
 def test_exported_files_compute_the_same(benchmarks, sequences, tmp_path):
     from benchmarks import exported

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import keras_vrnn as kv
+from keras_vrnn import cli
 from keras_vrnn.tflite import Seq2SeqRunner
 from keras_vrnn.tflite.writing.flatbuffer import ModelFile
 
@@ -107,6 +108,54 @@ def test_symbols_in_symbols_out_without_tensorflow(tmp_path):
     best = runner.decode(LETTERS.encode(["abc", "fe"]), beam_width=2).best
     assert said == str([" ".join(SOUNDS.decode(row)) for row in best])
     assert modules == "[]"
+
+
+def test_scales_from_sources_alone_and_no_symbols_of_another_export(tmp_path):
+    model = made("attention")
+    exported(model, tmp_path, "int8", source_symbols=LETTERS, target_symbols=SOUNDS)
+    before = Seq2SeqRunner(tmp_path)
+    source, _ = data()
+    result = kv.tflite.export(model, tmp_path, calibration_data=source, max_length=8, overwrite=True)
+    assert [line.partition(":")[0] for line in str(result).splitlines()] == [
+        str(tmp_path / name) for name in ("encoder.tflite", "decoder_step.tflite")
+    ]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "decoder_step.tflite", "encoder.tflite", "manifest.json",
+    ]  # fmt: skip
+    found, expected = Seq2SeqRunner(tmp_path).decode(source), model.decode(source, max_length=8)
+    assert (found.tokens == expected.tokens).all(axis=(1, 2)).mean() >= 0.7  # as with pairs
+    assert before.source_symbols is not None
+
+
+def test_float_needs_no_data(tmp_path):
+    model = made("plain")
+    kv.tflite.export(model, tmp_path / "new", quantization="float32", source_length=6, max_length=8)
+    source, _ = data()
+    found, expected = Seq2SeqRunner(tmp_path / "new").decode(source), model.decode(source, max_length=8)
+    np.testing.assert_allclose(found.log_probabilities, expected.log_probabilities, atol=ROUNDING)
+
+
+def test_on_the_command_line(tmp_path, capsys):
+    model = made("plain")
+    model.save(tmp_path / "model.keras")
+    source, target = data()
+    np.savez(tmp_path / "pairs.npz", source=source, target_in=model.teacher_forcing(target)[0])
+    files = [str(tmp_path / name) for name in ("model.keras", "out")]
+    command = ["export", *files, "--calibration-data", str(tmp_path / "pairs.npz")]
+    assert cli.main(command) == 0
+    assert Seq2SeqRunner(tmp_path / "out").decode(source).tokens.shape[0] == len(source)
+    assert cli.main(command) == 2
+    assert "or pass overwrite=True" in capsys.readouterr().err
+    (tmp_path / "file").write_text("kept")
+    assert cli.main(["export", files[0], str(tmp_path / "file"), "--overwrite", *command[3:]]) == 2
+    assert "is a file; an encoder-decoder becomes a folder" in capsys.readouterr().err
+    assert (tmp_path / "file").read_text() == "kept"
+
+
+def test_options_of_an_encoder_decoder_are_for_none_else(tmp_path):
+    model = keras.Sequential([keras.Input((4, 2)), kv.VanillaRNN(3)])
+    with pytest.raises(ValueError, match=r"max_length: is for a kv\.EncoderDecoder, received a model of type"):
+        kv.tflite.export(model, tmp_path / "m", quantization="float32", max_length=3)
 
 
 def test_bad_requests(tmp_path):

@@ -47,6 +47,9 @@ class Seq2SeqExportResult:
     def size(self):
         return self.encoder.size + self.decoder_step.size
 
+    def __str__(self):
+        return f"{self.encoder}\n{self.decoder_step}"
+
 
 def convert_encoder_decoder(
     model,
@@ -114,8 +117,11 @@ def convert_encoder_decoder(
         }
         (made / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
         del engine
-        for path in sorted(made.iterdir(), key=lambda path: path.name == MANIFEST):  # the manifest last
-            os.replace(path, folder / path.name)
+        for name in (ENCODER, DECODER, SOURCE_SYMBOLS, TARGET_SYMBOLS, MANIFEST):  # the manifest last
+            if (made / name).exists():
+                os.replace(made / name, folder / name)
+            else:  # symbols of an earlier export, which may be others
+                (folder / name).unlink(missing_ok=True)
     return Seq2SeqExportResult(
         folder,
         dataclasses.replace(encoder, path=folder / ENCODER),
