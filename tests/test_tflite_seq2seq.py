@@ -154,7 +154,9 @@ def test_on_the_command_line(tmp_path, capsys):
 
 def test_options_of_an_encoder_decoder_are_for_none_else(tmp_path):
     model = keras.Sequential([keras.Input((4, 2)), kv.VanillaRNN(3)])
-    with pytest.raises(ValueError, match=r"max_length: is for a kv\.EncoderDecoder, received a model of type"):
+    with pytest.raises(
+        ValueError, match=r"max_length: is for a kv\.EncoderDecoder, received a model of type"
+    ):
         kv.tflite.export(model, tmp_path / "m", quantization="float32", max_length=3)
 
 
