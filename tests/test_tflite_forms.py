@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from exported_models import random_data
 from keras import layers
 
 import keras_vrnn as kv
@@ -137,3 +138,27 @@ def test_tflite_micro_loads_every_integer_form(form, quantization, tmp_path):
     interpreter = runtime.Interpreter.from_file(str(tmp_path / "m"))
     interpreter.invoke()
     assert np.isfinite(interpreter.get_output(0).astype(float)).all()
+
+
+@pytest.mark.parametrize("tokens", [False, True], ids=["signal", "float tokens"])
+@pytest.mark.parametrize("kind", ["Sequential", "functional"])
+def test_models_that_are_compiled_to_clip(kind, tokens, tmp_path):
+    """Forms other than the model's own are built from its layers, not from how it trains."""
+    inputs = keras.Input((6,) if tokens else (6, 3))
+    parts = [*([keras.layers.Embedding(9, 3)] if tokens else []), kv.VanillaRNN(4), keras.layers.Dense(2)]
+    if kind == "Sequential":
+        model = kv.Sequential([inputs, *parts])
+    else:
+        y = inputs
+        for part in parts:
+            y = part(y)
+        model = kv.Model(inputs, y)
+    model.compile("adam", "mse", global_clipnorm=1.0, nonfinite="raise")
+    x = random_data(20, 6, 3) if not tokens else np.arange(120).reshape(20, 6) % 9
+    y = model.predict(x, verbose=0)
+    for form in ("sequence", "unrolled", "streaming"):
+        kv.tflite.export(model, tmp_path / form, form=form, quantization="float32", calibration_data=x)
+        made = kv.tflite.Runner(tmp_path / form)(x)
+        np.testing.assert_allclose(
+            made[:, -1] if form == "streaming" else made, y, atol=1e-5
+        )  # float32 rounding

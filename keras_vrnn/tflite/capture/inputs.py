@@ -25,8 +25,9 @@ def with_integer_tokens(model):
 
 def with_inputs(model, inputs):
     """Returns a model of the same layers, weights shared, on other `keras.Input`s."""
-    single = isinstance(model, keras.Sequential)  # and a Sequential that was never called has no `input`
-    inputs = inputs[0] if single else keras.tree.pack_sequence_as(model.input, inputs)
+    if isinstance(model, keras.Sequential):  # clone_model makes a plain Sequential, and compiles it like ours
+        return keras.Sequential([*inputs, *model.layers], name=model.name)
+    inputs = keras.tree.pack_sequence_as(model.input, inputs)
     return keras.models.clone_model(model, input_tensors=inputs, clone_function=lambda layer: layer)
 
 
