@@ -90,7 +90,7 @@ def _serve(connection, library, threads):
             else:
                 answer = _peak_above_inputs(_build(*arguments))
             connection.send((True, answer))
-        except Exception:
+        except Exception:  # handed to the process that asked, which raises
             connection.send((False, traceback.format_exc()))
 
 

@@ -72,7 +72,7 @@ def convert(concrete, quantization, samples=None):
             # Its deprecation notices concern tf.lite's interpreter, which it uses itself.
             warnings.simplefilter("ignore")
             return converter.convert()
-    except Exception as error:
+    except Exception as error:  # the converter raises several kinds of its own
         raise ValueError(
             f"model: the TFLite converter refused the layers around the recurrence for quantization={quantization!r}; "
             f"choose another one ('float32' takes the most layers), or replace the layer: {error}\n"

@@ -47,7 +47,7 @@ def _rebuilt(model):
         rebuilt = type(model).from_config(_plain(model.get_config()))
         for old, new in zip(model.weights, rebuilt.weights, strict=True):
             new.assign(np.asarray(old, np.float32) if "float" in new.dtype else old)
-    except Exception as error:
+    except Exception as error:  # of the user's own layers: any kind
         raise ValueError(
             "model: it is stateful or computes in another type than float32, and can't be rebuilt otherwise "
             f"({error}). Build it with dtype='float32' and stateful=False, and copy the weights."

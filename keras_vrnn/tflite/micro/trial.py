@@ -1,6 +1,6 @@
 """Loads and runs a file in TFLite Micro; a program of its own, since that interpreter may crash the process.
 
-    python micro_trial.py FILE ARENA_BYTES [--smallest]
+    python trial.py FILE ARENA_BYTES [--smallest]
 
 Prints what the interpreter used to stderr, as `print_allocations` writes it; with --smallest, to stdout the smallest
 arena with which the file still runs. Exit status: 0 it ran, 1 it was refused.
@@ -45,7 +45,7 @@ def _runs(path, arena_bytes):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
         try:
             run(path, arena_bytes)
-        except BaseException:
+        except BaseException:  # whatever it is, the copy of the process must end here and tell
             os._exit(1)
         os._exit(0)
     return os.waitpid(process, 0)[1] == 0

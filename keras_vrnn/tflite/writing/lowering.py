@@ -10,7 +10,7 @@ body      r = FULLY_CONNECTED(h, W_h)               h: (B, 1, U)
 
 The loop's size does not depend on T, and it holds no tensor of another number format than its signals. Where all
 outputs are asked for, h_t takes the row of the z_t it was made from: the integers of `rows` mean z in front of t and
-h behind it. Where only the last state is, and x_t is smaller than z_t, `rows` of integers is x, and the loop makes each
+h behind it. Where only the last state is, and x_t is smaller than z_t, `rows` is x, and the loop makes each
 z_t: what waits for its turn then takes less memory. GATHER takes two thirds of the time of SLICE, and a second counter
 [0, t, 0], carried along, less than making it from t; see docs/decisions/export.md. A layer that goes backwards counts t
 down.
@@ -24,7 +24,6 @@ import numpy as np
 from keras_vrnn.tflite.writing import activations
 from keras_vrnn.tflite.writing import operators as op
 from keras_vrnn.tflite.writing.loop import Loop
-from keras_vrnn.tflite.writing.rules import IntegerRules
 
 
 @dataclass
@@ -54,9 +53,7 @@ def lower(recurrence, rules, file, values, unrolled):
     x, units = values[recurrence.x], recurrence.units
     batch, timesteps, features = main.shape(x)
     single = unrolled and timesteps == 1
-    # In float the second product in the loop costs LiteRT more than memory is worth where floats run.
-    integer = isinstance(rules, IntegerRules)
-    inside = integer and not unrolled and recurrence.sequence is None and features < units
+    inside = not unrolled and recurrence.sequence is None and multiply_inside(features, units)
     operands = _Operands(
         rows=x if inside else _input_product(recurrence, rules, main, x, flat=single),
         h=_initial_state(recurrence, rules, main, values, (batch, units) if single else (batch, 1, units)),
@@ -73,6 +70,11 @@ def lower(recurrence, rules, file, values, unrolled):
         values[recurrence.sequence] = op.shaped(main, "sequence", sequence, shape)
     if recurrence.final is not None:
         values[recurrence.final] = op.shaped(main, "final", final, (batch, units))
+
+
+def multiply_inside(features, units):
+    """Whether the loop makes each z_t itself: some more time, and less memory if x_t is the smaller one."""
+    return features < units
 
 
 def _input_product(recurrence, rules, graph, x, flat=False):
