@@ -33,10 +33,14 @@ def main():
             [measure(time, features, units, quantization, inside) for inside in (False, True)]
             for _ in range(TURNS)
         ]
-        row = " | ".join(
-            f"{min(bench.step_us['p50'] for bench in form):.2f} | {f'{form[0].arena.total:,}' if form[0].arena else '–'}"
-            for form in zip(*turns, strict=True)
-        )
+        row = []
+        for form in zip(*turns, strict=True):
+            arena = form[0].arena
+            row += [
+                f"{min(bench.step_us['p50'] for bench in form):.2f}",
+                f"{arena.total:,}" if arena else "–",
+            ]
+        row = " | ".join(row)
         print(f"| {time}, {features}, {units} | {quantization} | {row} |", flush=True)
 
 
