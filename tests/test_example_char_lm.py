@@ -1,26 +1,20 @@
 """examples/char_lm.py as a user runs it, at small size; its n-grams, against a count by hand."""
 
+import functools
 import importlib.util
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from example_runs import run_example
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "char_lm.py"
 
 pytestmark = pytest.mark.skipif(not EXAMPLE.is_file(), reason="runs in the checkout only")
 
 
-def run(*arguments):
-    environment = os.environ | {"PYTHONPATH": str(EXAMPLE.parents[1]), "PYTHONIOENCODING": "utf-8"}
-    command = [sys.executable, EXAMPLE, *map(str, arguments)]
-    return subprocess.run(
-        command, capture_output=True, encoding="utf-8", env=environment, timeout=300, check=False
-    )
+run = functools.partial(run_example, "char_lm.py")
 
 
 @pytest.mark.slow

