@@ -32,7 +32,7 @@ test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2 --cov=keras_vrnn $(if $(PYTEST_ARGS),--cov-fail-under=0) $(PYTEST_ARGS)
 
 # Training, diagnosis and export need TensorFlow; what follows is for every backend of Keras.
-LAYER_TESTS := $(patsubst %,tests/test_%.py,cell layer layer_states recurrence recurrence_blocks bidirectional stack initializers)
+LAYER_TESTS := $(filter-out %_suites.py %_vectors.py,$(wildcard tests/layers/test_*.py))
 
 test-jax test-torch: test-%: $(VENV)/.dev $(VENV)/.%
 	KERAS_BACKEND=$* $(BIN)/python -m pytest -n 2 -m "not slow" $(LAYER_TESTS)

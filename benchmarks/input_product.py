@@ -49,7 +49,7 @@ def measure(time, features, units, quantization, inside):
     import keras
 
     import keras_vrnn as kv
-    from keras_vrnn.tflite.writing import lowering
+    from keras_vrnn.tflite.exporting.writing import lowering
 
     keras.utils.set_random_seed(0)
     model = keras.Sequential([keras.Input((time, features)), kv.VanillaRNN(units)])

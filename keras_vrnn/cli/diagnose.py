@@ -36,7 +36,7 @@ def add_parser(commands):
 
 
 def _run(options):
-    from keras_vrnn.diagnostics import figures
+    from keras_vrnn import _pictures as figures
 
     figures.check_path(options.plot, options.overwrite)
     if options.sequences < 1:

@@ -27,8 +27,8 @@ def add_parser(commands):
 
 
 def _run(options):
+    from keras_vrnn import _pictures as figures
     from keras_vrnn import tflite
-    from keras_vrnn.diagnostics import figures
 
     if options.plot is not None:  # before the work
         figures.check_path(options.plot, options.overwrite)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_vrnn.diagnostics import figures
+from keras_vrnn import _pictures as figures
 from keras_vrnn.diagnostics.verdict import GONE
 
 

@@ -6,8 +6,8 @@ with registering():
     from keras_vrnn.layers.bidirectional import Bidirectional
     from keras_vrnn.layers.cell import VanillaRNNCell
     from keras_vrnn.layers.initializers import ScaledIdentity, SpectralRadius
-    from keras_vrnn.layers.layer import VanillaRNN
     from keras_vrnn.layers.stack import StackedVanillaRNN
+    from keras_vrnn.layers.vanilla_rnn import VanillaRNN
 
 __all__ = [
     "Bidirectional",

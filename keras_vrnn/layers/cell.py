@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_vrnn.layers import checks
+from keras_vrnn import _checks as checks
 
 
 @keras.saving.register_keras_serializable(package="keras_vrnn")

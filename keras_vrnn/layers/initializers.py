@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vrnn.layers import checks
+from keras_vrnn import _checks as checks
 
 
 @keras.saving.register_keras_serializable(package="keras_vrnn")

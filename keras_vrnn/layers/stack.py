@@ -4,9 +4,9 @@ import inspect
 
 import keras
 
-from keras_vrnn.layers import checks
+from keras_vrnn import _checks as checks
 from keras_vrnn.layers.bidirectional import Bidirectional
-from keras_vrnn.layers.layer import VanillaRNN
+from keras_vrnn.layers.vanilla_rnn import VanillaRNN
 
 # Set by the stack for each of its layers, not by the user for all.
 _OWN = {"units", "dropout", "return_sequences", "return_state", "go_backwards", "seed", "kwargs", "self"}

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_vrnn.layers import checks
+from keras_vrnn import _checks as checks
 
 _HIDDEN = -1e9  # e^-1e9 is 0, and unlike -inf leaves a number where nothing may be seen
 

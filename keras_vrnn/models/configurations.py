@@ -10,7 +10,8 @@ exported file. From sequences to sequences of another length: `EncoderDecoder`.
 
 import keras
 
-from keras_vrnn.layers import Bidirectional, VanillaRNN, checks
+from keras_vrnn import _checks as checks
+from keras_vrnn.layers import Bidirectional, VanillaRNN
 from keras_vrnn.training import Model
 
 # Activation of the last layer, and the loss it goes with.

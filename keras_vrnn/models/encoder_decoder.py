@@ -4,7 +4,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vrnn.layers import StackedVanillaRNN, checks
+from keras_vrnn import _checks as checks
+from keras_vrnn.layers import StackedVanillaRNN
 from keras_vrnn.models import token_checks
 from keras_vrnn.models.attention import AdditiveAttention
 from keras_vrnn.models.losses import SequenceAccuracy, TokenAccuracy, TokenCrossentropy
@@ -179,7 +180,7 @@ class EncoderDecoder(FunctionalModel):
         Raises:
             ValueError: An empty source, tokens out of range, or an argument that is not positive.
         """
-        from keras_vrnn.models import search  # needs TensorFlow
+        from keras_vrnn.models import decoding as search  # needs TensorFlow
 
         return search.decode(self, source, beam_width, max_length, length_penalty, batch_size)
 

@@ -7,17 +7,17 @@ TensorFlow nor Keras.
 from keras_vrnn._lazy import names_of
 
 _EXPORTS = {
-    "Benchmark": "keras_vrnn.tflite.benchmarking",
-    "ExportResult": "keras_vrnn.tflite.conversion",
-    "Inspection": "keras_vrnn.tflite.inspection",
-    "Runner": "keras_vrnn.tflite.runtime",
-    "Seq2SeqExportResult": "keras_vrnn.tflite.seq2seq",
-    "Seq2SeqRunner": "keras_vrnn.tflite.seq2seq_runtime",
-    "Verification": "keras_vrnn.tflite.verification",
-    "benchmark": "keras_vrnn.tflite.benchmarking",
-    "export": "keras_vrnn.tflite.exporting",
-    "inspect": "keras_vrnn.tflite.inspection",
-    "verify": "keras_vrnn.tflite.verification",
+    "Benchmark": "keras_vrnn.tflite.inspecting.benchmarking",
+    "ExportResult": "keras_vrnn.tflite.exporting.conversion",
+    "Inspection": "keras_vrnn.tflite.inspecting.inspection",
+    "Runner": "keras_vrnn.tflite.running.runner",
+    "Seq2SeqExportResult": "keras_vrnn.tflite.exporting.encoder_decoder",
+    "Seq2SeqRunner": "keras_vrnn.tflite.running.seq2seq_runner",
+    "Verification": "keras_vrnn.tflite.verifying.verification",
+    "benchmark": "keras_vrnn.tflite.inspecting.benchmarking",
+    "export": "keras_vrnn.tflite.exporting.export",
+    "inspect": "keras_vrnn.tflite.inspecting.inspection",
+    "verify": "keras_vrnn.tflite.verifying.verification",
     "write_c_array": "keras_vrnn.tflite.micro.sources",
 }
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from keras_vrnn.tflite.engines import RESET
 from keras_vrnn.tflite.micro import trial as micro_trial
 from keras_vrnn.tflite.reading import ITEM_SIZES, indices, read, text
-from keras_vrnn.tflite.runtime import Runner
+from keras_vrnn.tflite.running.engines import RESET
+from keras_vrnn.tflite.running.runner import Runner
 
 # A kernel that loops for good on a damaged file must end some time; a real one takes milliseconds.
 _TIMEOUT_SECONDS = 120

@@ -16,11 +16,11 @@ from ai_edge_litert import schema_py_generated as schema
 
 from keras_vrnn import _files
 from keras_vrnn._version import __version__
-from keras_vrnn.tflite.engines import RESET
 from keras_vrnn.tflite.micro import interpreter as micro
 from keras_vrnn.tflite.micro import operators as micro_operators
 from keras_vrnn.tflite.reading import indices, operator_name, read, text
-from keras_vrnn.tflite.runtime import STATE_IN, STATE_OUT
+from keras_vrnn.tflite.running.engines import RESET
+from keras_vrnn.tflite.running.runner import STATE_IN, STATE_OUT
 
 # Bytes of alignment that TFLite Micro asks of the model and of the arena.
 ALIGNMENT = 16

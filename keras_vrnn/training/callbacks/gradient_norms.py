@@ -142,7 +142,7 @@ class GradientNorms(NormReader):
         Returns:
             The matplotlib Figure.
         """
-        from keras_vrnn.diagnostics.plots import plot_gradient_norms
+        from keras_vrnn.diagnostics.norms_plot import plot_gradient_norms
 
         return plot_gradient_norms(
             self.steps,

@@ -1,0 +1,1 @@
+"""Number formats and rounding of an integer file. Needs NumPy only."""

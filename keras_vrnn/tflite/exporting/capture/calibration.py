@@ -1,0 +1,151 @@
+"""Measures the ranges of every signal of a recurrence on the user's data."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from keras_vrnn.tflite.exporting.capture.observation import observe
+from keras_vrnn.tflite.exporting.recurrences import activations
+
+_BATCH = 64  # samples at a time; bounds memory, does not change the ranges
+_TAIL = 0.0001  # share of the values left out at either end by "percentile"
+_KEPT = 1 << 20  # values of a signal kept of one batch for "percentile"; 100 of them are beyond either end
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What the recurrences of a model did on calibration data.
+
+    Attributes:
+        values: value name -> what a recurrence made, (samples, T, U) or (samples, U).
+        states: for each recurrence all its states h, (samples, T, U), in the order they were computed.
+        ranges: for each recurrence signal -> (low, high).
+        moments: for each recurrence "x", "h" -> (count, Σ v·vᵀ) of what its weights are multiplied with.
+    """
+
+    values: dict[str, np.ndarray]
+    states: list[np.ndarray]
+    ranges: list[dict[str, tuple[float, float]]]
+    moments: list[dict[str, tuple[int, np.ndarray]]]
+
+
+class _Moment:
+    """How many vectors there were, and the sum of their products with themselves."""
+
+    def __init__(self):
+        self.sum: tuple[int, Any] = (0, 0.0)
+
+    def add(self, vectors):
+        vectors = vectors.reshape(-1, vectors.shape[-1]).astype(np.float64)
+        self.sum = self.sum[0] + len(vectors), self.sum[1] + vectors.T @ vectors
+
+
+class _MinMax:
+    """The range from the smallest to the largest value."""
+
+    def __init__(self):
+        self.range = (np.inf, -np.inf)
+
+    def add(self, values):
+        if not values.size:
+            return
+        self.range = min(self.range[0], float(values.min())), max(self.range[1], float(values.max()))
+
+
+class _Percentile:
+    """The range that leaves out `_TAIL` of the values at either end."""
+
+    def __init__(self):
+        self._values = []
+
+    def add(self, values):
+        values = values.ravel()
+        self._values.append(values[:: max(1, len(values) // _KEPT)])
+
+    @property
+    def range(self):
+        return _quantiles(np.concatenate(self._values))
+
+
+_OBSERVERS: dict[str, Any] = {"minmax": _MinMax, "percentile": _Percentile}
+
+
+def calibrate(model, data, recurrences, method):
+    """Runs the float model on calibration data.
+
+    Args:
+        model: the Keras model.
+        data: list of arrays, one an input, each with the batch axis first.
+        recurrences: the model's `Recurrence`s, in order of call.
+        method: "minmax" or "percentile".
+
+    Returns:
+        A `Calibration`.
+
+    Raises:
+        ValueError: a signal is not finite.
+    """
+    values = defaultdict(list)
+    states: list[list[np.ndarray]] = [[] for _ in recurrences]
+    signals = [{name: _OBSERVERS[method]() for name in "zrah"} for _ in recurrences]
+    moments = [{name: _Moment() for name in "xh"} for _ in recurrences]
+    for start in range(0, len(data[0]), _BATCH):
+        calls = observe(model, [array[start : start + _BATCH] for array in data])
+        for k, (recurrence, call) in enumerate(zip(recurrences, calls, strict=True)):
+            with np.errstate(all="ignore"):  # what overflows is told below, with the layer's name
+                states[k].append(_measure(recurrence, call, signals[k], moments[k]))
+            for name, value in ((recurrence.sequence, call.sequence), (recurrence.final, call.final)):
+                if value is not None:
+                    values[name].append(value)
+    ranges = [{name: signal.range for name, signal in own.items()} for own in signals]
+    for recurrence, own in zip(recurrences, ranges, strict=True):
+        if not np.isfinite(list(own.values())).all():
+            raise ValueError(
+                f"model: on calibration_data the state of layer {recurrence.layer!r} becomes NaN or infinite; "
+                "there is no scale for it. Check the weights, or the activation (a bounded one such as tanh)."
+            )
+    return Calibration(
+        values={name: np.concatenate(pieces) for name, pieces in values.items()},
+        states=[np.concatenate(pieces) for pieces in states],
+        ranges=ranges,
+        moments=[{name: moment.sum for name, moment in own.items()} for own in moments],
+    )
+
+
+def clipped(array):
+    """Float values without their `_TAIL` at either end; integers as they are."""
+    return np.clip(array, *_quantiles(array)) if array.dtype.kind == "f" else array
+
+
+def _quantiles(values):
+    # Values that occur: between two, an outlier would weigh in.
+    return float(np.quantile(values, _TAIL, method="higher")), float(
+        np.quantile(values, 1 - _TAIL, method="lower")
+    )
+
+
+def _measure(recurrence, call, signals, moments):
+    """Adds the signals of one batch: z = x·W_x + b, r = h·W_h, a = z + r, h = φ(a), of the steps that count.
+
+    Returns:
+        The states h, (B, T, U).
+    """
+    h = call.initial_state
+    z = call.x @ recurrence.kernel + recurrence.bias
+    counts = np.ones(z.shape[:2], bool) if call.mask is None else call.mask.astype(bool)
+    signals["h"].add(h)
+    signals["z"].add(z[counts])
+    moments["x"].add(call.x[counts])
+    states = []
+    steps = range(z.shape[1])
+    for t in reversed(steps) if recurrence.go_backwards else steps:
+        r = h @ recurrence.recurrent_kernel
+        moments["h"].add(h[counts[:, t]])
+        a = z[:, t] + r
+        h = np.where(counts[:, t, None], activations.apply(recurrence, a), h)
+        for name, values in (("r", r[counts[:, t]]), ("a", a[counts[:, t]]), ("h", h)):
+            signals[name].add(values)
+        states.append(h)
+    return np.stack(states, axis=1)

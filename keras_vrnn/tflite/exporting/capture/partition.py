@@ -1,0 +1,280 @@
+"""Splits a Keras model at its vanilla recurrences.
+
+A model is run with the recurrence of its RNN layers taken out: what remains is one ordinary graph, the
+*stock* part, in which the result of each recurrence is an input and its operands are outputs. The stock
+converter never sees a loop, and it converts everything around the loops in one go.
+
+    tokens ──► stock ──► x, mask ──► recurrence ──► h ──► stock ──► probability
+
+Needs the TensorFlow backend.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_vrnn.layers.interception import recurrences_replaced, vanilla_layers
+from keras_vrnn.tflite.exporting.capture.observation import emitted
+from keras_vrnn.tflite.exporting.capture.substitutes import plain_layers
+from keras_vrnn.tflite.exporting.recurrences import activations
+from keras_vrnn.tflite.exporting.writing import masks
+
+
+@dataclass(frozen=True)
+class Recurrence:
+    """One vanilla recurrence h_t = φ(x_t·W_x + h_{t-1}·W_h + b) and the values it reads and makes.
+
+    `layer` is the Keras layer's name, `function` its φ, `activation` the name under which the rules know it.
+    `x`, `mask` and `initial_state` name the values read (the latter two may be None); `sequence` and `final` name
+    the values made, those that the layer hands on.
+    """
+
+    name: str
+    layer: str
+    kernel: np.ndarray  # (features, units)
+    recurrent_kernel: np.ndarray  # (units, units)
+    bias: np.ndarray  # (units,)
+    activation: str
+    function: Callable
+    go_backwards: bool
+    zero_output_for_mask: bool
+    timesteps: int
+    x: str
+    mask: str | None
+    initial_state: str | None
+    sequence: str | None
+    final: str | None
+
+    @property
+    def units(self):
+        return self.recurrent_kernel.shape[0]
+
+
+@dataclass(frozen=True)
+class Partition:
+    """A model as a graph of named values: `stock` makes some of them, the recurrences the others."""
+
+    inputs: dict[str, tf.TensorSpec]
+    masks: dict[str, masks.Mask]
+    numbers: dict[str, str]  # value 1.0 or 0.0 that the stock part reads -> the mask that tells which
+    outputs: dict[str, str]  # output name -> value
+    recurrences: list[Recurrence]
+    stock: tf.types.experimental.ConcreteFunction | None
+    stock_inputs: list[str]
+    stock_outputs: list[str]
+    states: dict[str, str] = field(
+        default_factory=dict
+    )  # initial state that an invoke takes -> final one it leaves
+
+
+class _Trace:
+    """What is known while the model is traced: the names of values, and who makes and reads them."""
+
+    def __init__(self):
+        self.names = {}  # tensor's name in the graph -> name of the value
+        self.stock_outputs = {}  # name -> tensor, those that the stock part makes
+        self.masks = {}
+        self.numbers = {}
+        self.recurrences = []
+        self.outputs = {}
+
+    def define(self, name, tensor):
+        self.names[tensor.name] = name
+
+    def use(self, tensor):
+        """Returns the name of a value; one without a name is made by the stock part."""
+        while tensor.name not in self.names and tensor.op.type == "Identity":
+            tensor = tensor.op.inputs[0]
+        if tensor.name not in self.names:
+            name = f"stock_{len(self.stock_outputs)}"
+            self.define(name, tensor)
+            self.stock_outputs[name] = tensor
+        return self.names[tensor.name]
+
+    def use_mask(self, mask):
+        """Returns the name of a mask; one that `masks` can write is not left to the stock part."""
+        found = masks.find(mask)
+        if found is None:
+            return self.use(mask)
+        source, *how = found
+        written = masks.Mask(self.use(source), *how)
+        name = f"{written.source}_mask" + ("_backwards" if written.backwards else "")
+        if self.masks.setdefault(name, written) != written:  # another value of the same source
+            return self.use(mask)
+        return name
+
+    def number(self, mask, values):
+        """Returns a mask (B, T) as 1.0 and 0.0; that of an input is not left to the stock part either."""
+        found = masks.find(mask)
+        if found is not None and self.names.get(found[0].name) in values:
+            name = f"{self.use_mask(mask)}_number"
+            self.numbers[name] = name.removesuffix("_number")
+            if name in values:
+                return values[name]
+        return tf.cast(mask, tf.float32)
+
+    def is_zero(self, tensor):
+        """Tells whether a tensor is a constant zero; a named value is none, whatever stands in for it."""
+        value = None if tensor.name in self.names else tf.get_static_value(tensor)
+        return value is not None and not np.any(value)
+
+
+def partition(model, inputs, calls, quantization):
+    """Splits `model` into its recurrences and the stock part around them.
+
+    Args:
+        model: a Keras model, built.
+        inputs: input name -> tf.TensorSpec with static shape; the batch it is exported for included.
+        calls: what `observe` returned for data of the same number of time steps.
+        quantization: a key of `rules.RULES`; it decides the form of some layers.
+
+    Returns:
+        A `Partition`.
+
+    Raises:
+        ValueError: an input is declared float, but only its integer part is read.
+    """
+    batch = next(iter(inputs.values())).shape[0]
+    placeholders = dict(inputs)
+    for k, call in enumerate(calls):
+        for kind in ("sequence", "final"):
+            value = getattr(call, kind)
+            if value is not None:
+                name = f"{_unique_name(k, call)}_{kind}"
+                placeholders[name] = tf.TensorSpec((batch, *value.shape[1:]), tf.float32, name=name)
+    trace = _Trace()
+
+    def traced(**values):
+        nonlocal trace
+        trace = _Trace()
+        for name, value in values.items():
+            trace.define(name, value)
+
+        def cut(layer, _, sequences, initial_state, mask):
+            name = _unique_name(len(trace.recurrences), calls[len(trace.recurrences)])
+            trace.recurrences.append(_recurrence(name, layer, trace, sequences, initial_state[0], mask))
+            # A result that the layer does not hand on is never read: any tensor will do.
+            final = values.get(f"{name}_final", initial_state[0])
+            return final, values.get(f"{name}_sequence", final), [final]
+
+        with (
+            recurrences_replaced(vanilla_layers(model), cut),
+            plain_layers(model, quantization, lambda mask: trace.number(mask, values)),
+        ):
+            arguments = [values[name] for name in inputs]
+            made = model(arguments if len(arguments) > 1 else arguments[0], training=False)
+        outputs = keras.tree.flatten(made)
+        for name, output in zip(_output_names(model, len(outputs)), outputs, strict=True):
+            trace.outputs[name] = trace.use(output)
+        return list(trace.stock_outputs.values())
+
+    # Which masks the stock part reads as numbers shows only when it is traced; then they are inputs of it.
+    tf.function(
+        lambda: traced(**{n: tf.zeros(s.shape, s.dtype) for n, s in placeholders.items()})
+    ).get_concrete_function()
+    steps = {name: inputs[trace.masks[mask].source].shape[:2] for name, mask in trace.numbers.items()}
+    placeholders |= {name: tf.TensorSpec(shape, tf.float32, name=name) for name, shape in steps.items()}
+    stock, used = _trace_with_used_inputs(traced, placeholders)
+    _refuse_float_tokens(stock, [name for name in used if name in inputs])
+    return Partition(
+        inputs=dict(inputs),
+        masks=trace.masks,
+        numbers={name: mask for name, mask in trace.numbers.items() if name in used},
+        outputs=trace.outputs,
+        recurrences=trace.recurrences,
+        stock=stock if trace.stock_outputs else None,
+        stock_inputs=used,
+        stock_outputs=list(trace.stock_outputs),
+    )
+
+
+def _trace_with_used_inputs(function, specs):
+    """Traces `function` with only those arguments that the graph reads; the others are zeros.
+
+    The converter would drop or keep an input that nothing reads as it likes; so it gets none.
+    """
+
+    def trace(kept):
+        def body(*values):
+            given = dict(zip(kept, values, strict=True))
+            return function(
+                **{n: given[n] if n in given else tf.zeros(s.shape, s.dtype) for n, s in specs.items()}
+            )
+
+        signature = [tf.TensorSpec(specs[n].shape, specs[n].dtype, name=n) for n in kept]
+        return tf.function(body, input_signature=signature, autograph=False).get_concrete_function()
+
+    names = list(specs)
+    concrete = trace(names)
+    needed = _operations_behind(concrete.outputs)
+    arguments = concrete.inputs[: len(names)]
+    used = [name for name, argument in zip(names, arguments, strict=True) if argument.op.name in needed]
+    return (concrete if used == names else trace(used)), used
+
+
+def _operations_behind(tensors):
+    """Names of the operations that the tensors are computed from; a layer may also leave dead ones in a graph."""
+    needed, waiting = set(), [tensor.op for tensor in tensors]
+    while waiting:
+        operation = waiting.pop()
+        if operation.name not in needed:
+            needed.add(operation.name)
+            waiting += [tensor.op for tensor in operation.inputs]
+    return needed
+
+
+def _refuse_float_tokens(stock, names):
+    arguments = {tensor.name.removesuffix(":0"): tensor for tensor in stock.inputs}
+    for name in names:
+        readers = arguments[name].consumers()
+        if arguments[name].dtype.is_floating and all(
+            op.type == "Cast" and op.outputs[0].dtype.is_integer for op in readers
+        ):
+            raise ValueError(
+                f"model: input {name!r} is declared {arguments[name].dtype.name}, but the model reads it as integers; "
+                "declare it with keras.Input(..., dtype='int32')."
+            )
+
+
+def _recurrence(name, layer, trace, sequences, initial_state, mask):
+    cell = layer.cell
+    sequence, final = emitted(layer, f"{name}_sequence", f"{name}_final")
+    with tf.init_scope():  # out of the trace: the weights' values, not tensors of the graph
+        kernel, recurrent_kernel = (np.asarray(w, np.float32) for w in (cell.kernel, cell.recurrent_kernel))
+        bias = np.zeros(cell.units, np.float32) if cell.bias is None else np.asarray(cell.bias, np.float32)
+    return Recurrence(
+        name=name,
+        layer=layer.name,
+        kernel=kernel,
+        recurrent_kernel=recurrent_kernel,
+        bias=bias,
+        activation=activations.name_of(cell.activation),
+        function=cell.activation,
+        go_backwards=layer.go_backwards,
+        zero_output_for_mask=layer.zero_output_for_mask,
+        timesteps=int(sequences.shape[1]),
+        x=trace.use(sequences),
+        mask=None if mask is None else trace.use_mask(mask),
+        initial_state=None if trace.is_zero(initial_state) else trace.use(initial_state),
+        sequence=sequence,
+        final=final,
+    )
+
+
+def _unique_name(index, call):
+    return f"{call.layer.name}_{index}"
+
+
+def _output_names(model, count):
+    """The model's own names of its outputs, each made unique."""
+    names = getattr(model, "output_names", None)
+    if not names or len(names) != count:
+        names = ["output"] * count
+    unique = []
+    for name in names:
+        taken = sum(name == other for other in names[: len(unique)])
+        unique.append(f"{name}_{taken}" if taken else name)
+    return unique

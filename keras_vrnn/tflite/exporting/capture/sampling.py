@@ -1,0 +1,76 @@
+"""What the stock converter is calibrated on: samples of every value that its part of the model reads.
+
+Needs the TensorFlow backend.
+"""
+
+import numpy as np
+
+from keras_vrnn.tflite.exporting.capture.calibration import calibrate, clipped
+
+
+def calibrated(model, options, parts, arrays):
+    """Runs the float model on calibration data.
+
+    Args:
+        model: the Keras model.
+        options: the `Options` of the export, with integer signals.
+        parts: the `Partition` of the model in its form.
+        arrays: the data, one array an input.
+
+    Returns:
+        samples: function that yields lists of arrays, one for each input of the stock part.
+        rules_of: recurrence name -> rules with scales.
+        unread: input name -> `Quantization` of the float inputs that the stock part does not read.
+    """
+    kind = options.rules
+    if options.calibration == "percentile":
+        arrays = [clipped(array) for array in arrays]
+    measured = calibrate(model, arrays, parts.recurrences, options.calibration)
+    rules_of = {
+        recurrence.name: kind(recurrence.activation, ranges, moments)
+        for recurrence, ranges, moments in zip(
+            parts.recurrences, measured.ranges, measured.moments, strict=True
+        )
+    }
+    values = dict(zip(parts.inputs, arrays, strict=True)) | measured.values
+    if options.streaming:  # every step of every sample is a sample
+        values = {name: value.reshape(-1, 1, *value.shape[2:]) for name, value in values.items()}
+        for recurrence, states in zip(parts.recurrences, measured.states, strict=True):
+            steps = states.reshape(-1, 1, recurrence.units)
+            values |= {recurrence.sequence: steps, recurrence.final: steps[:, 0]}
+    spans = dict.fromkeys(parts.numbers, (0.0, 1.0))
+    for number, mask in parts.numbers.items():
+        counts = parts.masks[mask].of(values[parts.masks[mask].source])
+        values[number] = counts.astype(np.float32)
+    for recurrence, ranges in zip(parts.recurrences, measured.ranges, strict=True):
+        span = kind.state_range(recurrence.activation, ranges["h"])
+        spans |= {name: span for name in (recurrence.sequence, recurrence.final) if name is not None}
+    for name, span in spans.items():
+        values[name] = np.clip(values[name], *span)
+
+    def samples():
+        for rows in _batches(len(next(iter(values.values()))), options.batch_size):
+            yield [values[name][rows] for name in parts.stock_inputs]
+        for end in (0, 1):
+            yield [_reaching(values[name][rows], spans, name, end) for name in parts.stock_inputs]
+
+    unread = {
+        name: kind.format(values[name].min(), values[name].max())
+        for name in parts.inputs
+        if name not in parts.stock_inputs and values[name].dtype.kind == "f"
+    }
+    return samples, rules_of, unread
+
+
+def _batches(count, size):
+    """Row numbers of batches of one size; the last is filled up from the start."""
+    for start in range(0, count, size):
+        yield np.arange(start, start + size) % count
+
+
+def _reaching(array, spans, name, end):
+    """A sample more, which takes the calibrated range to one end, so that the stock part gets the state's scale."""
+    array = array.copy()
+    if name in spans:
+        array.flat[0] = spans[name][end]
+    return array

@@ -1,0 +1,133 @@
+"""From a trained Keras model to a `.tflite` file that has been loaded and run.
+
+Needs the TensorFlow backend.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from keras_vrnn import _files
+from keras_vrnn.quantization import schemes as rules
+from keras_vrnn.tflite.exporting import stock
+from keras_vrnn.tflite.exporting.capture import sampling, streaming
+from keras_vrnn.tflite.exporting.capture.inputs import as_inputs
+from keras_vrnn.tflite.exporting.capture.observation import observe
+from keras_vrnn.tflite.exporting.capture.partition import partition
+from keras_vrnn.tflite.exporting.capture.preparation import prepared
+from keras_vrnn.tflite.exporting.recurrences import activations
+from keras_vrnn.tflite.exporting.writing import stitching
+from keras_vrnn.tflite.running.runner import Runner
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """What was written.
+
+    Attributes:
+        path: the `.tflite` file.
+        size: its size in bytes.
+        form, quantization: as they were asked for.
+        operators: TFLite operator -> how often the file holds it, loops included.
+        signatures: signature -> {"inputs": names, "outputs": names}.
+        scales: recurrence -> signal ("z", "r", "a", "h") -> `Quantization`; empty where signals are float32.
+    """
+
+    path: Path
+    size: int
+    form: str
+    quantization: str
+    operators: dict[str, int]
+    signatures: dict[str, dict[str, list[str]]]
+    scales: dict[str, dict[str, rules.Quantization]]
+
+    def __str__(self):
+        operators = ", ".join(f"{name} {count}" for name, count in self.operators.items())
+        return f"{self.path}: {self.size:,} bytes, {self.form}, {self.quantization}; {operators}"
+
+
+def convert(model, path, options, calibration_data, overwrite):
+    """Does what `kv.tflite.export` says of a model that becomes one file; arguments as there."""
+    path = _files.check_writable(path, overwrite)
+    model = prepared(model)
+    if options.integer and calibration_data is None:
+        raise ValueError(
+            f"calibration_data: quantization={options.quantization!r} needs inputs to read the scales off; pass "
+            "some that the model will meet, e.g. calibration_data=x_train[:200], or choose quantization='float32'."
+        )
+    arrays = (
+        _example(model)
+        if calibration_data is None
+        else as_inputs(model, calibration_data, "calibration_data")
+    )
+    parts = _partition(model, options, arrays)
+    for recurrence in parts.recurrences:
+        activations.check(recurrence, options.rules)
+    if options.integer:
+        samples, rules_of, unread = sampling.calibrated(model, options, parts, arrays)
+    else:
+        samples, rules_of, unread = None, {r.name: options.rules() for r in parts.recurrences}, {}
+    converted = stock.convert(parts.stock, options.quantization, samples) if parts.stock else None
+    content, signatures = stitching.stitch(parts, converted, rules_of, unread, options)
+
+    packed = content.pack()
+    with _files.replacing(path) as temporary:
+        temporary.write_bytes(packed)
+        _run_once(temporary, model, arrays, options)
+    return ExportResult(
+        path=path,
+        size=len(packed),
+        form=options.form,
+        quantization=options.quantization,
+        operators=_count_operators(content),
+        signatures=signatures,
+        scales={name: rule.signals for name, rule in rules_of.items() if rule.signals},
+    )
+
+
+def _partition(model, options, arrays):
+    """Returns the `Partition` of a model in one of the forms."""
+    if options.streaming:
+        model = streaming.one_step(model, [array[:4] for array in arrays])
+        arrays = [array[:, :1] for array in arrays]
+    specs = {
+        tensor.name: tf.TensorSpec((options.batch_size, *array.shape[1:]), tensor.dtype, name=tensor.name)
+        for tensor, array in zip(model.inputs, arrays, strict=True)
+    }
+    parts = partition(model, specs, observe(model, [array[:1] for array in arrays]), options.quantization)
+    return streaming.with_states(parts) if options.streaming else parts
+
+
+def _run_once(path, model, arrays, options):
+    """Loads the file and runs it on one sample, so that none is left behind that does not run."""
+    steps = slice(None, 1) if options.streaming else slice(None)
+    runner = Runner(path)
+    runner({t.name: array[:1, steps] for t, array in zip(model.inputs, arrays, strict=True)})
+
+
+def _example(model):
+    """A few random samples, for exports that need no calibration data; 0 and 1 are tokens of any vocabulary."""
+    rng = np.random.default_rng(0)
+    arrays = []
+    for tensor in model.inputs:
+        if None in tensor.shape[1:]:
+            raise ValueError(
+                f"model: input {tensor.name!r} has the undefined shape {tuple(tensor.shape)}; give keras.Input a "
+                "fixed number of time steps, or pass calibration_data of the length to export."
+            )
+        shape = (4, *tensor.shape[1:])
+        floating = "float" in tensor.dtype
+        arrays.append(
+            (rng.normal(size=shape) if floating else rng.integers(0, 2, shape)).astype(tensor.dtype)
+        )
+    return arrays
+
+
+def _count_operators(file):
+    names = (
+        file.operator_name(operator) for subgraph in file.model.subgraphs for operator in subgraph.operators
+    )
+    return dict(sorted(Counter(names).items()))

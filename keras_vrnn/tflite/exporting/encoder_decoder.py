@@ -1,0 +1,256 @@
+"""Exports an `EncoderDecoder` as two TFLite files, which `Seq2SeqRunner` puts together on the device.
+
+    encoder.tflite        source ─► state_0 …, with attention also memory and keys
+    decoder_step.tflite   token, state_0 …, memory, keys, hidden ─► logits, next_state_0 …
+
+The decoder is one step; its states go in and come out. The calibrated ranges of what the encoder hands on are made
+those of the encoder's outputs, so that both files hold it in one format and nothing is rounded twice.
+
+Needs the TensorFlow backend.
+"""
+
+import dataclasses
+import json
+import os
+import tempfile
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_vrnn.models import token_checks
+from keras_vrnn.tflite.exporting.conversion import ExportResult, convert
+from keras_vrnn.tflite.running.engines import LiteRT
+from keras_vrnn.tflite.running.seq2seq_runner import (
+    DECODER,
+    ENCODER,
+    FORMAT,
+    HIDDEN,
+    MANIFEST,
+    SOURCE_SYMBOLS,
+    TARGET_SYMBOLS,
+)
+
+_CALIBRATED = 200  # sources; each is some steps of the decoder
+
+
+@dataclasses.dataclass(frozen=True)
+class Seq2SeqExportResult:
+    """What was written: the folder, its files' `ExportResult`s, and their size together in bytes."""
+
+    folder: Path
+    encoder: ExportResult
+    decoder_step: ExportResult
+
+    @property
+    def size(self):
+        return self.encoder.size + self.decoder_step.size
+
+    def __str__(self):
+        return f"{self.encoder}\n{self.decoder_step}"
+
+
+def convert_encoder_decoder(
+    model,
+    folder,
+    options,
+    calibration_data,
+    overwrite,
+    *,
+    source_length,
+    max_length,
+    source_symbols,
+    target_symbols,
+):
+    """Does what `kv.tflite.export` says of an `EncoderDecoder`; arguments as there."""
+    config = model.get_config()
+    for name, value, only in (
+        ("form", options.form, "sequence"),
+        ("io", options.io, None),
+        ("state", options.state, "explicit"),
+        ("batch_size", options.batch_size, 1),
+    ):
+        if value != only:
+            raise ValueError(
+                f"{name}={value!r}: an encoder-decoder becomes an encoder of whole sources and a step of the decoder, "
+                f"for one source at a time, which hand on what they hold; leave {name} out."
+            )
+    for name, symbols, size in (
+        ("source_symbols", source_symbols, config["source_vocab_size"]),
+        ("target_symbols", target_symbols, config["target_vocab_size"]),
+    ):
+        if symbols is not None and len(symbols) != size:
+            raise ValueError(f"{name}: the model knows {size} ids, received symbols of {len(symbols)}.")
+    length = source_length or config["source_length"]
+    source, target_in = _calibration_pairs(model, options, calibration_data, length)
+    length = length or source.shape[1]
+    if not source.shape[1] <= length:
+        raise ValueError(
+            f"source_length={source_length!r}: the calibration data has {source.shape[1]} source steps."
+        )
+    source = np.pad(source, ((0, 0), (0, length - source.shape[1])))
+    folder = _writable(Path(folder), overwrite)
+
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".unfinished-") as unfinished:
+        made = Path(unfinished)
+        encoder = convert(_encoder(model, length), made / ENCODER, options, source, overwrite=False)
+        samples = _steps(model, source, target_in)
+        engine = LiteRT(made / ENCODER)
+        for name, detail in engine.outputs.items():
+            samples[name] = _spanning(samples[name], detail)
+        unrolled = dataclasses.replace(options, form="unrolled")
+        step = convert(_decoder_step(model, length), made / DECODER, unrolled, samples, overwrite=False)
+        for name, symbols in ((SOURCE_SYMBOLS, source_symbols), (TARGET_SYMBOLS, target_symbols)):
+            if symbols is not None:
+                symbols.save(made / name)
+        manifest = {
+            "format": FORMAT,
+            "quantization": options.quantization,
+            "start": config["start"],
+            "end": config["end"],
+            "source_vocab_size": config["source_vocab_size"],
+            "target_vocab_size": config["target_vocab_size"],
+            "source_length": length,
+            "max_length": max_length or config["target_length"] or 2 * length + 10,
+            "passed_on": {name: detail["quantization"] for name, detail in engine.outputs.items()},
+        }
+        (made / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
+        del engine
+        for name in (ENCODER, DECODER, SOURCE_SYMBOLS, TARGET_SYMBOLS, MANIFEST):  # the manifest last
+            if (made / name).exists():
+                os.replace(made / name, folder / name)
+            else:  # symbols of an earlier export, which may be others
+                (folder / name).unlink(missing_ok=True)
+    return Seq2SeqExportResult(
+        folder,
+        dataclasses.replace(encoder, path=folder / ENCODER),
+        dataclasses.replace(step, path=folder / DECODER),
+    )
+
+
+def _calibration_pairs(model, options, data, length):
+    """→ source, target_in: as given, of the sources given, or of random ones where nothing is read off them."""
+    config = model.get_config()
+    sizes = config["source_vocab_size"], config["target_vocab_size"]
+    if data is None:
+        if options.integer:
+            raise ValueError(
+                f"calibration_data: quantization={options.quantization!r} needs pairs or sources to read the scales "
+                "off; pass some that the model will meet, e.g. (source[:200], target_in[:200])."
+            )
+        if length is None:
+            raise ValueError("source_length: say how many steps a source has, or pass calibration_data.")
+        data = np.random.default_rng(0).integers(1, sizes[0], (4, length))
+    if isinstance(data, dict) and set(data) == {"source", "target_in"}:
+        data = data["source"], data["target_in"]
+    if not isinstance(data, (tuple, list)):
+        source = token_checks.tokens("calibration_data", data, sizes[0])[:_CALIBRATED]
+        said = model.decode(source).best
+        return source, np.pad(
+            np.where(said == model.end, 0, said), ((0, 0), (1, 0)), constant_values=model.start
+        )
+    if len(data) != 2:
+        raise ValueError(
+            "calibration_data: expected the pair (source, target_in), as for fit, or source alone."
+        )
+    source, target_in = (
+        token_checks.tokens(f"calibration_data[{k}]", *each)
+        for k, each in enumerate(zip(data, sizes, strict=True))
+    )
+    if len(source) != len(target_in):
+        raise ValueError(
+            f"calibration_data: {len(source)} sources and {len(target_in)} targets; one of each a pair."
+        )
+    return source[:_CALIBRATED], target_in[:_CALIBRATED]
+
+
+def _writable(folder, overwrite):
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"path: {str(folder)!r} is a file; an encoder-decoder becomes a folder.")
+    folder.mkdir(parents=True, exist_ok=True)
+    names = (ENCODER, DECODER, MANIFEST, SOURCE_SYMBOLS, TARGET_SYMBOLS)
+    if (there := [name for name in names if (folder / name).exists()]) and not overwrite:
+        raise FileExistsError(
+            f"path: {str(folder)!r} holds {', '.join(there)}. Choose another folder, or pass overwrite=True."
+        )
+    return folder
+
+
+def _named(tensor, name):
+    """An exported file's outputs have the names of the layers that make them."""
+    return keras.layers.Identity(name=name)(tensor)
+
+
+def _encoder(model, length):
+    source = keras.Input((length,), dtype="int32", name="source")
+    states, attended = model.encode(source)
+    outputs = [_named(state, f"state_{k}") for k, state in enumerate(states)]
+    if attended:
+        memory, keys, _ = attended
+        outputs += [_named(memory, "memory"), _named(keys, "keys")]
+    return keras.Model(source, outputs)
+
+
+def _decoder_step(model, length):
+    """One step: the layers of the model, but for the mask of the attention, which is a sum with `hidden` here.
+
+    The stock converter would quantize −1e9 and a probable energy with one scale.
+    """
+    config = model.get_config()
+    token = keras.Input((1,), dtype="int32", name="token")
+    states = [keras.Input((size,), name=f"state_{k}") for k, size in enumerate(config["units"])]
+    inputs = [token, *states]
+    table = model.get_layer("source_embedding" if config["share_embeddings"] else "target_embedding")
+    # Without a mask: no token that is fed in is padding.
+    embedded = keras.layers.Embedding(*table.embeddings.shape, weights=[np.array(table.embeddings)])(token)
+    h, *following = model.get_layer("decoder")(embedded, initial_state=states)
+    if config["attention"]:
+        attention = model.get_layer("attention")
+        width = config["encoder_units"][-1] * (2 if config["bidirectional"] else 1)
+        memory = keras.Input((length, width), name="memory")
+        keys = keras.Input((length, config["attention"]), name="keys")
+        hidden = keras.Input((length,), name="hidden")
+        inputs += [memory, keys, hidden]
+        # In three dimensions, that being one step: operators on more are rare on devices.
+        energies = attention.energy(ops.tanh(attention.query_projection(h) + keys))
+        weights = keras.layers.Softmax()(ops.reshape(energies, (-1, length)) + hidden)
+        context = ops.matmul(ops.expand_dims(weights, 1), memory)
+        h = model.get_layer("combination")(ops.concatenate([h, context], axis=-1))
+    logits = model.get_layer("logits")(h)
+    return keras.Model(inputs, [logits, *(_named(s, f"next_state_{k}") for k, s in enumerate(following))])
+
+
+def _steps(model, source, target_in):
+    """Name -> what the decoder's step reads at every real step of the data."""
+    states, attended = model.encode(ops.convert_to_tensor(source))
+    constant = {}
+    if attended:
+        constant = dict(zip(("memory", "keys"), attended, strict=False))
+        constant["hidden"] = np.where(source != 0, 0.0, HIDDEN)
+    pieces = []
+    for t in range(target_in.shape[1]):
+        real = target_in[:, t] != 0
+        read = {f"state_{k}": state for k, state in enumerate(states)} | constant
+        pieces.append(
+            {"token": target_in[real, t : t + 1]} | {n: np.asarray(v)[real] for n, v in read.items()}
+        )
+        _, states = model.advance(ops.convert_to_tensor(target_in[:, t]), states, attended)
+    return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
+
+
+def _spanning(array, detail):
+    """Makes the range of an array exactly what a tensor can hold, so that its scale becomes the tensor's.
+
+    Two elements of the whole calibration set are changed for it.
+    """
+    scale, zero_point = detail["quantization"]
+    if scale == 0.0:
+        return array
+    limits = np.iinfo(detail["dtype"])
+    # int16 is symmetric, see `rules.IntegerRules.state_range`.
+    lowest = -limits.max if detail["dtype"] == np.int16 else limits.min
+    low, high = scale * (lowest - zero_point), scale * (limits.max - zero_point)
+    array = np.clip(array, low, high).astype(np.float32)
+    array.flat[0], array.flat[-1] = low, high
+    return array

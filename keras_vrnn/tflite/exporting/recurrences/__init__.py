@@ -1,0 +1,1 @@
+"""The recurrent cells that can be exported, one per file."""

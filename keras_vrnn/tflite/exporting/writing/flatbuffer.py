@@ -1,0 +1,233 @@
+"""The TFLite schema, read and written through plain objects: tensors, operators, subgraphs, bytes."""
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from keras_vrnn.quantization.schemes import Quantization
+from keras_vrnn.tflite.exporting.writing.packing import pack
+
+RESOURCE = "resource"  # the type of a variable's handle, which NumPy has none for
+NO_BUFFER = 0  # by the schema's convention buffer 0 is the empty one, shared by all activations
+_TYPES = {
+    np.dtype("float32"): schema.TensorType.FLOAT32,
+    np.dtype("float16"): schema.TensorType.FLOAT16,
+    np.dtype("int8"): schema.TensorType.INT8,
+    np.dtype("int16"): schema.TensorType.INT16,
+    np.dtype("int32"): schema.TensorType.INT32,
+    np.dtype("int64"): schema.TensorType.INT64,
+    np.dtype("bool"): schema.TensorType.BOOL,
+}
+_DTYPES = {code: dtype for dtype, code in _TYPES.items()}
+_OPERATOR_NAMES = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
+_PLACEHOLDER_CODE = 127  # what the old one-byte field holds when the operator's code does not fit
+
+
+class Graph:
+    """One subgraph under construction or read from a file; tensors are named by their index."""
+
+    def __init__(self, file, subgraph):
+        self.file = file
+        self.subgraph = subgraph
+
+    def tensor(self, name, shape, dtype, quantization=None, data=None):
+        """Adds a tensor, constant if `data` is given, and returns its index."""
+        tensor = schema.TensorT()
+        tensor.name = name
+        tensor.shape = list(shape)
+        tensor.type = schema.TensorType.RESOURCE if dtype == RESOURCE else _TYPES[np.dtype(dtype)]
+        tensor.buffer = NO_BUFFER if data is None else self.file.buffer(data)
+        if quantization is not None:
+            tensor.quantization = _pack_quantization(quantization)
+        self.subgraph.tensors.append(tensor)
+        return len(self.subgraph.tensors) - 1
+
+    def constant(self, name, data, quantization=None):
+        """Adds a constant tensor holding the array `data`."""
+        return self.tensor(name, data.shape, data.dtype, quantization, data)
+
+    def operator(self, name, inputs, outputs, options=None):
+        """Adds a builtin operator, e.g. `operator("TANH", [a], [h])`; -1 stands for an absent input."""
+        operator = schema.OperatorT()
+        operator.opcodeIndex = self.file.operator_code(name)
+        operator.inputs = list(inputs)
+        operator.outputs = list(outputs)
+        if options is not None:
+            operator.builtinOptionsType = getattr(
+                schema.BuiltinOptions, type(options).__name__.removesuffix("T")
+            )
+            operator.builtinOptions = options
+        self.subgraph.operators.append(operator)
+
+    def inline(self, content, source):
+        """Adds the operators of another file, which has one input and one output.
+
+        Args:
+            content: bytes of the `.tflite` file.
+            source: the tensor to be its input.
+
+        Returns:
+            The tensor that is its output.
+        """
+        other = ModelFile(content)
+        subgraph = other.main.subgraph
+        copies = {-1: -1, int(subgraph.inputs[0]): source}
+
+        def copy(index):
+            if index not in copies:
+                tensor = subgraph.tensors[index]
+                data = other.model.buffers[tensor.buffer].data
+                tensor.buffer = NO_BUFFER if data is None or not len(data) else self.file.buffer(data)
+                self.subgraph.tensors.append(tensor)
+                copies[index] = len(self.subgraph.tensors) - 1
+            return copies[index]
+
+        for operator in subgraph.operators:
+            operator.opcodeIndex = self.file.adopt_code(other.model.operatorCodes[operator.opcodeIndex])
+            operator.inputs = [copy(int(index)) for index in operator.inputs]
+            operator.outputs = [copy(int(index)) for index in operator.outputs]
+            self.subgraph.operators.append(operator)
+        return copy(int(subgraph.outputs[0]))
+
+    def shape(self, index):
+        """Returns the shape of a tensor as a tuple."""
+        shape = self.subgraph.tensors[index].shape
+        return () if shape is None else tuple(int(n) for n in shape)
+
+    def dtype(self, index):
+        """Returns the NumPy dtype of a tensor."""
+        return _DTYPES[self.subgraph.tensors[index].type]
+
+    def data(self, index):
+        """Returns the array of a constant tensor, or None for any other."""
+        content = self.file.model.buffers[self.subgraph.tensors[index].buffer].data
+        if content is None or not len(content):
+            return None
+        return np.frombuffer(bytes(content), self.dtype(index)).reshape(self.shape(index))
+
+    def quantization(self, index):
+        """Returns the `Quantization` of a tensor, or None."""
+        parameters = self.subgraph.tensors[index].quantization
+        if parameters is None or parameters.scale is None or not len(parameters.scale):
+            return None
+        if len(parameters.scale) == 1:
+            return Quantization(float(parameters.scale[0]), int(parameters.zeroPoint[0]))
+        return Quantization(np.asarray(parameters.scale), 0, parameters.quantizedDimension)
+
+    def declare(self, index, quantization):
+        """Gives a tensor's integers another meaning."""
+        packed = None if quantization is None else _pack_quantization(quantization)
+        self.subgraph.tensors[index].quantization = packed
+
+    def sort_operators(self):
+        """Puts the operators in an order in which each runs after those that feed it."""
+        waiting = list(self.subgraph.operators)
+        pending = {int(t) for operator in waiting for t in operator.outputs}
+        ordered = []
+        while waiting:
+            ready = [op for op in waiting if pending.isdisjoint(int(t) for t in op.inputs)]
+            if not ready:
+                raise RuntimeError("the stitched graph has a cycle; please report the model that led here")
+            ordered += ready
+            pending -= {int(t) for op in ready for t in op.outputs}
+            waiting = [op for op in waiting if op not in ready]
+        self.subgraph.operators = ordered
+
+
+class ModelFile:
+    """A TFLite model as objects; `main` is the subgraph that the interpreter runs."""
+
+    def __init__(self, content=None):
+        """Starts an empty model, or reads one from the bytes of a `.tflite` file."""
+        if content is None:
+            self.model = schema.ModelT()
+            self.model.version = 3
+            self.model.operatorCodes, self.model.subgraphs = [], []
+            self.model.buffers, self.model.metadata = [schema.BufferT()], []
+        else:
+            self.model = schema.ModelT.InitFromPackedBuf(content)
+        self._buffers = {}
+        for index, buffer in enumerate(self.model.buffers):
+            if buffer.data is not None and len(buffer.data):
+                self._buffers[np.asarray(buffer.data, np.uint8).tobytes()] = index
+
+    @property
+    def main(self):
+        return Graph(self, self.model.subgraphs[0])
+
+    def graph(self, name):
+        """Adds a subgraph and returns it with its index."""
+        subgraph = schema.SubGraphT()
+        subgraph.name = name
+        subgraph.tensors, subgraph.operators = [], []
+        subgraph.inputs, subgraph.outputs = [], []
+        self.model.subgraphs.append(subgraph)
+        return Graph(self, subgraph), len(self.model.subgraphs) - 1
+
+    def buffer(self, data):
+        """Stores an array once, however many tensors hold the same bytes; returns its index."""
+        content = np.ascontiguousarray(data).tobytes()
+        if content not in self._buffers:
+            self._buffers[content] = self.new_buffer(content)
+        return self._buffers[content]
+
+    def new_buffer(self, content):
+        """Stores bytes in a buffer of their own; returns its index."""
+        buffer = schema.BufferT()
+        buffer.data = np.frombuffer(content, np.uint8)
+        self.model.buffers.append(buffer)
+        return len(self.model.buffers) - 1
+
+    def operator_code(self, name):
+        """Returns the index of a builtin operator in this model's table, adding it if need be."""
+        code = schema.OperatorCodeT()
+        code.builtinCode = getattr(schema.BuiltinOperator, name)
+        code.deprecatedBuiltinCode = min(code.builtinCode, _PLACEHOLDER_CODE)
+        code.version = _OPERATOR_VERSIONS.get(name, 1)
+        return self.adopt_code(code)
+
+    def adopt_code(self, code):
+        """Returns the index of an operator code, adding it if need be; one code serves all uses of an operator."""
+        for index, known in enumerate(self.model.operatorCodes):
+            if builtin_code(known) == builtin_code(code) and known.customCode == code.customCode:
+                known.version = max(known.version, code.version)
+                return index
+        self.model.operatorCodes.append(code)
+        return len(self.model.operatorCodes) - 1
+
+    def operator_name(self, operator):
+        """Returns the schema's name of an operator, e.g. "FULLY_CONNECTED"; "CUSTOM:x" for others."""
+        code = self.model.operatorCodes[operator.opcodeIndex]
+        name = _OPERATOR_NAMES[builtin_code(code)]
+        return f"CUSTOM:{code.customCode.decode()}" if name == "CUSTOM" else name
+
+    def pack(self):
+        """Returns the bytes of the `.tflite` file."""
+        return pack(self.model)
+
+
+# The lowest version of each operator that knows the int8 form we write (tensorflow/lite/tools/versioning).
+_OPERATOR_VERSIONS = {
+    "ADD": 2,
+    "DEQUANTIZE": 2,
+    "FULLY_CONNECTED": 5,
+    "GATHER": 2,
+    "LOGISTIC": 2,
+    "QUANTIZE": 2,
+    "RELU": 2,
+    "RESHAPE": 1,
+    "SLICE": 2,
+    "TANH": 2,
+}
+
+
+def builtin_code(code):
+    """Returns an operator code's builtin number, whichever of the schema's two fields holds it."""
+    return max(code.builtinCode, code.deprecatedBuiltinCode)
+
+
+def _pack_quantization(quantization):
+    parameters = schema.QuantizationParametersT()
+    parameters.scale = [float(s) for s in np.atleast_1d(quantization.scale)]
+    parameters.zeroPoint = [int(z) for z in np.broadcast_to(quantization.zero_point, len(parameters.scale))]
+    parameters.quantizedDimension = quantization.axis or 0
+    return parameters

@@ -1,0 +1,121 @@
+"""Joins the converted stock part and the lowered recurrences into one model with named signatures."""
+
+from keras_vrnn.tflite.exporting.writing import (
+    edges,
+    lowering,
+    masks,
+    metadata,
+    operators,
+    scales,
+    tables,
+    variables,
+)
+from keras_vrnn.tflite.exporting.writing import unused as pruning
+from keras_vrnn.tflite.exporting.writing.flatbuffer import ModelFile
+from keras_vrnn.tflite.running.engines import RESET
+from keras_vrnn.tflite.running.runner import STATE_IN, STATE_OUT
+
+SIGNATURE = "serving_default"
+
+
+def stitch(parts, stock, rules_of, input_quantization, options):
+    """Builds the whole model.
+
+    Args:
+        parts: the `Partition` of the Keras model.
+        stock: bytes of its converted stock part, or None where the model is nothing but recurrences.
+        rules_of: recurrence name -> number format from `rules`.
+        input_quantization: input name -> `Quantization` (or None) for inputs that the stock part does not read.
+        options: the `Options` of the export.
+
+    Returns:
+        The finished `ModelFile`, and signature -> {"inputs": names, "outputs": names}.
+    """
+    file = ModelFile(stock)
+    if stock is None:
+        file.graph("main")
+    main = file.main
+    scales.agree(main)
+    tables.narrow(main)
+    values = {}
+    if stock is not None:
+        values |= zip(parts.stock_inputs, map(int, main.subgraph.inputs), strict=True)
+        values |= zip(parts.stock_outputs, map(int, main.subgraph.outputs), strict=True)
+    expected = {name: index for name, index in values.items() if name not in parts.stock_outputs}
+
+    for name, spec in parts.inputs.items():
+        if name not in values:
+            quantization = input_quantization.get(name)
+            dtype = spec.dtype.as_numpy_dtype if quantization is None else options.rules.dtype
+            values[name] = main.tensor(name, spec.shape, dtype, quantization)
+    states = _add_states(file, parts, values, rules_of, options)
+    for name, mask in parts.masks.items():
+        values[name] = masks.write(main, name, mask, values)
+    for name, mask in parts.numbers.items():
+        number = masks.write_number(main, name, values[mask], options.rules.dtype)
+        _connect(main, values, source=number, target=expected[name])
+    for recurrence in parts.recurrences:
+        lowering.lower(recurrence, rules_of[recurrence.name], file, values, options.unrolled)
+        for made in (recurrence.sequence, recurrence.final):
+            if made in expected:
+                _connect(main, values, source=values[made], target=expected[made])
+
+    sources = [values[name] for name in parts.inputs]
+    results = _distinct(main, [values[value] for value in parts.outputs.values()], sources)
+    if options.io == "float32":
+        sources, results = edges.as_float(main, sources, results)
+    inputs = dict(zip(parts.inputs, sources, strict=True))
+    outputs = dict(zip(parts.outputs, results, strict=True))
+    if options.state == "internal":
+        variables.keep(file, states, {name: values[final] for name, final in parts.states.items()})
+    elif states:
+        inputs |= states
+        final = [values[name] for name in parts.states.values()]
+        taken = {*inputs.values(), *outputs.values()}
+        names = [name.removesuffix(STATE_IN) + STATE_OUT for name in parts.states]
+        outputs |= zip(names, _distinct(main, final, taken), strict=True)
+    main.subgraph.inputs, main.subgraph.outputs = list(inputs.values()), list(outputs.values())
+    main.sort_operators()
+    edges.sign(file, SIGNATURE, 0, inputs, outputs)
+    signatures = {SIGNATURE: {"inputs": list(inputs), "outputs": list(outputs)}}
+    if options.state == "internal":
+        signatures[RESET] = {"inputs": [], "outputs": []}
+    metadata.write(file)
+    pruning.prune(file)
+    return file, signatures
+
+
+def _add_states(file, parts, values, rules_of, options):
+    """Adds the tensors of the states that an invoke starts from; returns state name -> tensor."""
+    states = {}
+    for recurrence in parts.recurrences:
+        name = recurrence.initial_state
+        if name in parts.states:
+            rules = rules_of[recurrence.name]
+            shape = (options.batch_size, recurrence.units)
+            states[name] = values[name] = file.main.tensor(name, shape, rules.dtype, rules.signal("h"))
+    return states
+
+
+def _connect(main, values, source, target):
+    """Lets `source` take the place of `target`, a former input of the stock part."""
+    if not scales.same(main.quantization(source), main.quantization(target)):
+        operators.quantize_into(main, source, target)
+        return
+    scales.unify(main, main.quantization(source))
+    for operator in main.subgraph.operators:
+        operator.inputs = [source if int(t) == target else int(t) for t in operator.inputs]
+    for name, index in values.items():
+        if index == target:
+            values[name] = source
+
+
+def _distinct(main, outputs, taken):
+    """Gives every output a tensor of its own: an interpreter takes no tensor that is output or input twice."""
+    taken, distinct = set(taken), []
+    for index in outputs:
+        if index in taken:
+            index = operators.reshape(main, "output", index, main.shape(index))
+        taken.add(index)
+        distinct.append(index)
+    return distinct

@@ -1,0 +1,24 @@
+"""Embedding tables of int16 files, in int8: TFLite Micro gathers no int16, and the table is a weight like others."""
+
+import numpy as np
+
+from keras_vrnn.quantization.schemes import INT8_MAX, Quantization
+from keras_vrnn.tflite.exporting.writing import operators as op
+
+
+def narrow(main):
+    """Lets every GATHER from a constant int16 table read an int8 one, and widens what it reads."""
+    for operator in list(main.subgraph.operators):
+        if main.file.operator_name(operator) != "GATHER":
+            continue
+        table, result = int(operator.inputs[0]), int(operator.outputs[0])
+        values = main.data(table)
+        if values is None or values.dtype != np.int16:
+            continue
+        real = values * main.quantization(table).scale
+        scale = np.abs(real).max() / INT8_MAX or 1.0
+        quantization = Quantization(float(scale), 0)
+        narrow_table = main.constant("table", np.round(real / scale).astype(np.int8), quantization)
+        row = main.tensor("row", main.shape(result), np.int8, quantization)
+        operator.inputs, operator.outputs = [narrow_table, *operator.inputs[1:]], [row]
+        op.quantize_into(main, row, result)

@@ -1,0 +1,1 @@
+"""Running an exported model. Needs NumPy and ai-edge-litert only."""

@@ -1,0 +1,1 @@
+"""Compares an exported model with its Keras original. Needs the TensorFlow backend."""

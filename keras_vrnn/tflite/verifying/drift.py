@@ -1,0 +1,224 @@
+"""The error of each recurrence's state over time: whether it grows.
+
+A streaming file shows its states. A whole-sequence file does not, so the state is read from copies of it in which one
+loop ends after t steps and hands its state out; operators, weights and scales are those of the file.
+
+Needs the TensorFlow backend.
+"""
+
+import copy
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from keras_vrnn.tflite.exporting.capture.observation import observe
+from keras_vrnn.tflite.exporting.writing import operators
+from keras_vrnn.tflite.exporting.writing.flatbuffer import ModelFile
+from keras_vrnn.tflite.reading import constant_bytes, operator_name, read
+from keras_vrnn.tflite.running.runner import Runner
+from keras_vrnn.tflite.verifying.comparison import saturated
+
+# Samples and, for files that are copied for each, time steps at which the state is compared.
+_SAMPLES, _TIMES = 64, 12
+_PROBE = "probe"
+
+
+@dataclass(frozen=True)
+class Drift:
+    """The error of one recurrence's state, over the steps that it has made.
+
+    Attributes:
+        steps: after how many time steps the state was compared.
+        mean_error: mean absolute error then, over samples and units.
+        max_error: the largest error at any of these steps.
+        scale: the state's quantization step; None if it is not quantized.
+        values, saturated: how many numbers were compared, and how many of the file's lie at the end of their range.
+    """
+
+    steps: tuple[int, ...]
+    mean_error: tuple[float, ...]
+    max_error: float
+    scale: float | None
+    values: int
+    saturated: int | None
+
+    def to_dict(self):
+        """Returns the figures as a dictionary for JSON."""
+        return asdict(self)
+
+
+def measure(model, path, runner, arrays):
+    """Compares the states of every recurrence with Keras'.
+
+    Args:
+        model: the Keras model.
+        path: the `.tflite` file.
+        runner: a `Runner` of it.
+        arrays: inputs, one array an input of the model, the batch axis first.
+
+    Returns:
+        Layer name -> `Drift`, and "" or, where there is none, the reason.
+    """
+    arrays = [array[:_SAMPLES] for array in arrays]
+    calls = observe(model, arrays)
+    inputs = dict(zip([tensor.name for tensor in model.inputs], arrays, strict=True))
+    if runner.streaming:
+        found = _of_stream(runner, inputs) if runner.state else {}
+        names, reason = list(found), "the states stay inside the interpreter; export with state='explicit'"
+    else:
+        found = _of_loops(path, inputs)
+        names, reason = list(found), "the file holds no loop whose state could be read"
+    units = [call.initial_state.shape[-1] for call in calls]
+    if units != [found[name][1].shape[-1] for name in names]:
+        return {}, reason
+    drifts = {}
+    for k, (name, call) in enumerate(zip(names, calls, strict=True)):
+        steps, states, detail = found[name]
+        label = call.layer.name
+        drifts[f"{label}_{k}" if label in drifts else label] = _drift(
+            _keras_states(call), steps, states, detail
+        )
+    return drifts, ""
+
+
+def _drift(expected, steps, states, detail):
+    error = np.abs(states - expected[:, np.asarray(steps) - 1])
+    scale = detail["quantization"][0] or None
+    return Drift(
+        steps=tuple(map(int, steps)),
+        mean_error=tuple(map(float, error.mean(axis=(0, 2)))),
+        max_error=float(error.max()),
+        scale=scale,
+        values=error.size,
+        saturated=None if scale is None else saturated(states, detail),
+    )
+
+
+def _keras_states(call):
+    """h_t = φ(x_t·W_x + h_{t-1}·W_h + b) of one call of a layer: (samples, T, units), in the order computed."""
+    cell = call.layer.cell
+    kernel, recurrent = np.asarray(cell.kernel), np.asarray(cell.recurrent_kernel)
+    z = call.x @ kernel + (0.0 if cell.bias is None else np.asarray(cell.bias))
+    h, states = call.initial_state, []
+    steps = range(z.shape[1])
+    for t in reversed(steps) if call.layer.go_backwards else steps:
+        new = np.asarray(cell.activation(z[:, t] + h @ recurrent))
+        h = new if call.mask is None else np.where(call.mask[:, t : t + 1].astype(bool), new, h)
+        states.append(h)
+    return np.stack(states, axis=1)
+
+
+def _of_stream(runner, inputs):
+    """State name -> (steps, states, detail), of a streaming file with explicit state."""
+    states = {name: [] for name in runner.state}
+    samples, length = next(iter(inputs.values())).shape[:2]
+    for start in range(0, samples, runner.batch):
+        rows = np.minimum(np.arange(start, start + runner.batch), samples - 1)
+        runner.reset()
+        made = {name: [] for name in states}
+        for t in range(length):
+            runner.step({name: array[rows, t] for name, array in inputs.items()})
+            for name, state in runner.state.items():
+                made[name].append(state)
+        for name, history in made.items():
+            states[name].append(np.stack(history, axis=1))
+    runner.reset()
+    steps = np.arange(1, length + 1)
+    return {n: (steps, np.concatenate(s)[:samples], runner.details[n]) for n, s in states.items()}
+
+
+def _of_loops(path, inputs):
+    """Number of its body -> (steps, states, detail), of each loop of a whole-sequence file, in order of call."""
+    _, model = read(path)
+    found = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for loop in _loops(model):
+            made = []
+            turns = np.unique(np.linspace(1, loop.length // loop.block, _TIMES).round().astype(int))
+            steps = turns * loop.block
+            for step in steps:
+                probe = Path(folder) / "probe.tflite"
+                probe.write_bytes(_probing(path, loop, int(step)))
+                runner = Runner(probe)
+                made.append(runner(inputs)[_PROBE])
+            states = np.stack(made, axis=1)
+            found[loop.body] = steps, states, runner.details[_PROBE]
+    return found
+
+
+@dataclass(frozen=True)
+class _Loop:
+    """A recurrence's loop: its WHILE, the comparison it ends by, its last state in main.
+
+    It makes `length` steps, `block` in each turn.
+    """
+
+    body: int
+    operator: int
+    comparison: str
+    length: int
+    block: int
+    state: int
+
+
+def _loops(model):
+    """The loops that hold a recurrence, in order of call: that in which they were written."""
+    main, loops = model.subgraphs[0], []
+    for position, operator in enumerate(main.operators):
+        if operator_name(model, operator) != "WHILE":
+            continue
+        options = operator.builtinOptions
+        body = model.subgraphs[options.bodySubgraphIndex]
+        variable, block = _state_variable(model, body), _stride(model, body)
+        if variable is None or block is None:
+            continue
+        condition = model.subgraphs[options.condSubgraphIndex]
+        comparison = operator_name(model, condition.operators[0])
+        if comparison == "LESS":
+            length = _integer(model, condition.tensors[condition.operators[0].inputs[1]])
+        else:
+            length = _integer(model, main.tensors[operator.inputs[0]]) + 1
+        state = int(operator.outputs[variable])
+        loops.append(_Loop(options.bodySubgraphIndex, position, comparison, length, block, state))
+    return sorted(loops, key=lambda loop: loop.body)
+
+
+def _state_variable(model, body):
+    """Position of the loop variable h: the one that is multiplied, in h·W_h; None if there is none."""
+    multiplied = {int(o.inputs[0]) for o in body.operators if operator_name(model, o) == "FULLY_CONNECTED"}
+    return next((k for k, index in enumerate(body.inputs) if int(index) in multiplied), None)
+
+
+def _stride(model, body):
+    """By how much a turn changes the first variable, the time step; None if that is no constant."""
+    for operator in body.operators:
+        if operator_name(model, operator) == "ADD" and operator.inputs[0] == body.inputs[0]:
+            step = body.tensors[operator.inputs[1]]
+            return abs(_integer(model, step)) if constant_bytes(model, step) else None
+    return None
+
+
+def _integer(model, tensor):
+    """The first element of a constant of int32."""
+    return int(np.frombuffer(bytes(model.buffers[tensor.buffer].data), np.int32)[0])
+
+
+def _probing(path, loop, step):
+    """The file with one loop ended after `step` steps and its state handed out."""
+    file = ModelFile(Path(path).read_bytes())
+    main, options = file.main, file.main.subgraph.operators[loop.operator].builtinOptions
+    # A copy: loops of the same length may share their condition.
+    condition = copy.deepcopy(file.model.subgraphs[options.condSubgraphIndex])
+    file.model.subgraphs.append(condition)
+    options.condSubgraphIndex = len(file.model.subgraphs) - 1
+    # A forward loop runs while t < limit, from 0; a backward one while t >= limit, from T - 1.
+    limit = condition.tensors[condition.operators[0].inputs[1]]
+    limit.buffer = file.buffer(
+        np.array([step if loop.comparison == "LESS" else loop.length - step], np.int32)
+    )
+    batch, *_, units = main.shape(loop.state)
+    state = operators.reshape(main, _PROBE, loop.state, (batch, units))
+    main.subgraph.outputs = [*main.subgraph.outputs, state]
+    return file.pack()

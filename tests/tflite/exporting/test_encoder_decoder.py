@@ -1,0 +1,208 @@
+"""The exported encoder-decoder: the same searches as in Keras, without TensorFlow."""
+
+import json
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+import keras_vrnn as kv
+from keras_vrnn import cli
+from keras_vrnn.tflite import Seq2SeqRunner
+from keras_vrnn.tflite.exporting.writing.flatbuffer import ModelFile
+
+LETTERS, SOUNDS = kv.Symbols(tuple("abcdef")), kv.Symbols(("P", "T", "K", "A"))
+VARIANTS = {
+    "plain": dict(units=6),
+    "stacked, bidirectional": dict(units=[6, 5], encoder_units=[4], bidirectional=True),
+    "attention": dict(units=8, bidirectional=True, attention=6),
+}
+# float32 rounding of some tens of steps of sums of a few dozen terms.
+ROUNDING = 1e-4
+
+
+def made(variant):
+    keras.utils.set_random_seed(7)
+    model = kv.EncoderDecoder(len(LETTERS), len(SOUNDS), embedding=5, **VARIANTS[variant])
+    # Larger weights than at the start: decoding shall not be a draw among equals.
+    model.set_weights([2 * w + 0.1 * np.sin(np.arange(w.size)).reshape(w.shape) for w in model.get_weights()])
+    return model
+
+
+def data(rows=30):
+    rng = np.random.default_rng(5)
+    source, target = rng.integers(3, 9, (rows, 6)), rng.integers(3, 7, (rows, 5))
+    source[np.arange(6) >= rng.integers(1, 7, (rows, 1))] = 0
+    target[np.arange(5) >= rng.integers(1, 6, (rows, 1))] = 0
+    return source.astype("int32"), target.astype("int32")
+
+
+def exported(model, folder, quantization, **options):
+    source, target = data()
+    pairs = source, model.teacher_forcing(target)[0]
+    return kv.tflite.export(
+        model, folder, quantization=quantization, calibration_data=pairs, max_length=8, **options
+    )
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_float32_decodes_as_keras_does(variant, tmp_path):
+    model = made(variant)
+    exported(model, tmp_path, "float32")
+    runner, (source, _) = Seq2SeqRunner(tmp_path), data()
+    for width, penalty in ((1, 0.0), (3, 0.7)):
+        expected = model.decode(source, width, max_length=8, length_penalty=penalty)
+        found = runner.decode(source, width, length_penalty=penalty)
+        np.testing.assert_allclose(found.scores, expected.scores, atol=ROUNDING)
+        np.testing.assert_allclose(found.log_probabilities, expected.log_probabilities, atol=ROUNDING)
+        np.testing.assert_array_equal(found.tokens, expected.tokens)
+        np.testing.assert_array_equal(found.lengths, expected.lengths)
+
+
+@pytest.mark.parametrize(("quantization", "tolerance"), [("int8", 0.25), ("int16x8", 0.05)])
+def test_integers_are_close_to_keras_and_handed_on_unchanged(quantization, tolerance, tmp_path):
+    model = made("attention")
+    result = exported(model, tmp_path, quantization)
+    runner, (source, _) = Seq2SeqRunner(tmp_path), data()
+    found, expected = runner.decode(source), model.decode(source, max_length=8)
+    same = (found.tokens == expected.tokens).all(axis=(1, 2))
+    assert same.mean() >= 0.7  # a model of random weights has many near-draws
+    # Mean error of Σ log p over up to 8 steps; a wrong scale or a memory not seen costs whole units.
+    errors = np.abs(found.log_probabilities - expected.log_probabilities)[same]
+    assert errors.mean() <= tolerance
+    # What goes from one file to the other has one scale in both.
+    for name, (scale, zero_point) in runner.manifest["passed_on"].items():
+        detail = runner._step.inputs[name]["quantization"]
+        assert detail[0] == pytest.approx(scale, rel=1e-6)
+        assert detail[1] == zero_point
+    fixed = 1 / 128 if quantization == "int8" else 1 / 32768
+    assert runner._step.inputs["state_0"]["quantization"] == (fixed, 0)
+    assert runner._step.outputs["next_state_0"]["quantization"] == (fixed, 0)
+    assert result.size == sum(
+        (tmp_path / f).stat().st_size for f in ("encoder.tflite", "decoder_step.tflite")
+    )
+    for path in (result.encoder.path, result.decoder_step.path):
+        file = ModelFile(path.read_bytes())
+        types = {tensor.type for graph in file.model.subgraphs for tensor in graph.tensors}
+        assert 0 not in types  # FLOAT32
+
+
+def test_symbols_in_symbols_out_without_tensorflow(tmp_path):
+    model = made("attention")
+    exported(model, tmp_path / "new" / "folder", "int8", source_symbols=LETTERS, target_symbols=SOUNDS)
+    code = (
+        "import sys\n"
+        "from keras_vrnn.tflite import Seq2SeqRunner\n"
+        f"runner = Seq2SeqRunner({str(tmp_path / 'new' / 'folder')!r})\n"
+        "print([' '.join(said) for said in runner(['abc', ['f', 'e']], beam_width=2)])\n"
+        "print(sorted({'keras', 'tensorflow', 'tf_keras'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    said, modules = done.stdout.splitlines()
+    runner = Seq2SeqRunner(tmp_path / "new" / "folder")
+    best = runner.decode(LETTERS.encode(["abc", "fe"]), beam_width=2).best
+    assert said == str([" ".join(SOUNDS.decode(row)) for row in best])
+    assert modules == "[]"
+
+
+def test_scales_from_sources_alone_and_no_symbols_of_another_export(tmp_path):
+    model = made("attention")
+    exported(model, tmp_path, "int8", source_symbols=LETTERS, target_symbols=SOUNDS)
+    before = Seq2SeqRunner(tmp_path)
+    source, _ = data()
+    result = kv.tflite.export(model, tmp_path, calibration_data=source, max_length=8, overwrite=True)
+    assert [line.partition(":")[0] for line in str(result).splitlines()] == [
+        str(tmp_path / name) for name in ("encoder.tflite", "decoder_step.tflite")
+    ]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "decoder_step.tflite", "encoder.tflite", "manifest.json",
+    ]  # fmt: skip
+    found, expected = Seq2SeqRunner(tmp_path).decode(source), model.decode(source, max_length=8)
+    assert (found.tokens == expected.tokens).all(axis=(1, 2)).mean() >= 0.7  # as with pairs
+    assert before.source_symbols is not None
+
+
+def test_float_needs_no_data(tmp_path):
+    model = made("plain")
+    kv.tflite.export(model, tmp_path / "new", quantization="float32", source_length=6, max_length=8)
+    source, _ = data()
+    found, expected = Seq2SeqRunner(tmp_path / "new").decode(source), model.decode(source, max_length=8)
+    np.testing.assert_allclose(found.log_probabilities, expected.log_probabilities, atol=ROUNDING)
+
+
+def test_on_the_command_line(tmp_path, capsys):
+    model = made("plain")
+    model.save(tmp_path / "model.keras")
+    source, target = data()
+    np.savez(tmp_path / "pairs.npz", source=source, target_in=model.teacher_forcing(target)[0])
+    files = [str(tmp_path / name) for name in ("model.keras", "out")]
+    command = ["export", *files, "--calibration-data", str(tmp_path / "pairs.npz")]
+    assert cli.main(command) == 0
+    assert Seq2SeqRunner(tmp_path / "out").decode(source).tokens.shape[0] == len(source)
+    assert cli.main(command) == 2
+    assert "or pass overwrite=True" in capsys.readouterr().err
+    (tmp_path / "file").write_text("kept")
+    assert cli.main(["export", files[0], str(tmp_path / "file"), "--overwrite", *command[3:]]) == 2
+    assert "is a file; an encoder-decoder becomes a folder" in capsys.readouterr().err
+    assert (tmp_path / "file").read_text() == "kept"
+
+
+def test_options_of_an_encoder_decoder_are_for_none_else(tmp_path):
+    model = keras.Sequential([keras.Input((4, 2)), kv.VanillaRNN(3)])
+    with pytest.raises(
+        ValueError, match=r"max_length: is for a kv\.EncoderDecoder, received a model of type"
+    ):
+        kv.tflite.export(model, tmp_path / "m", quantization="float32", max_length=3)
+
+
+def test_bad_requests(tmp_path):
+    model = made("plain")
+    source, target = data(4)
+    pairs = source, model.teacher_forcing(target)[0]
+    for changes, message in (
+        (dict(quantization="int4"), "quantization='int4': expected one of 'float32'"),
+        (dict(calibration_data=None), "calibration_data: quantization='int8' needs pairs or sources"),
+        (dict(calibration_data=None, quantization="float32"), "source_length: say how many steps"),
+        (dict(calibration_data=(source,) * 3), r"expected the pair \(source, target_in\)"),
+        (dict(form="streaming"), "form='streaming': an encoder-decoder becomes an encoder of whole sources"),
+        (dict(batch_size=2), "batch_size=2: an encoder-decoder becomes"),
+        (dict(calibration_data=(source, pairs[1][:2])), "4 sources and 2 targets"),
+        (dict(calibration_data=(source + 90, pairs[1])), r"`calibration_data\[0\]` must hold token ids"),
+        (dict(source_length=3), "the calibration data has 6 source steps"),
+        (dict(source_symbols=SOUNDS), "the model knows 9 ids, received symbols of 7"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            kv.tflite.export(model, tmp_path / "none", **(dict(calibration_data=pairs) | changes))
+    assert not (tmp_path / "none").exists()
+
+    kv.tflite.export(model, tmp_path, quantization="float32", calibration_data=pairs)
+    before = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    with pytest.raises(FileExistsError, match=r"holds encoder.tflite, .* or pass overwrite=True"):
+        kv.tflite.export(model, tmp_path, quantization="float32", calibration_data=pairs)
+    assert {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
+
+    runner = Seq2SeqRunner(tmp_path)
+    assert runner.manifest["max_length"] == 2 * 6 + 10
+    for arguments, message in (
+        ((source, 0), "beam_width=0: expected a positive integer"),
+        ((source, 1, 0), "max_length=0: expected a positive integer"),
+        ((source, 1, 5, -1), "length_penalty=-1: expected a finite number"),
+        ((np.zeros((2, 3), int),), "row 0 is empty"),
+        (([[3, 99]],), r"expected token ids in 0 … 8"),
+        ((np.ones((1, 7), int),), "at most 6 steps"),
+        (([3, 4],), r"received int64 of shape \(2,\)"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            runner.decode(*arguments)
+    with pytest.raises(ValueError, match="The folder holds no symbols"):
+        runner(["abc"])
+    with pytest.raises(FileNotFoundError, match=r"there is no manifest.json"):
+        Seq2SeqRunner(tmp_path / "nowhere")
+    (tmp_path / "manifest.json").write_text(json.dumps({"format": "another"}))
+    with pytest.raises(ValueError, match='has no "format": "keras-vrnn encoder-decoder 1"'):
+        Seq2SeqRunner(tmp_path)

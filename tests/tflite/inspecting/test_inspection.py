@@ -1,0 +1,120 @@
+"""inspect: what it says of files against what is known of them, and damaged files."""
+
+import contextlib
+import json
+import random
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from stock_files import convert
+
+import keras_vrnn as kv
+from keras_vrnn.tflite.inspecting import inspection
+from keras_vrnn.tflite.micro import interpreter as micro
+
+X = np.random.default_rng(4).normal(size=(20, 9, 3)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory):
+    model = keras.Sequential([keras.Input((9, 3), name="x"), kv.VanillaRNN(4), keras.layers.Dense(2)])
+    return kv.tflite.export(model, tmp_path_factory.mktemp("inspect") / "m.tflite", calibration_data=X)
+
+
+def test_an_exported_file(result):
+    report = kv.tflite.inspect(result.path)
+    assert report.size == result.size
+    assert report.operators == result.operators
+    assert report.signatures == result.signatures
+    assert report.description == f"keras-vrnn {kv.__version__}"
+    assert report.min_runtime_version.count(".") == 2
+    assert (report.flex, report.foreign, report.micro_ready, report.micro_tried) == (False, (), True, True)
+    main = report.subgraphs[0]
+    (source,) = main.inputs
+    detail = kv.tflite.Runner(result.path).details["x"]
+    assert main.tensors[source].shape == (1, 9, 3)
+    assert main.tensors[source].dtype == "INT8"
+    assert (main.tensors[source].scale[0], main.tensors[source].zero_point[0]) == detail["quantization"]
+    loop = next(operator for operator in main.operators if operator.name == "WHILE")
+    assert len(loop.subgraphs) == 2
+    kernel = next(
+        t for graph in report.subgraphs for t in graph.tensors if t.name.endswith("recurrent_kernel")
+    )
+    assert (kernel.shape, kernel.bytes, len(kernel.scale), kernel.axis) == ((4, 4), 16, 4, 0)
+
+
+def test_sizes_add_up(result):
+    report = kv.tflite.inspect(result.path)
+    assert sum(report.sizes.values()) == report.size
+    # int8 kernels 3·4, 4·4, 4·2, int32 bias of 4; Dense's zero bias may be left out. The rest are a few small shapes.
+    assert 36 + 16 <= report.sizes["weights"] <= 36 + 16 + 8 + 60
+    assert report.sizes["metadata"] > len(report.description)
+
+
+def test_text_and_json(result):
+    report = kv.tflite.inspect(result.path)
+    for line in (
+        "Flex operators       no",
+        "TFLite Micro         yes (tried)",
+        "WHILE(",
+        "= 16 bytes",
+        "output %",
+    ):
+        assert line in str(report)
+    assert json.loads(report.to_json())["operators"] == result.operators
+
+
+def test_a_file_of_tensorflow_without_its_kernels(tmp_path):
+    path = convert(tmp_path / "flex.tflite", tf.tan, tf.TensorSpec((2,)), select=True)
+    report = kv.tflite.inspect(path)
+    assert report.flex
+    assert report.foreign == ("CUSTOM:FlexTan",)
+    assert not report.micro_ready
+    assert "CUSTOM:FlexTan: TFLite Micro has no such operator" in str(report)
+
+
+def test_an_operator_that_tflite_micro_lacks(tmp_path):
+    path = convert(tmp_path / "sign.tflite", tf.sign, tf.TensorSpec((2,)))
+    report = kv.tflite.inspect(path)
+    assert report.micro_reasons == ("SIGN: TFLite Micro has no such operator",)
+    assert not report.flex
+
+
+def test_open_dimensions_are_minus_one(tmp_path):
+    path = convert(tmp_path / "open.tflite", tf.tanh, tf.TensorSpec((None, 3)))
+    report = kv.tflite.inspect(path)
+    assert report.subgraphs[0].tensors[report.subgraphs[0].inputs[0]].shape == (-1, 3)
+
+
+def test_without_tflite_micro_known_limits_are_said(result, monkeypatch):
+    monkeypatch.setattr(micro, "is_installed", lambda: False)
+    report = kv.tflite.inspect(result.path)
+    assert (report.micro_ready, report.micro_tried) == (True, False)
+    assert "pip install 'keras-vrnn[micro]' to try it" in str(report)
+
+
+def test_damaged_files_are_refused_or_read(result, tmp_path, monkeypatch):
+    """Cuts are always found; of a changed byte, only one that breaks the structure is."""
+    monkeypatch.setattr(inspection.micro, "is_installed", lambda: False)
+    content, path = result.path.read_bytes(), tmp_path / "damaged.tflite"
+    for length in range(0, len(content), 61):
+        path.write_bytes(content[:length])
+        with pytest.raises(ValueError, match=r"path: '.*damaged.tflite' is not a TFLite model"):
+            kv.tflite.inspect(path)
+    pick, refused = random.Random(1), 0
+    for _ in range(300):
+        changed = bytearray(content)
+        changed[pick.randrange(len(changed))] = pick.randrange(256)
+        path.write_bytes(changed)
+        with contextlib.suppress(ValueError):  # any other exception would be a crash
+            str(kv.tflite.inspect(path))
+            continue
+        refused += 1
+    assert 0 < refused < 300
+
+
+def test_missing_file():
+    with pytest.raises(FileNotFoundError, match=r"path: there is no file 'none.tflite'"):
+        kv.tflite.inspect("none.tflite")
