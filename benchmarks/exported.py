@@ -151,7 +151,7 @@ def sequence_op(weights, sequences, dtype):
     """The recurrence as one UNIDIRECTIONAL_SEQUENCE_RNN, whose state is a variable of the interpreter."""
     from ai_edge_litert import schema_py_generated as schema
 
-    from keras_vrnn.quantization.schemes import Quantization
+    from keras_vrnn.quantization.formats import Quantization
     from keras_vrnn.tflite.exporting.writing.flatbuffer import ModelFile
 
     kernel, recurrent_kernel, bias = weights

@@ -49,7 +49,7 @@ def measure(time, features, units, quantization, inside):
     import keras
 
     import keras_vrnn as kv
-    from keras_vrnn.tflite.exporting.writing import lowering
+    from keras_vrnn.tflite.exporting.recurrences.vanilla import Vanilla
 
     keras.utils.set_random_seed(0)
     model = keras.Sequential([keras.Input((time, features)), kv.VanillaRNN(units)])
@@ -57,7 +57,7 @@ def measure(time, features, units, quantization, inside):
     with (
         tempfile.TemporaryDirectory() as folder,
         contextlib.redirect_stdout(io.StringIO()),  # the converter prints what it does
-        mock.patch.object(lowering, "multiply_inside", return_value=inside),
+        mock.patch.object(Vanilla, "multiply_inside", return_value=inside),
     ):
         path = pathlib.Path(folder, "model.tflite")
         kv.tflite.export(model, path, quantization=quantization, calibration_data=x)

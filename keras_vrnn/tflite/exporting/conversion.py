@@ -11,14 +11,14 @@ import numpy as np
 import tensorflow as tf
 
 from keras_vrnn import _files
-from keras_vrnn.quantization import schemes as rules
+from keras_vrnn.quantization.formats import Quantization
 from keras_vrnn.tflite.exporting import stock
 from keras_vrnn.tflite.exporting.capture import sampling, streaming
 from keras_vrnn.tflite.exporting.capture.inputs import as_inputs
 from keras_vrnn.tflite.exporting.capture.observation import observe
 from keras_vrnn.tflite.exporting.capture.partition import partition
 from keras_vrnn.tflite.exporting.capture.preparation import prepared
-from keras_vrnn.tflite.exporting.recurrences import activations
+from keras_vrnn.tflite.exporting.recurrences.base import Formats
 from keras_vrnn.tflite.exporting.writing import stitching
 from keras_vrnn.tflite.running.runner import Runner
 
@@ -42,7 +42,7 @@ class ExportResult:
     quantization: str
     operators: dict[str, int]
     signatures: dict[str, dict[str, list[str]]]
-    scales: dict[str, dict[str, rules.Quantization]]
+    scales: dict[str, dict[str, Quantization]]
 
     def __str__(self):
         operators = ", ".join(f"{name} {count}" for name, count in self.operators.items())
@@ -65,13 +65,13 @@ def convert(model, path, options, calibration_data, overwrite):
     )
     parts = _partition(model, options, arrays)
     for recurrence in parts.recurrences:
-        activations.check(recurrence, options.rules)
+        recurrence.cell.check(recurrence.layer, options.scheme)
     if options.integer:
-        samples, rules_of, unread = sampling.calibrated(model, options, parts, arrays)
+        samples, formats_of, unread = sampling.calibrated(model, options, parts, arrays)
     else:
-        samples, rules_of, unread = None, {r.name: options.rules() for r in parts.recurrences}, {}
+        samples, formats_of, unread = None, {r.name: Formats(options.scheme) for r in parts.recurrences}, {}
     converted = stock.convert(parts.stock, options.quantization, samples) if parts.stock else None
-    content, signatures = stitching.stitch(parts, converted, rules_of, unread, options)
+    content, signatures = stitching.stitch(parts, converted, formats_of, unread, options)
 
     packed = content.pack()
     with _files.replacing(path) as temporary:
@@ -84,7 +84,7 @@ def convert(model, path, options, calibration_data, overwrite):
         quantization=options.quantization,
         operators=_count_operators(content),
         signatures=signatures,
-        scales={name: rule.signals for name, rule in rules_of.items() if rule.signals},
+        scales={name: formats.signals for name, formats in formats_of.items() if formats.signals},
     )
 
 

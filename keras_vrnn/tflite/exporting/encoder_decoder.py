@@ -20,6 +20,7 @@ import numpy as np
 from keras import ops
 
 from keras_vrnn.models import token_checks
+from keras_vrnn.quantization.formats import Quantization, span
 from keras_vrnn.tflite.exporting.conversion import ExportResult, convert
 from keras_vrnn.tflite.running.engines import LiteRT
 from keras_vrnn.tflite.running.seq2seq_runner import (
@@ -247,10 +248,7 @@ def _spanning(array, detail):
     scale, zero_point = detail["quantization"]
     if scale == 0.0:
         return array
-    limits = np.iinfo(detail["dtype"])
-    # int16 is symmetric, see `rules.IntegerRules.state_range`.
-    lowest = -limits.max if detail["dtype"] == np.int16 else limits.min
-    low, high = scale * (lowest - zero_point), scale * (limits.max - zero_point)
+    low, high = span(Quantization(scale, zero_point), detail["dtype"])
     array = np.clip(array, low, high).astype(np.float32)
     array.flat[0], array.flat[-1] = low, high
     return array

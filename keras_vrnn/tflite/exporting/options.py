@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from keras_vrnn.quantization import schemes as rules
+from keras_vrnn.quantization.schemes import SCHEMES
 
 FORMS = ("sequence", "unrolled", "streaming")
 STATES = ("explicit", "internal")
@@ -24,13 +24,13 @@ class Options:
 
     def __post_init__(self):
         _one_of("form", self.form, FORMS)
-        _one_of("quantization", self.quantization, tuple(rules.RULES))
+        _one_of("quantization", self.quantization, tuple(SCHEMES))
         _one_of("state", self.state, STATES)
         _one_of("calibration", self.calibration, CALIBRATIONS)
         size = self.batch_size
         if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1:
             raise ValueError(f"batch_size={size!r}: expected a positive integer.")
-        own = self.rules.dtype.name
+        own = self.scheme.dtype.name
         if self.io not in (None, own, "float32"):
             raise ValueError(
                 f"io={self.io!r}: inputs and outputs of a file with quantization={self.quantization!r} are "
@@ -43,14 +43,14 @@ class Options:
             )
 
     @property
-    def rules(self):
-        """The class in `rules` that holds the number formats."""
-        return rules.RULES[self.quantization]
+    def scheme(self):
+        """The quantization scheme."""
+        return SCHEMES[self.quantization]
 
     @property
     def integer(self):
         """Whether the signals are integers, whose scales calibration data must give."""
-        return issubclass(self.rules, rules.IntegerRules)
+        return self.scheme.integer
 
     @property
     def streaming(self):

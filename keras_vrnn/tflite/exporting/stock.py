@@ -35,7 +35,7 @@ def convert(concrete, quantization, samples=None):
 
     Args:
         concrete: the tf ConcreteFunction.
-        quantization: a key of `rules.RULES`.
+        quantization: a key of `SCHEMES`.
         samples: for the integer ones a function that yields lists of input arrays, each with the shape of the
             function's inputs.
 

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from keras_vrnn.quantization.formats import limits
 from keras_vrnn.tflite.running.engines import quantize
 
 
@@ -69,10 +70,9 @@ def compare(actual, expected, detail, labels=None):
 
 def saturated(real, detail):
     """Returns how many of some real values a tensor holds as the end of its integer range, or can't hold at all."""
-    limits = np.iinfo(detail["dtype"])
+    lowest, highest = limits(detail["dtype"])
     integers = quantize(real, detail)
-    lowest = -limits.max if limits.bits > 8 else limits.min  # int16 is symmetric
-    return int(np.sum((integers <= lowest) | (integers >= limits.max)))
+    return int(np.sum((integers <= lowest) | (integers >= highest)))
 
 
 def predictions(values, decided_by):

@@ -13,7 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_vrnn.layers.stepping import run
 from keras_vrnn.tflite.exporting.capture.observation import observe
+from keras_vrnn.tflite.exporting.recurrences import cell_of
 from keras_vrnn.tflite.exporting.writing import operators
 from keras_vrnn.tflite.exporting.writing.flatbuffer import ModelFile
 from keras_vrnn.tflite.reading import constant_bytes, operator_name, read
@@ -97,17 +99,13 @@ def _drift(expected, steps, states, detail):
 
 
 def _keras_states(call):
-    """h_t = φ(x_t·W_x + h_{t-1}·W_h + b) of one call of a layer: (samples, T, units), in the order computed."""
-    cell = call.layer.cell
-    kernel, recurrent = np.asarray(cell.kernel), np.asarray(cell.recurrent_kernel)
-    z = call.x @ kernel + (0.0 if cell.bias is None else np.asarray(cell.bias))
-    h, states = call.initial_state, []
-    steps = range(z.shape[1])
-    for t in reversed(steps) if call.layer.go_backwards else steps:
-        new = np.asarray(cell.activation(z[:, t] + h @ recurrent))
-        h = new if call.mask is None else np.where(call.mask[:, t : t + 1].astype(bool), new, h)
-        states.append(h)
-    return np.stack(states, axis=1)
+    """All states of one call of a layer: (samples, T, units), in the order computed."""
+    cell = cell_of(call.layer)
+    z = cell.project(call.x)
+    mask = None if call.mask is None else call.mask.astype(bool)
+    return run(
+        lambda t, h: cell.step(z[:, t], h)["h"], call.initial_state, z.shape[1], mask, call.layer.go_backwards
+    )
 
 
 def _of_stream(runner, inputs):

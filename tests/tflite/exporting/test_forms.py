@@ -7,7 +7,7 @@ from exported_models import random_data
 from keras import layers
 
 import keras_vrnn as kv
-from keras_vrnn.quantization.schemes import RULES
+from keras_vrnn.quantization.schemes import SCHEMES
 
 rng = np.random.default_rng(3)
 X = rng.normal(size=(30, 11, 4)).astype("float32")
@@ -37,7 +37,7 @@ def stack(return_sequences):
 
 
 @pytest.mark.parametrize("return_sequences", [False, True])
-@pytest.mark.parametrize("quantization", RULES)
+@pytest.mark.parametrize("quantization", SCHEMES)
 @pytest.mark.parametrize("form", ["sequence", "unrolled", "streaming"])
 def test_every_pair_is_close_to_keras(form, quantization, return_sequences, tmp_path):
     model = stack(return_sequences)
@@ -46,7 +46,7 @@ def test_every_pair_is_close_to_keras(form, quantization, return_sequences, tmp_
     assert report.mean_error <= BARS[quantization] * np.ptp(model.predict(X, verbose=0))
 
 
-@pytest.mark.parametrize("quantization", RULES)
+@pytest.mark.parametrize("quantization", SCHEMES)
 @pytest.mark.parametrize("form", ["sequence", "unrolled", "streaming"])
 def test_masked_tokens_in_every_form(form, quantization, tmp_path):
     model = keras.Sequential(

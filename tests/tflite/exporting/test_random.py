@@ -9,7 +9,7 @@ from ai_edge_litert.interpreter import Interpreter
 from random_models import draw
 
 import keras_vrnn as kv
-from keras_vrnn.quantization.schemes import RULES
+from keras_vrnn.quantization.schemes import SCHEMES
 
 # Mean error relative to the range of an output, beyond one step of its scale. float32: rounding, largest error, not
 # mean. float16: 11 bits of weights. The others: int8 weights, and with int8 signals too, through up to six recurrences
@@ -75,7 +75,7 @@ def test_random_models(seed, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(6, 14))
 def test_more_random_models(seed, tmp_path):
-    check(seed, tmp_path, ["sequence", "unrolled", "streaming"], RULES)
+    check(seed, tmp_path, ["sequence", "unrolled", "streaming"], SCHEMES)
 
 
 def test_the_bars_notice_a_wrong_recurrence(tmp_path):

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from keras_vrnn.layers.stepping import run
 from keras_vrnn.tflite.exporting.capture.observation import observe
-from keras_vrnn.tflite.exporting.recurrences import activations
 
 _BATCH = 64  # samples at a time; bounds memory, does not change the ranges
 _TAIL = 0.0001  # share of the values left out at either end by "percentile"
@@ -89,8 +89,8 @@ def calibrate(model, data, recurrences, method):
     """
     values = defaultdict(list)
     states: list[list[np.ndarray]] = [[] for _ in recurrences]
-    signals = [{name: _OBSERVERS[method]() for name in "zrah"} for _ in recurrences]
-    moments = [{name: _Moment() for name in "xh"} for _ in recurrences]
+    signals = [{name: _OBSERVERS[method]() for name in r.cell.signals} for r in recurrences]
+    moments = [{name: _Moment() for name in r.cell.operands} for r in recurrences]
     for start in range(0, len(data[0]), _BATCH):
         calls = observe(model, [array[start : start + _BATCH] for array in data])
         for k, (recurrence, call) in enumerate(zip(recurrences, calls, strict=True)):
@@ -127,25 +127,19 @@ def _quantiles(values):
 
 
 def _measure(recurrence, call, signals, moments):
-    """Adds the signals of one batch: z = x·W_x + b, r = h·W_h, a = z + r, h = φ(a), of the steps that count.
+    """Adds the signals of one batch at the steps that are not masked; returns the states h, (B, T, U)."""
+    cell, mask = recurrence.cell, call.mask
+    z = cell.project(call.x)
+    mask = np.ones(z.shape[:2], bool) if mask is None else mask.astype(bool)
+    signals["h"].add(call.initial_state)
+    signals["z"].add(z[mask])
+    moments["x"].add(call.x[mask])
 
-    Returns:
-        The states h, (B, T, U).
-    """
-    h = call.initial_state
-    z = call.x @ recurrence.kernel + recurrence.bias
-    counts = np.ones(z.shape[:2], bool) if call.mask is None else call.mask.astype(bool)
-    signals["h"].add(h)
-    signals["z"].add(z[counts])
-    moments["x"].add(call.x[counts])
-    states = []
-    steps = range(z.shape[1])
-    for t in reversed(steps) if recurrence.go_backwards else steps:
-        r = h @ recurrence.recurrent_kernel
-        moments["h"].add(h[counts[:, t]])
-        a = z[:, t] + r
-        h = np.where(counts[:, t, None], activations.apply(recurrence, a), h)
-        for name, values in (("r", r[counts[:, t]]), ("a", a[counts[:, t]]), ("h", h)):
-            signals[name].add(values)
-        states.append(h)
-    return np.stack(states, axis=1)
+    def step(t, h):
+        made, kept = cell.step(z[:, t], h), mask[:, t]
+        moments["h"].add(h[kept])
+        for name, values in made.items():
+            signals[name].add(values[kept])
+        return made["h"]
+
+    return run(step, call.initial_state, z.shape[1], mask, recurrence.go_backwards)

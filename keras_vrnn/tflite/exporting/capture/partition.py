@@ -9,65 +9,16 @@ converter never sees a loop, and it converts everything around the loops in one 
 Needs the TensorFlow backend.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-
 import keras
 import numpy as np
 import tensorflow as tf
 
 from keras_vrnn.layers.interception import recurrences_replaced, vanilla_layers
+from keras_vrnn.tflite.exporting.capture import masks
 from keras_vrnn.tflite.exporting.capture.observation import emitted
 from keras_vrnn.tflite.exporting.capture.substitutes import plain_layers
-from keras_vrnn.tflite.exporting.recurrences import activations
-from keras_vrnn.tflite.exporting.writing import masks
-
-
-@dataclass(frozen=True)
-class Recurrence:
-    """One vanilla recurrence h_t = φ(x_t·W_x + h_{t-1}·W_h + b) and the values it reads and makes.
-
-    `layer` is the Keras layer's name, `function` its φ, `activation` the name under which the rules know it.
-    `x`, `mask` and `initial_state` name the values read (the latter two may be None); `sequence` and `final` name
-    the values made, those that the layer hands on.
-    """
-
-    name: str
-    layer: str
-    kernel: np.ndarray  # (features, units)
-    recurrent_kernel: np.ndarray  # (units, units)
-    bias: np.ndarray  # (units,)
-    activation: str
-    function: Callable
-    go_backwards: bool
-    zero_output_for_mask: bool
-    timesteps: int
-    x: str
-    mask: str | None
-    initial_state: str | None
-    sequence: str | None
-    final: str | None
-
-    @property
-    def units(self):
-        return self.recurrent_kernel.shape[0]
-
-
-@dataclass(frozen=True)
-class Partition:
-    """A model as a graph of named values: `stock` makes some of them, the recurrences the others."""
-
-    inputs: dict[str, tf.TensorSpec]
-    masks: dict[str, masks.Mask]
-    numbers: dict[str, str]  # value 1.0 or 0.0 that the stock part reads -> the mask that tells which
-    outputs: dict[str, str]  # output name -> value
-    recurrences: list[Recurrence]
-    stock: tf.types.experimental.ConcreteFunction | None
-    stock_inputs: list[str]
-    stock_outputs: list[str]
-    states: dict[str, str] = field(
-        default_factory=dict
-    )  # initial state that an invoke takes -> final one it leaves
+from keras_vrnn.tflite.exporting.parts import Mask, Partition, Recurrence
+from keras_vrnn.tflite.exporting.recurrences import cell_of
 
 
 class _Trace:
@@ -100,7 +51,7 @@ class _Trace:
         if found is None:
             return self.use(mask)
         source, *how = found
-        written = masks.Mask(self.use(source), *how)
+        written = Mask(self.use(source), *how)
         name = f"{written.source}_mask" + ("_backwards" if written.backwards else "")
         if self.masks.setdefault(name, written) != written:  # another value of the same source
             return self.use(mask)
@@ -129,7 +80,7 @@ def partition(model, inputs, calls, quantization):
         model: a Keras model, built.
         inputs: input name -> tf.TensorSpec with static shape; the batch it is exported for included.
         calls: what `observe` returned for data of the same number of time steps.
-        quantization: a key of `rules.RULES`; it decides the form of some layers.
+        quantization: a key of `SCHEMES`; it decides the form of some layers.
 
     Returns:
         A `Partition`.
@@ -240,19 +191,11 @@ def _refuse_float_tokens(stock, names):
 
 
 def _recurrence(name, layer, trace, sequences, initial_state, mask):
-    cell = layer.cell
     sequence, final = emitted(layer, f"{name}_sequence", f"{name}_final")
-    with tf.init_scope():  # out of the trace: the weights' values, not tensors of the graph
-        kernel, recurrent_kernel = (np.asarray(w, np.float32) for w in (cell.kernel, cell.recurrent_kernel))
-        bias = np.zeros(cell.units, np.float32) if cell.bias is None else np.asarray(cell.bias, np.float32)
     return Recurrence(
         name=name,
         layer=layer.name,
-        kernel=kernel,
-        recurrent_kernel=recurrent_kernel,
-        bias=bias,
-        activation=activations.name_of(cell.activation),
-        function=cell.activation,
+        cell=cell_of(layer),
         go_backwards=layer.go_backwards,
         zero_output_for_mask=layer.zero_output_for_mask,
         timesteps=int(sequences.shape[1]),

@@ -19,15 +19,15 @@ def calibrated(model, options, parts, arrays):
 
     Returns:
         samples: function that yields lists of arrays, one for each input of the stock part.
-        rules_of: recurrence name -> rules with scales.
+        formats_of: recurrence name -> `Formats`.
         unread: input name -> `Quantization` of the float inputs that the stock part does not read.
     """
-    kind = options.rules
+    scheme = options.scheme
     if options.calibration == "percentile":
         arrays = [clipped(array) for array in arrays]
     measured = calibrate(model, arrays, parts.recurrences, options.calibration)
-    rules_of = {
-        recurrence.name: kind(recurrence.activation, ranges, moments)
+    formats_of = {
+        recurrence.name: recurrence.cell.formats(scheme, ranges, moments)
         for recurrence, ranges, moments in zip(
             parts.recurrences, measured.ranges, measured.moments, strict=True
         )
@@ -36,14 +36,14 @@ def calibrated(model, options, parts, arrays):
     if options.streaming:  # every step of every sample is a sample
         values = {name: value.reshape(-1, 1, *value.shape[2:]) for name, value in values.items()}
         for recurrence, states in zip(parts.recurrences, measured.states, strict=True):
-            steps = states.reshape(-1, 1, recurrence.units)
+            steps = states.reshape(-1, 1, recurrence.cell.units)
             values |= {recurrence.sequence: steps, recurrence.final: steps[:, 0]}
     spans = dict.fromkeys(parts.numbers, (0.0, 1.0))
     for number, mask in parts.numbers.items():
         counts = parts.masks[mask].of(values[parts.masks[mask].source])
         values[number] = counts.astype(np.float32)
     for recurrence, ranges in zip(parts.recurrences, measured.ranges, strict=True):
-        span = kind.state_range(recurrence.activation, ranges["h"])
+        span = recurrence.cell.state_span(scheme, ranges)
         spans |= {name: span for name in (recurrence.sequence, recurrence.final) if name is not None}
     for name, span in spans.items():
         values[name] = np.clip(values[name], *span)
@@ -55,11 +55,11 @@ def calibrated(model, options, parts, arrays):
             yield [_reaching(values[name][rows], spans, name, end) for name in parts.stock_inputs]
 
     unread = {
-        name: kind.format(values[name].min(), values[name].max())
+        name: scheme.format(values[name].min(), values[name].max())
         for name in parts.inputs
         if name not in parts.stock_inputs and values[name].dtype.kind == "f"
     }
-    return samples, rules_of, unread
+    return samples, formats_of, unread
 
 
 def _batches(count, size):

@@ -21,7 +21,7 @@ def plain_layers(model, quantization, number):
 
     Args:
         model: the Keras model.
-        quantization: a key of `rules.RULES`.
+        quantization: a key of `SCHEMES`.
         number: function that returns a mask (B, T) as 1.0 and 0.0.
     """
     forms = _FORMS | (_INT8_FORMS if quantization == "int8" else {})

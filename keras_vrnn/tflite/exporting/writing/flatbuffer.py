@@ -3,7 +3,7 @@
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from keras_vrnn.quantization.schemes import Quantization
+from keras_vrnn.quantization.formats import Quantization
 from keras_vrnn.tflite.exporting.writing.packing import pack
 
 RESOURCE = "resource"  # the type of a variable's handle, which NumPy has none for

@@ -1,60 +1,10 @@
-"""The masks of a recurrence: found in the traced graph, and written by operators that every runtime has.
-
-Keras compares token ids (Embedding, mask_zero=True) or all features of a step (Masking) with a value. The stock
-converter can't quantize such a comparison to int16x8, and at int8 it uses operators unknown to TFLite Micro.
-
-Needs the TensorFlow backend.
-"""
-
-from dataclasses import dataclass
+"""Writes the masks of a recurrence with operators that every runtime has; see `capture/masks.py`."""
 
 import numpy as np
-import tensorflow as tf
 from ai_edge_litert import schema_py_generated as schema
 
-from keras_vrnn.quantization.schemes import Quantization
+from keras_vrnn.quantization.formats import Quantization
 from keras_vrnn.tflite.exporting.writing import operators as op
-
-
-@dataclass(frozen=True)
-class Mask:
-    """The steps that count: those at which `source`, (B,T) or in any feature (B,T,F), is other than `value`.
-
-    Of quantized features the integers are compared: a step counts as masked if it can't be told from one.
-    """
-
-    source: str
-    value: float
-    backwards: bool = False  # in reverse order, as a layer that goes backwards hands it on
-
-    def of(self, source):
-        """Returns the mask of an array."""
-        counts = source != self.value
-        counts = counts if counts.ndim == 2 else counts.any(axis=-1)
-        return counts[:, ::-1] if self.backwards else counts
-
-
-def find(tensor):
-    """Returns (source tensor, value, backwards) of a mask in a traced graph, or None if it is made in another way."""
-    backwards = False
-    while tensor.op.type in ("Cast", "NotEqual", "Squeeze", "Reshape", "Identity", "ReverseV2"):
-        if tensor.op.inputs[0].dtype != tf.bool:
-            break
-        backwards ^= tensor.op.type == "ReverseV2"
-        tensor = tensor.op.inputs[0]  # Keras casts to bool by another comparison with 0
-    features = tensor.op.type == "Any"
-    if features:
-        axis = tf.get_static_value(tensor.op.inputs[1])
-        tensor = tensor.op.inputs[0]
-        if axis is None or np.ravel(axis).tolist() not in ([-1], [len(tensor.shape) - 1]):
-            return None
-    if tensor.op.type != "NotEqual":
-        return None
-    source, other = tensor.op.inputs
-    value = tf.get_static_value(other)
-    if value is None or np.size(value) != 1 or len(source.shape) != (3 if features else 2):
-        return None
-    return source, float(np.ravel(value)[0]), backwards
 
 
 def write(graph, name, mask, values):
@@ -63,7 +13,7 @@ def write(graph, name, mask, values):
     Args:
         graph: the main `Graph`.
         name: of the mask.
-        mask: a `Mask`.
+        mask: a `parts.Mask`.
         values: value name -> tensor.
 
     Returns:

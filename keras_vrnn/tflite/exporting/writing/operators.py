@@ -190,3 +190,10 @@ def dequantize(graph, name, source):
     result = graph.tensor(name, graph.shape(source), np.float32)
     graph.operator("DEQUANTIZE", [source], [result], schema.DequantizeOptionsT())
     return result
+
+
+def weights(graph, name, values, quantization):
+    """A constant weight matrix that FULLY_CONNECTED can read."""
+    constant = graph.constant(name, values, quantization)
+    # LiteRT dequantizes a constant float16 matrix once, when it is loaded or first needed.
+    return dequantize(graph, f"{name}/float32", constant) if values.dtype == np.float16 else constant

@@ -2,13 +2,15 @@
 
 from keras_vrnn.tflite.exporting.writing import (
     edges,
-    lowering,
     masks,
     metadata,
     operators,
     scales,
     tables,
     variables,
+)
+from keras_vrnn.tflite.exporting.writing import (
+    recurrence as recurrences,
 )
 from keras_vrnn.tflite.exporting.writing import unused as pruning
 from keras_vrnn.tflite.exporting.writing.flatbuffer import ModelFile
@@ -18,13 +20,13 @@ from keras_vrnn.tflite.running.runner import STATE_IN, STATE_OUT
 SIGNATURE = "serving_default"
 
 
-def stitch(parts, stock, rules_of, input_quantization, options):
+def stitch(parts, stock, formats_of, input_quantization, options):
     """Builds the whole model.
 
     Args:
         parts: the `Partition` of the Keras model.
         stock: bytes of its converted stock part, or None where the model is nothing but recurrences.
-        rules_of: recurrence name -> number format from `rules`.
+        formats_of: recurrence name -> `Formats`.
         input_quantization: input name -> `Quantization` (or None) for inputs that the stock part does not read.
         options: the `Options` of the export.
 
@@ -46,16 +48,16 @@ def stitch(parts, stock, rules_of, input_quantization, options):
     for name, spec in parts.inputs.items():
         if name not in values:
             quantization = input_quantization.get(name)
-            dtype = spec.dtype.as_numpy_dtype if quantization is None else options.rules.dtype
+            dtype = spec.dtype.as_numpy_dtype if quantization is None else options.scheme.dtype
             values[name] = main.tensor(name, spec.shape, dtype, quantization)
-    states = _add_states(file, parts, values, rules_of, options)
+    states = _add_states(file, parts, values, formats_of, options)
     for name, mask in parts.masks.items():
         values[name] = masks.write(main, name, mask, values)
     for name, mask in parts.numbers.items():
-        number = masks.write_number(main, name, values[mask], options.rules.dtype)
+        number = masks.write_number(main, name, values[mask], options.scheme.dtype)
         _connect(main, values, source=number, target=expected[name])
     for recurrence in parts.recurrences:
-        lowering.lower(recurrence, rules_of[recurrence.name], file, values, options.unrolled)
+        recurrences.write(recurrence, formats_of[recurrence.name], file, values, options.unrolled)
         for made in (recurrence.sequence, recurrence.final):
             if made in expected:
                 _connect(main, values, source=values[made], target=expected[made])
@@ -85,15 +87,15 @@ def stitch(parts, stock, rules_of, input_quantization, options):
     return file, signatures
 
 
-def _add_states(file, parts, values, rules_of, options):
+def _add_states(file, parts, values, formats_of, options):
     """Adds the tensors of the states that an invoke starts from; returns state name -> tensor."""
     states = {}
     for recurrence in parts.recurrences:
         name = recurrence.initial_state
         if name in parts.states:
-            rules = rules_of[recurrence.name]
-            shape = (options.batch_size, recurrence.units)
-            states[name] = values[name] = file.main.tensor(name, shape, rules.dtype, rules.signal("h"))
+            formats = formats_of[recurrence.name]
+            shape = (options.batch_size, recurrence.cell.units)
+            states[name] = values[name] = file.main.tensor(name, shape, formats.dtype, formats.signal("h"))
     return states
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_vrnn.quantization.schemes import INT8_MAX, Quantization
+from keras_vrnn.quantization.formats import INT8_MAX, Quantization
 from keras_vrnn.tflite.exporting.writing import operators as op
 
 

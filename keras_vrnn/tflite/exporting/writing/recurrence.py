@@ -1,4 +1,4 @@
-"""Writes one recurrence in TFLite operators: as a WHILE loop, or step after step.
+"""Writes one recurrence of any cell in TFLite operators: as a WHILE loop, or step after step. For the vanilla cell:
 
 main    rows = FULLY_CONNECTED(x, W_x, b)           z_t of all time steps in one product
         WHILE t < T
@@ -16,12 +16,10 @@ z_t: what waits for its turn then takes less memory. GATHER takes two thirds of 
 down.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from keras_vrnn.tflite.exporting.recurrences import activations
 from keras_vrnn.tflite.exporting.writing import operators as op
 from keras_vrnn.tflite.exporting.writing.loop import Loop
 
@@ -38,33 +36,33 @@ class _Operands:
     mask: int | None
 
 
-def lower(recurrence, rules, file, values, unrolled):
+def write(recurrence, formats, file, values, unrolled):
     """Adds a recurrence to the main graph of a model file.
 
     Args:
-        recurrence: the `partition.Recurrence` to write.
-        rules: its number format, from `rules`.
+        recurrence: the `parts.Recurrence` to write.
+        formats: its number formats.
         file: the `flatbuffer.ModelFile` to write into.
         values: value name -> index of its tensor in the main graph; `x` and, if there are any, `mask` and
             `initial_state` must be there. The values made are added.
         unrolled: writes every step instead of a loop.
     """
-    main, mask = file.main, recurrence.mask
-    x, units = values[recurrence.x], recurrence.units
-    batch, timesteps, features = main.shape(x)
+    main, mask, cell = file.main, recurrence.mask, recurrence.cell
+    x, units = values[recurrence.x], cell.units
+    batch, timesteps, _ = main.shape(x)
     single = unrolled and timesteps == 1
-    inside = not unrolled and recurrence.sequence is None and multiply_inside(features, units)
+    inside = not unrolled and recurrence.sequence is None and cell.multiply_inside()
     operands = _Operands(
-        rows=x if inside else _input_product(recurrence, rules, main, x, flat=single),
-        h=_initial_state(recurrence, rules, main, values, (batch, units) if single else (batch, 1, units)),
+        rows=x if inside else cell.write_projection(main, recurrence.name, formats, x, flat=single),
+        h=_initial_state(recurrence, formats, main, values, (batch, units) if single else (batch, 1, units)),
         mask=None
         if mask is None
         else op.shaped(main, "mask", values[mask], (batch, 1) if single else (batch, timesteps, 1)),
     )
     if unrolled:
-        sequence, final = _write_steps(recurrence, rules, file, operands)
+        sequence, final = _write_steps(recurrence, formats, file, operands)
     else:
-        sequence, final = _write_loop(recurrence, rules, file, operands, inside)
+        sequence, final = _write_loop(recurrence, formats, file, operands, inside)
     if recurrence.sequence is not None:
         shape = (batch, timesteps, units)
         values[recurrence.sequence] = op.shaped(main, "sequence", sequence, shape)
@@ -72,35 +70,20 @@ def lower(recurrence, rules, file, values, unrolled):
         values[recurrence.final] = op.shaped(main, "final", final, (batch, units))
 
 
-def multiply_inside(features, units):
-    """Whether the loop makes each z_t itself: some more time, and less memory if x_t is the smaller one."""
-    return features < units
-
-
-def _input_product(recurrence, rules, graph, x, flat=False):
-    """z = x·W_x + b of all time steps, or of one."""
-    name = recurrence.name
-    weights, weights_quantization = rules.weights(recurrence.kernel, "x")
-    bias, bias_quantization = rules.bias(recurrence.bias, graph.quantization(x), weights_quantization)
-    kernel = _weights(graph, f"{name}/kernel", weights, weights_quantization)
-    bias = graph.constant("bias", bias, bias_quantization)
-    return op.fully_connected(graph, "z", x, kernel, bias, rules.dtype, rules.signal("z"), flat)
-
-
-def _initial_state(recurrence, rules, main, values, shape):
+def _initial_state(recurrence, formats, main, values, shape):
     """The given state in the recurrence's own format, or zeros."""
-    name, quantization = "h_0", rules.signal("h")
+    name, quantization = "h_0", formats.signal("h")
     if recurrence.initial_state is None:
-        return op.zeros(main, name, shape, rules.dtype, quantization)
+        return op.zeros(main, name, shape, formats.dtype, quantization)
     state = values[recurrence.initial_state]
     if main.quantization(state) != quantization:
         state = op.quantize(main, f"{name}/given", state, quantization)
     return op.shaped(main, name, state, shape)
 
 
-def _write_loop(recurrence, rules, file, operands, inside):
+def _write_loop(recurrence, formats, file, operands, inside):
     """Returns the main tensors of all outputs (or None) and of the last state; `inside`: the loop makes z of x."""
-    main, name = file.main, recurrence.name
+    main, name, cell = file.main, recurrence.name, recurrence.cell
     batch, timesteps, width = main.shape(operands.rows)
     backwards = recurrence.go_backwards
     start, stride = (timesteps - 1, -1) if backwards else (0, 1)
@@ -112,22 +95,22 @@ def _write_loop(recurrence, rules, file, operands, inside):
     t = loop.count("t", [start], [block * stride])
     rows, h = loop.carry("rows", operands.rows), loop.carry("h", operands.h)
     position = keep = None
-    if recurrence.sequence is not None or operands.mask is not None or rules.dtype == np.int16:
+    if recurrence.sequence is not None or operands.mask is not None or formats.dtype == np.int16:
         # The first of the turn's rows in the order of time, whichever way the loop goes.
         first = min(start, start + (block - 1) * stride)
         position = loop.count("position", [0, first, 0], [0, block * stride, 0])
     # TFLite Micro gathers neither int16 nor bool, but slices both.
-    if rules.dtype == np.int16 or block > 1:
+    if formats.dtype == np.int16 or block > 1:
         row = op.slice_(body, "row", rows, position, (batch, block, width))
     else:
         row = op.gather(body, "row", rows, t)
-    z = _input_product(recurrence, rules, body, row) if inside else row
+    z = cell.write_projection(body, name, formats, row) if inside else row
     if operands.mask is not None:
         mask = loop.carry("mask", operands.mask)
         keep = op.slice_(body, "mask_t", mask, position, (batch, 1, 1))
-    step, state, outputs = _step(recurrence, rules, body), h, []
+    step, state, outputs = cell.write_step(body, name, formats), h, []
     for z_t in op.halves(body, "z_t", z)[::stride] if block > 1 else [z]:
-        state, output = _masked_step(recurrence, rules, body, step, z_t, state, keep)
+        state, output = _masked_step(recurrence, formats, body, step, z_t, state, keep)
         outputs.append(output)
     loop.set(h, state)
     if recurrence.sequence is not None:
@@ -138,37 +121,25 @@ def _write_loop(recurrence, rules, file, operands, inside):
     if recurrence.sequence is None:
         return None, results[h]
     sequence = results[rows]
-    main.declare(sequence, rules.signal("h"))
+    main.declare(sequence, formats.signal("h"))
     return (op.reverse(main, "sequence", sequence) if backwards else sequence), results[h]
 
 
-def _write_steps(recurrence, rules, file, operands):
+def _write_steps(recurrence, formats, file, operands):
     """Returns the main tensors of all outputs (or None) and of the last state."""
     main, name = file.main, recurrence.name
     steps = op.split(main, f"{name}/z_t", operands.rows)
     masks = [None] * len(steps) if operands.mask is None else op.split(main, f"{name}/mask_t", operands.mask)
     order = range(len(steps))
-    step, h, outputs = _step(recurrence, rules, main), operands.h, []
+    step, h, outputs = recurrence.cell.write_step(main, name, formats), operands.h, []
     for t in reversed(order) if recurrence.go_backwards else order:
-        h, output = _masked_step(recurrence, rules, main, step, steps[t], h, masks[t])
+        h, output = _masked_step(recurrence, formats, main, step, steps[t], h, masks[t])
         outputs.append(output)
     sequence = None if recurrence.sequence is None else op.concatenate(main, "sequence", outputs)
     return sequence, h
 
 
-def _step(recurrence, rules, graph) -> Callable:
-    """Returns the function (z_t, h_{t-1}) -> h_t = φ(z_t + h_{t-1}·W_h), which adds one step to the graph."""
-    weights, weights_quantization = rules.weights(recurrence.recurrent_kernel, "h")
-    kernel = _weights(graph, f"{recurrence.name}/recurrent_kernel", weights, weights_quantization)
-
-    def step(z_t, h):
-        r = op.fully_connected(graph, "r", h, kernel, -1, rules.dtype, rules.signal("r"))
-        return activations.write(recurrence, rules, graph, z_t, r)
-
-    return step
-
-
-def _masked_step(recurrence, rules, graph, step, z_t, h, keep):
+def _masked_step(recurrence, formats, graph, step, z_t, h, keep):
     """Returns the state after the step, which a masked step keeps, and the output, which it may make zero."""
     new = step(z_t, h)
     if keep is None:
@@ -176,12 +147,5 @@ def _masked_step(recurrence, rules, graph, step, z_t, h, keep):
     new = op.select(graph, "h_kept", keep, new, h)
     if recurrence.sequence is None or not recurrence.zero_output_for_mask:
         return new, new
-    zero = op.zeros(graph, "zero", graph.shape(new), rules.dtype, rules.signal("h"))
+    zero = op.zeros(graph, "zero", graph.shape(new), formats.dtype, formats.signal("h"))
     return new, op.select(graph, "output", keep, new, zero)
-
-
-def _weights(graph, name, weights, quantization):
-    """A constant weight matrix that FULLY_CONNECTED can read."""
-    constant = graph.constant(name, weights, quantization)
-    # LiteRT dequantizes a constant float16 matrix once, when it is loaded or first needed.
-    return op.dequantize(graph, f"{name}/float32", constant) if weights.dtype == np.float16 else constant

@@ -1,0 +1,50 @@
+"""Number formats of quantized tensors.
+
+real = scale · (integer − zero point), as in the TFLite 8-bit quantization specification.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+INT8_MIN, INT8_MAX = -128, 127
+INT16_MAX = 32767
+
+
+@dataclass(frozen=True)
+class Quantization:
+    """Scale and zero point of a tensor, or of each slice along `axis`."""
+
+    scale: float | np.ndarray
+    zero_point: int = 0
+    axis: int | None = None
+
+
+def limits(dtype) -> tuple[int, int]:
+    """Returns the smallest and largest integer that a quantized tensor of this dtype uses.
+
+    int16 is symmetric: the TFLite specification fixes its zero point at 0 and leaves out −32768.
+    """
+    info = np.iinfo(dtype)
+    return (-info.max if info.bits == 16 else info.min), info.max
+
+
+def span(quantization: Quantization, dtype) -> tuple[float, float]:
+    """Returns the smallest and largest real value that a format can hold."""
+    lowest, highest = limits(dtype)
+    scale, zero_point = float(quantization.scale), quantization.zero_point
+    return scale * (lowest - zero_point), scale * (highest - zero_point)
+
+
+def affine_int8(low: float, high: float) -> Quantization:
+    """Returns the asymmetric int8 format over [low, high], widened so that zero is exact."""
+    low, high = min(float(low), 0.0), max(float(high), 0.0)
+    scale = (high - low) / (INT8_MAX - INT8_MIN)
+    if scale == 0.0:  # a signal that is always zero; any scale holds it
+        return Quantization(1.0, 0)
+    return Quantization(scale, int(np.clip(round(INT8_MIN - low / scale), INT8_MIN, INT8_MAX)))
+
+
+def symmetric_int16(low: float, high: float) -> Quantization:
+    """Returns the int16 format over [low, high]; its kernels demand a zero point of 0."""
+    return Quantization(max(-float(low), float(high)) / INT16_MAX or 1.0, 0)

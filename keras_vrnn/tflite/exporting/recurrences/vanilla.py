@@ -1,0 +1,96 @@
+"""The vanilla (Elman) cell: h_t = φ(x_t·W_x + h_{t-1}·W_h + b).
+
+It has four signals, each with one format for all time steps:
+
+    z = x·W_x + b        r = h·W_h        a = z + r        h = φ(a)
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from keras_vrnn.tflite.exporting.recurrences.activations import Activation
+from keras_vrnn.tflite.exporting.recurrences.base import Cell, Formats
+from keras_vrnn.tflite.exporting.writing import operators as op
+
+
+@dataclass(frozen=True)
+class Vanilla(Cell):
+    """The weights of one vanilla cell.
+
+    Attributes:
+        kernel: W_x, (features, units).
+        recurrent_kernel: W_h, (units, units).
+        bias: b, (units,).
+        activation: φ.
+    """
+
+    kernel: np.ndarray
+    recurrent_kernel: np.ndarray
+    bias: np.ndarray
+    activation: Activation
+
+    signals = ("z", "r", "a", "h")
+    operands = ("x", "h")
+
+    @classmethod
+    def of(cls, layer):
+        cell = layer.cell
+        with tf.init_scope():  # outside a trace: the weights' values, not tensors of the graph
+            kernel, recurrent_kernel = (
+                np.asarray(w, np.float32) for w in (cell.kernel, cell.recurrent_kernel)
+            )
+            bias = np.zeros(cell.units) if cell.bias is None else np.asarray(cell.bias)
+        return cls(kernel, recurrent_kernel, bias.astype(np.float32), Activation(cell.activation))
+
+    @property
+    def units(self):
+        return self.recurrent_kernel.shape[0]
+
+    def check(self, layer, scheme):
+        self.activation.check(layer, scheme)
+
+    def project(self, x):
+        return x @ self.kernel + self.bias
+
+    def step(self, z_t, h):
+        r = h @ self.recurrent_kernel
+        a = z_t + r
+        return {"r": r, "a": a, "h": self.activation(a)}
+
+    def formats(self, scheme, ranges, moments):
+        low, high = scheme.saturation(self.activation.name)
+        (z_low, z_high), (r_low, r_high) = ranges["z"], ranges["r"]
+        signals = {
+            # A term so large that the sum saturates whatever the other term is needs no room either.
+            "z": scheme.format(*np.clip((z_low, z_high), low - r_high, high - r_low)),
+            "r": scheme.format(*np.clip((r_low, r_high), low - z_high, high - z_low)),
+            "a": scheme.format(*np.clip(ranges["a"], low, high)),
+            "h": scheme.output_format(self.activation.name) or scheme.format(*ranges["h"]),
+        }
+        return Formats(scheme, signals, moments)
+
+    def state_span(self, scheme, ranges):
+        return scheme.output_span(self.activation.name, ranges["h"])
+
+    def multiply_inside(self):
+        features, units = self.kernel.shape
+        return features < units
+
+    def write_projection(self, graph, name, formats, x, flat=False):
+        weights, quantization = formats.weights(self.kernel, "x")
+        bias, bias_quantization = formats.scheme.bias(self.bias, graph.quantization(x), quantization)
+        kernel = op.weights(graph, f"{name}/kernel", weights, quantization)
+        bias = graph.constant("bias", bias, bias_quantization)
+        return op.fully_connected(graph, "z", x, kernel, bias, formats.dtype, formats.signal("z"), flat)
+
+    def write_step(self, graph, name, formats):
+        weights, quantization = formats.weights(self.recurrent_kernel, "h")
+        kernel = op.weights(graph, f"{name}/recurrent_kernel", weights, quantization)
+
+        def step(z_t, h):
+            r = op.fully_connected(graph, "r", h, kernel, -1, formats.dtype, formats.signal("r"))
+            return self.activation.write(graph, z_t, r, formats.signal("a"), formats.signal("h"))
+
+        return step

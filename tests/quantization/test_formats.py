@@ -1,0 +1,41 @@
+"""Number formats against the real numbers they stand for."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keras_vrnn.quantization import formats
+
+REAL = st.floats(-1e6, 1e6, width=32)
+
+
+@given(REAL, REAL)
+def test_affine_int8_holds_the_range_and_zero(a, b):
+    low, high = min(a, b), max(a, b)
+    q = formats.affine_int8(low, high)
+    assert -128 <= q.zero_point <= 127
+    ends = formats.span(q, np.int8)
+    # The zero point is rounded, so an end may lie half a step inside.
+    assert ends[0] <= min(low, 0) + 0.51 * q.scale
+    assert ends[1] >= max(high, 0) - 0.51 * q.scale
+
+
+@given(REAL, REAL)
+def test_symmetric_int16_holds_the_range(a, b):
+    low, high = min(a, b), max(a, b)
+    q = formats.symmetric_int16(low, high)
+    ends = formats.span(q, np.int16)
+    assert q.zero_point == 0
+    assert ends[0] == -ends[1]
+    # One rounding in float64.
+    assert ends[1] * (1 + 1e-12) >= min(max(abs(low), abs(high)), max(-low, high))
+
+
+def test_a_signal_that_is_always_zero_has_a_format():
+    assert formats.affine_int8(0.0, 0.0) == formats.Quantization(1.0, 0)
+    assert formats.symmetric_int16(0.0, 0.0) == formats.Quantization(1.0, 0)
+
+
+def test_int16_is_symmetric():
+    assert formats.limits(np.int8) == (-128, 127)
+    assert formats.limits(np.int16) == (-32767, 32767)
