@@ -15,7 +15,7 @@ _EXPORTS = {
     "Seq2SeqRunner": "keras_vrnn.tflite.running.seq2seq_runner",
     "Verification": "keras_vrnn.tflite.verifying.verification",
     "benchmark": "keras_vrnn.tflite.inspecting.benchmarking",
-    "export": "keras_vrnn.tflite.exporting.export",
+    "export": "keras_vrnn.tflite.exporting.export_model",
     "inspect": "keras_vrnn.tflite.inspecting.inspection",
     "verify": "keras_vrnn.tflite.verifying.verification",
     "write_c_array": "keras_vrnn.tflite.micro.sources",
