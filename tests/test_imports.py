@@ -10,11 +10,11 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "keras_vrnn"
 
-# Each room and the rooms that it may import, from the bottom up; every room may import `shared`, the modules at the
-# top of the package. A module belongs to the longest name that fits it.
+# Each room and the rooms that it may import, from the bottom up. `shared` are the modules beside the folders at the top
+# of the package, which every room may import; `tflite.shared` are those of tflite/.
 LAYERS = ["layers", "diagnostics", "training", "models"]
 TFLITE = [
-    f"tflite.{name}" for name in ("reading", "running", "micro", "inspecting", "exporting", "verifying")
+    f"tflite.{name}" for name in ("shared", "running", "micro", "inspecting", "exporting", "verifying")
 ]
 ROOMS = {
     "shared": [],
@@ -23,11 +23,11 @@ ROOMS = {
     "diagnostics": ["layers"],
     "training": ["layers", "diagnostics"],
     "models": ["layers", "training"],
-    "tflite.reading": [],
-    "tflite.running": ["tflite.reading"],
-    "tflite.micro": ["tflite.reading", "tflite.running"],
-    "tflite.inspecting": ["tflite.reading", "tflite.running", "tflite.micro"],
-    "tflite.exporting": ["quantization", *LAYERS, "tflite.reading", "tflite.running"],
+    "tflite.shared": [],
+    "tflite.running": ["tflite.shared"],
+    "tflite.micro": ["tflite.shared", "tflite.running"],
+    "tflite.inspecting": ["tflite.shared", "tflite.running", "tflite.micro"],
+    "tflite.exporting": ["quantization", *LAYERS, "tflite.shared", "tflite.running"],
     "tflite.verifying": ["quantization", *LAYERS, *TFLITE[:-1]],
     "tflite": TFLITE,
     "cli": [*LAYERS, *TFLITE, "tflite"],
@@ -84,7 +84,8 @@ def room(module):
     if module in START:
         return "start"
     inside = module.removeprefix("keras_vrnn.")
-    return max((name for name in ROOMS if f"{inside}.".startswith(f"{name}.")), key=len, default="shared")
+    name = max((name for name in ROOMS if f"{inside}.".startswith(f"{name}.")), key=len, default="shared")
+    return "tflite.shared" if name == "tflite" != inside else name
 
 
 def members(name):
