@@ -4,9 +4,12 @@ The source is read, not run, so that imports inside functions count too.
 """
 
 import ast
+import importlib
 from pathlib import Path
 
 import pytest
+
+import keras_vrnn as kv
 
 ROOT = Path(__file__).parents[1] / "keras_vrnn"
 
@@ -145,3 +148,11 @@ def test_an_import_inside_a_function_counts(tmp_path):
         "def f():\n    from keras_vrnn.tflite import reading\n    from keras_vrnn.tflite.reading import read\n"
     )
     assert Imports(file).found == {"typing", "keras_vrnn.tflite.reading"}
+
+
+def test_no_module_hides_a_public_function():
+    """Importing a subpackage sets an attribute on its parent: `tflite/export/` would take the place of `export`."""
+    for module in sorted(set(FILES) - {"keras_vrnn.__main__"}):
+        importlib.import_module(module)
+    for package in (kv.tflite, kv.diagnostics):
+        assert [name for name in package.__all__ if not callable(getattr(package, name))] == []
