@@ -98,3 +98,10 @@ def test_links_lead_somewhere(page):
         file = (pages.ROOT / page).parent / target if target else pages.ROOT / page
         assert file.exists(), link
         assert not heading or heading in pages.headings(file), link
+
+
+@pytest.mark.parametrize("page", pages.documents())
+def test_modules_that_a_page_names_exist(page):
+    text = (pages.ROOT / page).read_text(encoding="utf-8")
+    named = set(re.findall(r"(?:\w+/)+\w+\.py\b", text)) - pages.ELSEWHERE
+    assert not {name for name in named if not any((folder / name).exists() for folder in pages.SOURCES)}

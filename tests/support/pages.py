@@ -8,6 +8,17 @@ from keras_vrnn import cli
 
 ROOT = Path(__file__).parents[2]
 
+# Pages give the path of a module from one of these; or it is not in this repository, or not yet.
+SOURCES = [
+    ROOT,
+    ROOT / "tests",
+    *(ROOT / "keras_vrnn" / folder for folder in (".", "tflite", "tflite/exporting")),
+]
+ELSEWHERE = {
+    "tensorflow/lite/micro/tools/project_generation/create_tflm_tree.py",
+    "tflite/exporting/recurrences/gru.py",
+}
+
 
 def documents():
     """Every Markdown file of the checkout that people read, relative to the checkout."""
