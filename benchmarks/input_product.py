@@ -57,7 +57,7 @@ def measure(time, features, units, quantization, inside):
     x = np.random.default_rng(0).normal(size=(20, time, features)).astype("float32")
     with (
         tempfile.TemporaryDirectory() as folder,
-        contextlib.redirect_stdout(io.StringIO()),  # the converter reports its progress there
+        contextlib.redirect_stdout(io.StringIO()),  # the converter prints what it does
         mock.patch.object(lowering, "multiply_inside", return_value=inside),
     ):
         path = pathlib.Path(folder, "model.tflite")
