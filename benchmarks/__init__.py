@@ -1,1 +1,1 @@
-"""Speed and memory of `VanillaRNN` and `kv.Model` against their peers: `python -m benchmarks --help`."""
+"""Speed and memory of `VanillaRNN` and `kv.Model` against other libraries: `python -m benchmarks --help`."""

@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: measures, prints the tables and writes them to benchmarks/results/."""
+"""`python -m benchmarks`: measures speed and memory, prints the tables and writes them to benchmarks/results/."""
 
 import argparse
 import datetime
@@ -17,7 +17,7 @@ def main(arguments=None):
     options = _parser().parse_args(arguments)
     sections = options.only or _SECTIONS
     complete = set(sections) == set(_SECTIONS) and not options.quick
-    # Only a complete run may take the place of the figures that the README quotes.
+    # Only a complete run may replace the numbers that the README quotes.
     folder = options.out or _ROOT / ("benchmarks/results" if complete else "out/benchmarks")
     about = machine.describe(options.threads)
     _, notes = measure.available(plan.CONTENDERS | plan.FIT_CONTENDERS)
@@ -62,18 +62,18 @@ def _progress():
 def _parser():
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
-        "--quick", action="store_true", help="one small case of each: whether it works, not how fast"
+        "--quick", action="store_true", help="run one small case of each, to see that it works"
     )
     parser.add_argument("--only", nargs="+", choices=_SECTIONS, metavar="SECTION", help=", ".join(_SECTIONS))
-    parser.add_argument(
-        "--rounds", type=int, help="turns that each contender has (default 9; 2 with --quick)"
-    )
+    parser.add_argument("--rounds", type=int, help="rounds per contender (default 9; 2 with --quick)")
     parser.add_argument(
         "--threads", type=int, default=2, help="cores that each contender may use (default 2)"
     )
-    parser.add_argument("--out", type=pathlib.Path, help="folder of the two files (default benchmarks/results; "
-                        "out/benchmarks if not everything is measured in full)")  # fmt: skip
-    parser.add_argument("--name", default="latest", help="their name without ending (default latest)")
+    parser.add_argument("--out", type=pathlib.Path, help="folder for the two files (default: benchmarks/results; "
+                        "out/benchmarks unless everything is measured in full)")  # fmt: skip
+    parser.add_argument(
+        "--name", default="latest", help="name of the files, without suffix (default: latest)"
+    )
     return parser
 
 

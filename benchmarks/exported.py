@@ -1,6 +1,7 @@
-"""`python -m benchmarks.exported`: µs a time step of exported recurrences on LiteRT, one thread, files in turn.
+"""`python -m benchmarks.exported`: µs per time step of exported recurrences on LiteRT, one thread, files in turn.
 
-Beside ours: TensorFlow's converter, and the schema's own operator UNIDIRECTIONAL_SEQUENCE_RNN, written by hand.
+Our files are compared with those of TensorFlow's converter, and with a handwritten file that uses the operator
+UNIDIRECTIONAL_SEQUENCE_RNN of the schema.
 """
 
 import argparse
@@ -19,18 +20,18 @@ TIME, FEATURES, UNITS = 100, 10, 64
 
 def main():
     parser = argparse.ArgumentParser(prog="python -m benchmarks.exported", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=31, help="turns that each file has (default 31)")
+    parser.add_argument("--rounds", type=int, default=31, help="rounds per file (default 31)")
     rounds = parser.parse_args().rounds
     about = machine.describe(threads=1)
     print(f"{about['cpu']}, {about['system']}, load {about['load_before']:.1f}; {about['versions']}")
-    print(f"{TIME} steps, {FEATURES} features, {UNITS} units, batch 1; medians of {rounds} turns")
+    print(f"{TIME} steps, {FEATURES} features, {UNITS} units, batch 1; medians of {rounds} rounds")
     for sequences in (False, True):
-        # The converter prints what it does.
+        # The converter reports its progress on the standard output.
         with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
             rows = measure(pathlib.Path(folder), sequences, rounds)
         peer = rows["TensorFlow's converter, float32"][0]
         print(
-            f"\n| {'all outputs' if sequences else 'last output'} | µs a step | times as fast | bytes | error of h |"
+            f"\n| {'all outputs' if sequences else 'last output'} | µs per step | times as fast | bytes | error of h |"
         )
         print("| --- | --- | --- | --- | --- |")
         for name, (microseconds, size, error) in rows.items():
@@ -38,7 +39,7 @@ def main():
 
 
 def measure(folder, sequences, rounds):
-    """Name → (median µs a step, bytes, largest error) of every file."""
+    """Returns name → (median µs per step, bytes, largest error of h) for every file."""
     import keras
 
     import keras_vrnn as kv
@@ -88,7 +89,7 @@ def measure(folder, sequences, rounds):
 
 
 class Timed:
-    """A file in the interpreter; a streaming one is invoked once a step."""
+    """A file in the interpreter. A streaming file is invoked once per step."""
 
     def __init__(self, content, x):
         from ai_edge_litert.interpreter import Interpreter
@@ -107,7 +108,7 @@ class Timed:
         self._x, self._signal = x.astype(signal["dtype"]), signal
 
     def run(self):
-        """Seconds of one sequence, those to set and get tensors left out."""
+        """Returns the seconds that one sequence takes, without the time to set and get tensors."""
         total, length = 0.0, TIME // self._invokes
         for state in self._state:
             self._interpreter.set_tensor(state["index"], np.zeros(state["shape"], state["dtype"]))
@@ -125,7 +126,7 @@ class Timed:
         return total
 
     def output(self):
-        """The last h, as real numbers."""
+        """Returns the last h as real numbers."""
         detail = self._outputs[0]
         y = self._interpreter.get_tensor(detail["index"]).astype(np.float64)
         scale, zero_point = detail["quantization"]
@@ -133,7 +134,7 @@ class Timed:
 
 
 def stock(model, calibration_data):
-    """What TensorFlow's own converter makes of a model."""
+    """Returns the file that TensorFlow's own converter writes for a model."""
     import tensorflow as tf
 
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
@@ -148,7 +149,7 @@ def stock(model, calibration_data):
 
 
 def sequence_op(weights, sequences, dtype):
-    """The recurrence as one UNIDIRECTIONAL_SEQUENCE_RNN, whose state is a variable of the interpreter."""
+    """Returns a file with the recurrence as one UNIDIRECTIONAL_SEQUENCE_RNN; its state is an interpreter variable."""
     from ai_edge_litert import schema_py_generated as schema
 
     from keras_vrnn.quantization.formats import Quantization

@@ -1,4 +1,4 @@
-"""`fit` as a user calls it: NumPy arrays, defaults everywhere, a progress bar in a terminal."""
+"""`fit` as users call it: on NumPy arrays, with default arguments and a progress bar in a terminal."""
 
 import numpy as np
 
@@ -8,10 +8,10 @@ _VOCABULARY = 2000
 
 
 def build(contender, model, verbose):
-    """One epoch of `fit` as a `Job`.
+    """Returns one epoch of `fit` as a `Job`.
 
     Args:
-        contender: `plan.Contender`; its package says whose model and whose layer.
+        contender: `plan.Contender`; its package provides the model and the layer.
         model: `plan.FitModel`.
         verbose: As in `fit`.
     """
@@ -21,7 +21,7 @@ def build(contender, model, verbose):
     def call():
         return network.fit(x, y, batch_size=model.shape.batch, epochs=1, verbose=verbose)
 
-    # Two: the first builds and compiles, the second meets what changed in the first.
+    # Two warm-up calls: the first builds and compiles, the second adapts to variables that the first created.
     return Job(
         call, model.updates, lambda history: history.history["loss"][-1:], warm_calls=2, warm_seconds=0
     )
@@ -32,7 +32,7 @@ def _data(model):
     rows, shape = model.updates * model.shape.batch, model.shape
     if model.kind == "text":
         x = random.integers(1, _VOCABULARY, size=(rows, shape.time), dtype="int32")
-        # Texts of many lengths, padded in front.
+        # Texts of different lengths, padded in front.
         x[np.arange(shape.time) < random.integers(0, shape.time // 2, size=(rows, 1))] = 0
     else:
         x = random.normal(size=(rows, shape.time, shape.features)).astype("float32")

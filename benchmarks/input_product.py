@@ -1,6 +1,7 @@
-"""`python -m benchmarks.input_product`: x·W_x of an exported loop before the loop or inside, in time and memory.
+"""`python -m benchmarks.input_product`: time and memory of x·W_x computed before an exported loop or inside it.
 
-Last output. µs a step on LiteRT, one thread; bytes of TFLite Micro's arena (extra micro).
+Measured for layers that return the last output: µs per step on LiteRT, one thread, and bytes of TFLite Micro's arena
+(extra `micro`).
 """
 
 import contextlib
@@ -28,7 +29,7 @@ TURNS = 5
 def main():
     print("| T, F, U | | before: µs | arena | inside: µs | arena |\n|---|---|---|---|---|---|")
     for time, features, units, quantization in CASES:
-        # In turns, and the fastest: a file can be loaded so that it runs at half its speed.
+        # Alternate, and take the fastest: some loads of the same file run at half the speed.
         turns = [
             [measure(time, features, units, quantization, inside) for inside in (False, True)]
             for _ in range(TURNS)
@@ -45,7 +46,7 @@ def main():
 
 
 def measure(time, features, units, quantization, inside):
-    """The `Benchmark` of one recurrence, its product where `inside` says."""
+    """Returns the `Benchmark` of one recurrence, with its input product inside the loop or before it."""
     import keras
 
     import keras_vrnn as kv

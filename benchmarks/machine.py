@@ -11,7 +11,7 @@ _PACKAGES = ("tensorflow", "keras", "jax", "torch", "numpy")
 
 
 def describe(threads):
-    """CPU, cores, load, system and versions, as a dict."""
+    """Returns CPU, cores, load, system and versions as a dict."""
     return {
         "cpu": _cpu(),
         "cores": os.cpu_count(),
@@ -23,7 +23,7 @@ def describe(threads):
 
 
 def load():
-    """Processes that want a core, averaged over a minute; NaN where the system does not say."""
+    """Returns the load average of the last minute, or NaN if the system does not provide it."""
     return os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
 
 

@@ -1,4 +1,4 @@
-"""The measurements: each section gives records, one for a case and a contender."""
+"""The measurements: each section yields one record per case and contender."""
 
 import importlib.util
 import itertools
@@ -7,15 +7,15 @@ import statistics
 from benchmarks import plan
 from benchmarks.worker import Worker
 
-# RMS values of the same float32 computation in another order, over up to 2000 steps.
+# Relative difference of RMS values: the same float32 computation in a different order, over up to 2000 steps.
 _SAME = 2e-3
 
-# MiB; less than this is noise, and no ratio can be taken of nothing.
+# MiB; less than this is noise, and a ratio needs a positive number.
 _LEAST_MEMORY = 0.1
 
 
 def available(contenders):
-    """The contenders whose library is installed, and a sentence on each of the others."""
+    """Returns the contenders whose library is installed, and a sentence about each of the others."""
     missing = {
         name: contender.backend
         for name, contender in contenders.items()
@@ -29,7 +29,7 @@ def available(contenders):
 
 
 class Pool:
-    """One worker for each library, started when it is first needed."""
+    """One worker per library, started when it is first needed."""
 
     def __init__(self, threads):
         self.threads = threads
@@ -43,14 +43,14 @@ class Pool:
             worker.close()
 
     def prepare(self, contenders, module, *arguments):
-        """Builds and warms up every contender's job; returns the figures of each."""
+        """Builds and warms up every contender's job; returns the summary of each result."""
         for contender in contenders.values():
             if contender.backend not in self._workers:
                 self._workers[contender.backend] = Worker(contender.backend, self.threads)
         return {n: self._workers[c.backend].prepare(c, module, *arguments) for n, c in contenders.items()}
 
     def in_turn(self, contenders, rounds, seconds, least=3):
-        """Times of each contender; a drift of the machine hits all alike, since they alternate."""
+        """Returns the times of each contender. They alternate, so that a drift of the machine affects all alike."""
         times = {name: [] for name in contenders}
         for turn in range(rounds):
             names = list(contenders)
@@ -61,17 +61,17 @@ class Pool:
 
 
 def steps(pool, sections, shapes, rounds, seconds, say):
-    """Times the steps named in `sections` for all shapes; yields records."""
+    """Times the steps named in `sections` for all shapes; yields records in milliseconds."""
     contenders, _ = available(plan.CONTENDERS)
     for section, shape in itertools.product(sections, shapes):
         say(f"{section} {shape}")
-        figures = pool.prepare(contenders, "steps", plan.STEPS[section], shape)
-        require_equal(f"{section} {shape}", figures)
+        summaries = pool.prepare(contenders, "steps", plan.STEPS[section], shape)
+        require_equal(f"{section} {shape}", summaries)
         yield from _records(section, shape, shape.units, pool.in_turn(contenders, rounds, seconds))
 
 
 def fits(pool, models, rounds, say):
-    """Times `fit` with and without its progress bar; yields records of milliseconds an update."""
+    """Times `fit` with and without its progress bar; yields records in milliseconds per update."""
     contenders, _ = available(plan.FIT_CONTENDERS)
     for model, verbose in itertools.product(models, (1, 0)):
         section = "fit" if verbose else "fit-silent"
@@ -81,9 +81,9 @@ def fits(pool, models, rounds, say):
 
 
 def memory(contenders, shape, runs, threads, say):
-    """Yields records of MiB: what the first steps over all of time take above their inputs, less what 4 of them take.
+    """Yields records in MiB: a step's memory above its inputs over all time steps, minus the same for 4 time steps.
 
-    What does not grow with time cancels: compiling, weights, the library's own pools.
+    Whatever does not grow with time cancels: compiling, weights, the library's own pools.
     """
     for section, name in itertools.product(("train", "train-last"), contenders):
         say(f"memory {section} {name}")
@@ -112,9 +112,9 @@ def _records(section, case, units, values):
         }
 
 
-def require_equal(case, figures):
-    """Contenders that compute something else are no peers."""
-    known = {name: values for name, values in figures.items() if values is not None}
+def require_equal(case, summaries):
+    """Raises RuntimeError unless all contenders computed the same."""
+    known = {name: values for name, values in summaries.items() if values is not None}
     reference = next(iter(known.values()))
     for name, values in known.items():
         same = len(values) == len(reference) and all(

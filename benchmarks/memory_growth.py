@@ -1,6 +1,6 @@
-"""`python -m benchmarks.memory_growth`: memory of a train step, last output, over the number of time steps.
+"""`python -m benchmarks.memory_growth`: memory of a train step with the last output, by number of time steps.
 
-MiB of the process above inputs and weights, compiling included: what grows along a row is the recurrence.
+Prints the MiB of the process above inputs and weights, including compiling: the growth along a row is the recurrence.
 """
 
 import argparse
@@ -24,7 +24,7 @@ def main():
 
 
 def growth(times):
-    """Yields each contender with its peaks in MiB."""
+    """Yields each contender with its peaks in MiB, one per number of time steps."""
     for name in plan.MEMORY_CONTENDERS:
         contender, row = plan.CONTENDERS[name], []
         for time in times:

@@ -1,11 +1,11 @@
-"""What is measured, as data: shapes, contenders, workloads, and the bars that the results are held against."""
+"""What is measured, as data: shapes, contenders, workloads, and the bars that the results should reach."""
 
 import dataclasses
 
 
 @dataclasses.dataclass(frozen=True)
 class Shape:
-    """Sizes of one case."""
+    """The sizes of one case."""
 
     batch: int
     time: int
@@ -26,18 +26,18 @@ GRID = (
 )
 QUICK_GRID = (Shape(8, 12, 4, 16),)
 LONG = Shape(32, 2000, 32, 64)
-QUICK_LONG = Shape(32, 500, 8, 64)  # grows by more than the noise of a process, a few MiB
+QUICK_LONG = Shape(32, 500, 8, 64)  # its memory grows by more than the noise of a process, a few MiB
 
 
 @dataclasses.dataclass(frozen=True)
 class Step:
-    """One call that is timed: forward alone, or forward, mean squared error and gradients without an update.
+    """One timed call: a forward pass, or a forward pass, mean squared error and gradients without an update.
 
     Attributes:
-        title: What the table says about it.
-        sequences: Whether the output is h of all steps, and the loss over all of them, or the last h.
-        gradients: Whether gradients are taken.
-        input_gradient: Whether the one for x is among them, as below another layer, or only those of the weights.
+        title: Heading of its table.
+        sequences: Whether the layer returns h of all steps, with a loss over all of them, or only the last h.
+        gradients: Whether gradients are computed.
+        input_gradient: Whether they include the gradient of x, as for a layer above another one.
     """
 
     title: str
@@ -55,13 +55,13 @@ STEPS = {
 
 @dataclasses.dataclass(frozen=True)
 class Contender:
-    """Who computes: `implementation` names the function of `steps.py` or of `fit.py`.
+    """A library in one configuration.
 
     Attributes:
-        implementation: "keras", "torch" or "gemm".
-        package: Where layer and model come from: "keras" or "keras_vrnn".
-        backend: Module that does the arithmetic, and Keras' backend.
-        jit: Whether the step is compiled by XLA. On the JAX backend it always is.
+        implementation: Function of `steps.py` that builds the step: "keras", "torch" or "gemm".
+        package: Package of the layer and the model: "keras" or "keras_vrnn".
+        backend: Module that does the arithmetic; for Keras, its backend.
+        jit: Whether XLA compiles the step. On the JAX backend it always does.
     """
 
     implementation: str
@@ -90,10 +90,10 @@ QUICK_MEMORY_CONTENDERS = ("Keras XLA", "VanillaRNN XLA")
 
 @dataclasses.dataclass(frozen=True)
 class FitModel:
-    """A small model as a user writes it.
+    """A small model as users write it.
 
     Attributes:
-        shape: Batch size, steps of time, input features, units.
+        shape: Batch size, time steps, input features, units.
         kind: "last" (Dense on the last output), "sequence" (Dense on each) or "text" (masked tokens, Embedding).
         updates: Updates in one timed call of `fit`.
     """
@@ -118,15 +118,15 @@ QUICK_FIT_MODELS = (FitModel(Shape(8, 12, 4, 16), "last", 20),)
 
 @dataclasses.dataclass(frozen=True)
 class Bar:
-    """A ratio that must be reached: the quickest of `peers` over the quickest of `ours`, or the inverse.
+    """A ratio to reach: the smallest median of `peers` over the smallest of `ours`, or the inverse.
 
     Attributes:
-        title: What the table says.
-        sections: Whose figures it is about.
-        peers, ours: Contenders; of several, the one with the least figure counts, case by case.
-        at_least: Bound of peers / ours, or None.
-        at_most: Bound of ours / peers, or None.
-        units: Least and largest number of units of the cases that count.
+        title: Text in the table.
+        sections: Sections whose medians are compared.
+        peers, ours: Contenders. If there are several, the one with the smallest median counts in each case.
+        at_least: Lower bound of peers / ours, or None.
+        at_most: Upper bound of ours / peers, or None.
+        units: Smallest and largest number of units of the cases that count.
     """
 
     title: str
@@ -166,7 +166,7 @@ BARS = (
     Bar("fit without progress bar, same", ("fit-silent",), ("Keras",), ("kv.Model",), 2.0, None, (1, 128)),
     Bar("peak memory, XLA against Keras XLA", ("memory",), _KERAS[1:], _OURS[1:], at_most=0.5),
     Bar("peak memory, graph against Keras graph", ("memory",), _KERAS[:1], _OURS[:1], at_most=0.5),
-    # On record, without a bar.
+    # Recorded without a bound.
     Bar("train step, against SimpleRNN on JAX", _TRAIN, ("Keras JAX",), _OURS),
     Bar("fit, against Keras on JAX", ("fit",), ("Keras JAX",), ("kv.Model",)),
 )

@@ -1,4 +1,4 @@
-"""Ratios of medians, tables, and the two files of results."""
+"""Ratios of medians, tables, and the two result files."""
 
 import json
 import statistics
@@ -6,27 +6,27 @@ import statistics
 from benchmarks import plan
 from keras_vrnn import _files
 
-# Above it something else computes. One busy core is enough to make two threads that wait for each other actively, as
-# those of OpenMP in torch and NumPy do, ten times slower.
+# A higher load means that other programs are computing. OpenMP threads, as in torch and NumPy, wait for each other in a
+# busy loop; if one of two cores is taken, they become ten times slower.
 _IDLE_LOAD = 0.5
 
-_UNITS = {"memory": "MiB above the inputs, less those of 4 steps of time"}
+_UNITS = {"memory": "MiB above the inputs, minus the same for 4 time steps"}
 _TITLES = {name: step.title for name, step in plan.STEPS.items()} | {
-    "fit": "`fit` with its progress bar, a call with defaults, per update",
+    "fit": "`fit` with default arguments and progress bar, per update",
     "fit-silent": "`fit(verbose=0)`, per update",
     "memory": "Peak memory of a train step",
 }
 
 
 def held_against_bars(records):
-    """For each bar with figures: its ratios case by case, their geometric mean, and whether it is reached.
+    """Compares the records with the bars: ratios per case, their geometric mean, and whether the bar is reached.
 
     Args:
-        records: As of `measure`.
+        records: Records from `measure`.
 
     Returns:
-        A list of dicts: title, cases (a list of section, case, ratio), geometric_mean, wanted, reached (None
-        without a bound).
+        One dict per bar that has records: title, cases (a list of section, case, ratio), geometric_mean, wanted,
+        reached (None without a bound).
     """
     results = []
     for bar in plan.BARS:
@@ -54,7 +54,7 @@ def held_against_bars(records):
 
 
 def _cases(records):
-    """{(section, case, units): {contender: median}} in the order measured."""
+    """Returns {(section, case, units): {contender: median}} in the order of measurement."""
     cases = {}
     for record in records:
         key = record["section"], record["case"], record["units"]
@@ -80,7 +80,7 @@ def _reached(bar, mean):
 
 
 def markdown(result):
-    """The tables of a result, as Markdown."""
+    """Returns the tables of a result as Markdown."""
     machine = result["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     lines = [
@@ -94,7 +94,7 @@ def markdown(result):
         *result["notes"],
     ]
     if max(machine["load_before"], machine["load_after"] - machine["threads"]) > _IDLE_LOAD:
-        lines.append("**Other programs were running: these figures are not to be relied on.**")
+        lines.append("**Other programs were running: do not rely on these numbers.**")
     lines += ["", "## Ratios", "", *_bar_table(result["bars"])]
     for section in dict.fromkeys(record["section"] for record in result["records"]):
         lines += ["", f"## {_TITLES[section]}, {_UNITS.get(section, 'ms')}", ""]
@@ -135,7 +135,7 @@ def _table(rows):
 
 
 def write(result, folder, name):
-    """Writes `<name>.json` and `<name>.md` into the folder, each whole or not at all; returns the paths."""
+    """Writes `<name>.json` and `<name>.md` into the folder, each completely or not at all; returns the paths."""
     folder.mkdir(parents=True, exist_ok=True)
     texts = {".json": json.dumps(result, indent=1, ensure_ascii=False) + "\n", ".md": markdown(result)}
     paths = []

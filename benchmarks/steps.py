@@ -1,4 +1,4 @@
-"""One training or forward step of each contender, on the same numbers."""
+"""One training or forward step of each contender, on the same data and weights."""
 
 import numpy as np
 
@@ -6,13 +6,14 @@ from benchmarks.worker import Job
 
 
 def build(contender, step, shape, time=None):
-    """The step as a `Job`.
+    """Returns the step as a `Job`.
 
     Args:
         contender: `plan.Contender`.
         step: `plan.Step`.
         shape: `plan.Shape`.
-        time: If given, only so many steps of the inputs are used: for the memory that does not grow with time.
+        time: Number of time steps of the inputs to use, or None for all. A small number measures the memory that does
+            not grow with time.
     """
     x, y, weights = _numbers(step, shape)
     if time is not None:
@@ -20,7 +21,7 @@ def build(contender, step, shape, time=None):
     call = {"keras": _keras, "torch": _torch, "gemm": _gemm}[contender.implementation](
         contender, step, x, y, weights
     )
-    return Job(call, figures=_figures)
+    return Job(call, summary=_summary)
 
 
 def _numbers(step, shape):
@@ -35,8 +36,8 @@ def _numbers(step, shape):
     return x.astype("float32"), y.astype("float32"), [w.astype("float32") for w in weights]
 
 
-def _figures(result):
-    """Root mean squares of output, or of loss and gradients: the layouts of contenders differ, these do not."""
+def _summary(result):
+    """Returns the root mean squares of output, or of loss and gradients; they do not depend on a library's layout."""
     if result is None:
         return None
     return [float(np.sqrt(np.mean(np.square(np.asarray(part, "float64"))))) for part in result]
@@ -106,7 +107,7 @@ def _keras_on_jax(layer, step, x, y):
 
 
 def _torch(contender, step, x, y, weights):
-    import torch  # takes its number of threads from OMP_NUM_THREADS
+    import torch  # reads its number of threads from OMP_NUM_THREADS
 
     kernel, recurrent_kernel, _ = weights
     layer = torch.nn.RNN(kernel.shape[0], kernel.shape[1], batch_first=True)
@@ -135,9 +136,9 @@ def _torch(contender, step, x, y, weights):
 
 
 def _gemm(contender, step, x, y, weights):
-    """The matrix products that the step cannot do without, in NumPy, into memory that is there already.
+    """The matrix products that a step needs at least, in NumPy, into preallocated memory.
 
-    x·W_x, dW_x = xᵀ·dz, dW_h = hᵀ·dz and dx = dz·W_xᵀ are one product each; h·W_h and dz·W_hᵀ are one a time step.
+    x·W_x, dW_x = xᵀ·dz, dW_h = hᵀ·dz and dx = dz·W_xᵀ are one product each; h·W_h and dz·W_hᵀ are one per time step.
     """
     kernel, recurrent_kernel, _ = weights
     batch, time, features = x.shape

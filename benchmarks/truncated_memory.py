@@ -1,7 +1,7 @@
-"""`python -m benchmarks.truncated_memory`: memory of a training step with truncated BPTT, beside full BPTT.
+"""`python -m benchmarks.truncated_memory`: memory of a training step with truncated BPTT, compared with full BPTT.
 
-Prints the peak of a process that trains on sequences of T steps above that of one that takes 50 of them: libraries,
-tracing, compiling, data and weights cancel, and what the step itself needs is left.
+Prints how much higher memory peaks in a process that trains on sequences of T steps than in one that uses only 50 of
+them. Libraries, tracing, compiling, data and weights cancel; the need of the step itself remains.
 """
 
 import argparse
@@ -14,10 +14,10 @@ BATCH, FEATURES, UNITS, TARGETS = 32, 32, 64, 16
 
 def main():
     parser = argparse.ArgumentParser(prog="python -m benchmarks.truncated_memory", description=__doc__)
-    parser.add_argument("--steps", type=int, default=4000, help="T, time steps of a sequence (default 4000)")
+    parser.add_argument("--steps", type=int, default=4000, help="T, time steps per sequence (default 4000)")
     parser.add_argument("--window", type=int, default=50, help="k of truncate_steps=k (default 50)")
     parser.add_argument("--layers", nargs="+", default=["VanillaRNN", "LSTM"])
-    parser.add_argument("--xla", action="store_true", help="compile the step by XLA")
+    parser.add_argument("--xla", action="store_true", help="compile the step with XLA")
     options = parser.parse_args()
     print(f"Batch {BATCH}, {options.steps} steps, {FEATURES} features, {UNITS} units; XLA: {options.xla}")
     print(f"{'layer':12} {'full BPTT':>12} {f'k = {options.window}':>12} {'share':>7}")
@@ -27,7 +27,7 @@ def main():
 
 
 def growth(layer, steps, window, xla=False):
-    """MiB that a step needs for T steps more than for one window, with full and with truncated BPTT."""
+    """Returns the MiB that a step needs for T time steps above one window, with full and with truncated BPTT."""
     full = _peak(layer, steps, steps, None, xla) - _peak(layer, steps, window, None, xla)
     truncated = _peak(layer, steps, steps, window, xla) - _peak(layer, steps, window, window, xla)
     return full, truncated
@@ -53,7 +53,7 @@ def child():
     layer, length, steps, window, xla = json.loads(sys.argv[1])
     layer = {"VanillaRNN": kv.VanillaRNN, "LSTM": keras.layers.LSTM, "GRU": keras.layers.GRU}[layer]
     rng = np.random.default_rng(0)
-    # As long for every child, so that they cancel; tensors, so that no call copies them.
+    # Equally long in every child, so that they cancel; tensors, so that calls do not copy them.
     x = tf.constant(rng.random((BATCH, length, FEATURES), "float32"))
     y = tf.constant(rng.integers(0, TARGETS, (BATCH, length)))
     inputs = keras.Input((None, FEATURES))

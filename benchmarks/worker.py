@@ -1,7 +1,7 @@
-"""A process that computes with one library, when it is its turn.
+"""A process that computes with one library.
 
-A process has one Keras backend, and thread pools that others would disturb: each library has its own, and waits on a
-pipe while others run.
+A process has a single Keras backend, and other libraries would disturb its thread pools. Each library therefore gets a
+process of its own, which waits on a pipe while the others run.
 """
 
 import importlib
@@ -12,16 +12,16 @@ import threading
 import time
 import traceback
 
-# Compiling, autotuning and first pages are over after these calls, and at least this long.
+# Compiling, autotuning and the first use of memory pages have ended after this number of calls and seconds.
 _WARM_CALLS, _WARM_SECONDS = 3, 0.3
 
 
 class Worker:
-    """The parent's side.
+    """The parent's end of the process.
 
     Args:
-        library: Module that does the arithmetic, and Keras' backend where Keras is used.
-        threads: Cores that it may use.
+        library: Module that does the arithmetic; for Keras, its backend.
+        threads: Number of cores that it may use.
     """
 
     def __init__(self, library, threads):
@@ -33,19 +33,19 @@ class Worker:
         theirs.close()
 
     def prepare(self, contender, module, *arguments):
-        """Builds and warms up `benchmarks.<module>.build(contender, *arguments)`, in place of the contender's last job.
+        """Builds and warms up `benchmarks.<module>.build(contender, *arguments)`, replacing the contender's last job.
 
         Returns:
-            Figures of the result, by which contenders can be seen to compute the same, or None.
+            A summary of the result, which shows whether contenders compute the same, or None.
         """
         return self._ask("prepare", contender, module, arguments)
 
     def run(self, contender, seconds, least=3):
-        """Calls it for that long; returns the milliseconds of each call, divided by the steps in it."""
+        """Calls the job for that many seconds; returns the milliseconds of each call, divided by the steps in it."""
         return self._ask("run", contender, seconds, least)
 
     def memory(self, contender, module, *arguments):
-        """Builds the job and calls it; returns by how many MiB its first calls go above its inputs and weights."""
+        """Builds the job and calls it; returns the peak memory of its first calls above inputs and weights, in MiB."""
         return self._ask("memory", contender, module, arguments)
 
     def close(self):
@@ -90,7 +90,7 @@ def _serve(connection, library, threads):
             else:
                 answer = _peak_above_inputs(_build(*arguments))
             connection.send((True, answer))
-        except Exception:  # handed to the process that asked, which raises
+        except Exception:  # sent to the parent, which raises it
             connection.send((False, traceback.format_exc()))
 
 
@@ -99,7 +99,7 @@ def _build(contender, module, arguments):
 
 
 def _settle(library, threads):
-    """Cores, threads and backend, before any library is loaded."""
+    """Sets cores, threads and backend, before any library is loaded."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):
@@ -111,7 +111,7 @@ def _settle(library, threads):
 
 
 def _output_to_a_terminal():
-    """Progress bars cost what they cost a user, who has a terminal. Nobody reads this one: errors go to the parent."""
+    """Gives progress bars a terminal, as users have, so that their cost counts. Errors go to the parent instead."""
     reader, writer = os.openpty()
     os.dup2(writer, 1)
     os.dup2(writer, 2)
@@ -128,7 +128,7 @@ def _warm_up(job):
     while calls < job.warm_calls or time.perf_counter() - start < job.warm_seconds:
         result = job.call()
         calls += 1
-    return job.figures(result)
+    return job.summary(result)
 
 
 def _timed(job, seconds, least):
@@ -141,24 +141,24 @@ def _timed(job, seconds, least):
 
 
 class Job:
-    """What a module's `build` returns.
+    """The work of one contender, as returned by `build` of a module.
 
     Args:
-        call: Blocks until the result is there, and returns it.
+        call: Function that blocks until the result is computed, and returns it.
         steps: Steps in one call.
-        figures: From the result of a call to a list of floats.
+        summary: Function that turns the result of a call into a list of floats.
         warm_calls, warm_seconds: Calls and seconds before anything is measured.
     """
 
     def __init__(
-        self, call, steps=1, figures=lambda result: None, warm_calls=_WARM_CALLS, warm_seconds=_WARM_SECONDS
+        self, call, steps=1, summary=lambda result: None, warm_calls=_WARM_CALLS, warm_seconds=_WARM_SECONDS
     ):
-        self.call, self.steps, self.figures = call, steps, figures
+        self.call, self.steps, self.summary = call, steps, summary
         self.warm_calls, self.warm_seconds = warm_calls, warm_seconds
 
 
 def _peak_above_inputs(job):
-    # Linux counts the peak of the resident memory from here on.
+    # Makes Linux measure the peak of the resident memory from here on.
     pathlib.Path("/proc/self/clear_refs").write_text("5")
     before = _status("VmRSS")
     for _ in range(job.warm_calls):
@@ -167,6 +167,6 @@ def _peak_above_inputs(job):
 
 
 def _status(name):
-    """A line of the process' status, in MiB."""
+    """Returns a value from the process status, in MiB."""
     status = pathlib.Path("/proc/self/status").read_text()
     return next(int(line.split()[1]) for line in status.splitlines() if line.startswith(f"{name}:")) / 2**10

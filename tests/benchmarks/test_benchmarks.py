@@ -1,4 +1,4 @@
-"""The benchmark runs, and its tables say what its figures say; how fast anything is, is not asserted."""
+"""The benchmark runs, and its tables agree with its measurements. No test asserts how fast anything is."""
 
 import importlib
 import json
@@ -60,7 +60,7 @@ def test_quick_run_prints_and_writes_ratios_of_its_own_medians(tmp_path):
     fit = bar(result["bars"], "fit, against Keras' defaults")
     assert fit["geometric_mean"] == pytest.approx(medians["fit", "Keras"] / medians["fit", "kv.Model"])
     assert all(r["lower_quartile"] <= r["median"] <= r["upper_quartile"] for r in result["records"])
-    # Who is not installed is named, and left out everywhere.
+    # A library that is not installed is named, and left out everywhere.
     for library in ("jax", "torch"):
         absent = importlib.util.find_spec(library) is None
         assert absent == any(f"{library} is not installed" in note for note in result["notes"])

@@ -1,0 +1,107 @@
+"""Each page as a reader follows it: its Python blocks and its commands run in order, and its links lead somewhere."""
+
+import re
+
+import keras
+import numpy as np
+import pages
+import pytest
+
+pytest.importorskip("matplotlib")
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def arrays(samples, steps, features, targets):
+    random = np.random.default_rng(0)
+    return random.normal(size=(samples, steps, features)), random.normal(size=(samples, steps, targets))
+
+
+def test_readme(tmp_path):
+    random = np.random.default_rng(0)
+    x = random.normal(size=(100, 50, 4)).astype("float32")
+    np.save("x.npy", x)
+    np.savez("test.npz", x=x, y=random.integers(0, 4, 100))
+    names = pages.run("README.md")
+    assert names["probabilities"].shape == (400, 4)
+    assert (tmp_path / "norms.csv").exists()
+    assert (tmp_path / "firmware" / "model_data.cc").exists()
+
+
+@pytest.mark.slow
+def test_export(tmp_path):
+    names = pages.run("docs/export.md")
+    assert names["probabilities"].shape == (4,)
+    assert (tmp_path / "verification.png").stat().st_size > 0
+    assert (tmp_path / "firmware" / "model_data.cc").exists()
+
+
+def test_sequence_to_sequence(tmp_path):
+    names = pages.run("docs/sequence_to_sequence.md")
+    assert names["found"].tokens.shape[:2] == (3, 4)
+    assert (tmp_path / "reverse.keras").is_file()
+    assert (tmp_path / "reverse" / "manifest.json").is_file()
+
+
+def test_truncated_bptt():
+    names = pages.run("docs/truncated_bptt.md")
+    # Windows of 50, 50 and 20 steps, in each of three epochs.
+    assert int(names["model"].optimizer.iterations) == 9
+
+
+def test_distribution():
+    names = pages.run("docs/distribution.md")
+    assert names["model"].distribute_strategy is names["strategy"]
+    assert names["model"].history.params["steps"] == 4
+
+
+def test_gradients(tmp_path, capsys):
+    x = np.random.default_rng(0).normal(size=(64, 60, 3)).astype("float32")
+    y = (x[:, 0, :1] > 0).astype("float32")
+    with pytest.warns(UserWarning, match="vanishing"):
+        names = pages.run("docs/gradients.md", x_train=x, y_train=y, x_validation=x[:16], y_validation=y[:16])
+    for name in ("norms.csv", "norms.png", "flow.png", "both.png"):
+        assert (tmp_path / name).exists()
+    # The numbers on the page come from one machine; these are the conclusions that it draws from them.
+    assert names["health"].verdict.kind == names["flow"].verdict.kind == "vanishing"
+    assert 4 <= names["flow"].horizon <= 8
+    assert "largest Lyapunov exponent: -0." in capsys.readouterr().out
+
+
+def test_initializers():
+    names = pages.run("docs/initializers.md")
+    for layer in (names["irnn"], names["edge"]):
+        assert layer(keras.ops.zeros((1, 2, 3))).shape == (1, layer.units)
+
+
+def test_diagnosis(capsys):
+    pages.run("docs/decisions/diagnosis.md")
+    # "With NumPy's seed 0, the mean is 3.0e-3."
+    assert round(float(capsys.readouterr().out), 4) == 0.0030
+
+
+def test_every_page_with_code_is_among_these():
+    tested = {name.removeprefix("test_") for name in globals()}
+    assert not [page for page in pages.with_python() if pages.stem(page) not in tested]
+
+
+@pytest.mark.parametrize("page", pages.documents())
+def test_links_lead_somewhere(page):
+    text = (pages.ROOT / page).read_text(encoding="utf-8")
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        if link.startswith("https://"):
+            continue
+        target, _, heading = link.partition("#")
+        file = (pages.ROOT / page).parent / target if target else pages.ROOT / page
+        assert file.exists(), link
+        assert not heading or heading in pages.headings(file), link
+
+
+@pytest.mark.parametrize("page", pages.documents())
+def test_modules_that_a_page_names_exist(page):
+    text = (pages.ROOT / page).read_text(encoding="utf-8")
+    named = set(re.findall(r"(?:\w+/)+\w+\.py\b", text)) - pages.ELSEWHERE
+    assert not {name for name in named if not any((folder / name).exists() for folder in pages.SOURCES)}
