@@ -1,40 +1,43 @@
-"""Measures the gradient flow of a model, again and again with one compiled program (TensorFlow)."""
+"""Measures the gradient flow of a model, repeatedly with one compiled program (TensorFlow)."""
 
 import contextlib
+import math
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_vrnn.diagnostics import recurrences
-from keras_vrnn.diagnostics.flow import GradientFlow, LayerFlow, decay_of
-from keras_vrnn.diagnostics.verdict import GONE
-from keras_vrnn.layers.interception import layers_of, recurrent_layers
+from keras_vrnn.diagnostics import broken, losses, recurrences, remedies
+from keras_vrnn.diagnostics.flow import GradientFlow, LayerFlow
+from keras_vrnn.layers.interception import recurrent_layers
 
 
-def gradient_flow(model, x, y, loss=None):
-    """‖∂L/∂h_t‖ for every recurrent layer and time step: how far back the network learns.
+def gradient_flow(model: keras.Model, x: Any, y: Any, loss: Any = None) -> GradientFlow:
+    """Measures how far back a recurrent network learns: ‖∂L/∂h_t‖ for every recurrent layer and time step.
 
-    The total derivative of the loss by the state h_t: by way of the output at t and of all later steps (Pascanu,
-    Mikolov & Bengio 2013, "On the difficulty of training recurrent neural networks", equations 3 to 5). Vanilla RNNs,
-    LSTMs, GRUs (h, not c), both directions of `Bidirectional`, stacks, cells of `RNN([cells])`, nested models. Dropout
-    is off; weights and states are left as they are. Memory grows linearly: 32 sequences of 4,000 steps through 64 units
-    take about 0.5 GB. Some tens of sequences are enough.
+    ∂L/∂h_t is the total derivative of the loss by the state h_t: through the output at t and through all later steps
+    (Pascanu, Mikolov & Bengio 2013, "On the difficulty of training recurrent neural networks", equations 3 to 5). The
+    two parts are separated: horizon and verdict are about what the recurrence carries back from the last step alone, so
+    that a loss that reads an early step more than the last does not look like an exploding gradient.
+
+    Covers vanilla RNNs, LSTMs, GRUs, both directions of `Bidirectional`, stacks, cells of `RNN([cells])` and nested
+    models. Dropout is off; weights and states stay as they are. Memory grows linearly with batch, steps and units: 32
+    sequences of 4,000 steps through 64 units take about 0.7 GB. A few dozen sequences are enough.
 
     Args:
-        model: a Keras model with recurrent layers; TensorFlow backend.
+        model: a Keras model with recurrent layers, on the TensorFlow backend.
         x: inputs as for `fit`: an array, or a list or dict of arrays, batch first.
         y: targets as for `fit`.
         loss: name, `keras.losses.Loss` or function (y_true, y_pred) → losses, for a model with one output; by default
-            the one that the model was compiled with.
+            the loss that the model was compiled with.
 
     Returns:
         A `GradientFlow`.
 
     Raises:
-        TypeError: `model` is no Keras model.
-        ValueError: No loss, no recurrent layer, x and y of different length.
+        TypeError: `model` is not a Keras model.
+        ValueError: There is no loss or no recurrent layer, or x and y differ in length.
         RuntimeError: The Keras backend is not TensorFlow.
 
     Example:
@@ -44,8 +47,6 @@ def gradient_flow(model, x, y, loss=None):
     >>> list(flow.norms.values())[0].shape
     (30,)
     """
-    import keras
-
     if keras.backend.backend() != "tensorflow":
         raise RuntimeError(
             f"gradient_flow needs the TensorFlow backend of Keras, received {keras.backend.backend()!r}. Set "
@@ -55,42 +56,57 @@ def gradient_flow(model, x, y, loss=None):
 
 
 class FlowProbe:
-    """Measures `gradient_flow` of one model; arguments and errors as there.
+    """Measures `gradient_flow` of one model repeatedly; arguments and errors as there.
 
-    The program is traced at the first batch of a shape and reads the weights as they are, so that training may go on
+    The program is traced at the first batch of a shape and reads the current weights, so that training may go on
     between two measurements.
     """
 
-    def __init__(self, model, loss=None):
+    def __init__(self, model: keras.Model, loss: Any = None) -> None:
         if not isinstance(model, keras.Model):
-            raise TypeError(f"`model` must be a Keras model, received {type(model).__name__}.")
+            raise TypeError(f"`model` must be a Keras model. Received: model={model!r}")
         if not recurrent_layers(model):
             raise ValueError(
                 f"model {model.name!r} has no recurrent layer (keras.layers.RNN or a subclass, such as kv.VanillaRNN): "
                 "there is no flow through time to measure."
             )
         self._model = model
-        self._loss = _loss(model, loss)
-        # Keras needs no AutoGraph, and its code is slow to convert.
+        self._loss = losses.loss_of(model, loss)
+        self._has_penalties = loss is None
+        # Keras does not need AutoGraph, whose conversion of its code is slow.
         self._run = tf.function(self._trace, autograph=False)
-        self._found: list[tuple[str, Any, Any]] = []  # name, layer and cell of each, of the latest trace
+        self._found: list[tuple[str, Any, Any, bool]] = []  # of the latest trace
 
-    def measure(self, x, y):
+    def measure(self, x: Any, y: Any) -> GradientFlow:
         """Returns the `GradientFlow` of a batch."""
         if y is None:
-            raise ValueError("`y` must be the targets, an array with a row for each sequence, received None.")
+            raise ValueError(
+                "`y` must be the targets, an array with a row for each sequence. Received: y=None"
+            )
         x, y = (keras.tree.map_structure(tf.convert_to_tensor, value) for value in (x, y))
         _check_batch(x, y)
         if not self._model.built:
             self._model(x, training=False)
         with _states_restored(self._model):
-            # The concrete function: called itself, tf.function warns of retracing from the fifth model on.
-            loss, figures = self._run.get_concrete_function(x, y)(x, y)
-        layers = [
-            _layer_flow(name, layer, cell, *(array.numpy() for array in arrays))
-            for (name, layer, cell), arrays in zip(self._found, figures, strict=True)
-        ]
-        return GradientFlow(tuple(layers), float(loss), int(keras.tree.flatten(x)[0].shape[0]))
+            # The concrete function: tf.function itself warns of retracing from the fifth model on.
+            (loss, penalties, chance), arrays = self._run.get_concrete_function(x, y)(x, y)
+        loss, penalties, chance = float(loss), float(penalties), float(chance)
+        relative = _relative(loss - penalties, chance - penalties)
+        clips = remedies.clips_gradients(self._model)
+        layers = tuple(
+            _layer_flow(
+                name,
+                layer,
+                remedies.traits_of(cell, clips, per_step),
+                relative,
+                *(array.numpy() for array in mine),
+            )
+            for (name, layer, cell, per_step), mine in zip(self._found, arrays, strict=True)
+        )
+        is_finite = math.isfinite(loss) and all(np.isfinite(layer.decay).all() for layer in layers)
+        names = broken.weights(self._model) + (() if is_finite else broken.data(x, y))
+        sequences = int(keras.tree.flatten(x)[0].shape[0])
+        return GradientFlow(layers, loss, chance - penalties, sequences, names)
 
     def _trace(self, x, y):
         with (
@@ -99,25 +115,23 @@ class FlowProbe:
         ):
             outputs = self._model(x, training=False)
             self._check_found(found)
-            losses = {"whole": self._loss(x, y, outputs)}
-            for end, cut in _ends(y, outputs, _mask_of_outputs(found, outputs)).items():
-                losses[end] = self._loss(x, *cut)
-        backward = _backward_layers(self._model)
-        # Bidirectional turns the backward layer's outputs round: the last step that it makes is the first of all.
-        ends = ["first" if id(recurrence.layer) in backward else "last" for recurrence in found]
-        sources = [[recurrence.epsilon for recurrence in found], [recurrence.outputs for recurrence in found]]
-        gradients = {
-            name: tape.gradient(loss, sources, unconnected_gradients="zero")
-            for name, loss in losses.items()
-            if name in ("whole", *ends)
-        }
-        figures = [
-            _norms_and_counts(recurrence, index, gradients["whole"], gradients.get(end, gradients["whole"]))
-            for index, (recurrence, end) in enumerate(zip(found, ends, strict=True))
+            loss = self._loss(x, y, outputs)
+        penalties = self._model.losses if self._has_penalties else []
+        sums = (
+            loss,
+            tf.add_n([tf.cast(penalty, loss.dtype) for penalty in penalties]) if penalties else 0.0,
+            losses.by_chance(self._loss, x, y, outputs),
+        )
+        sources = [(one.probes, [] if one.outputs is None else one.outputs) for one in found]
+        gradients = tape.gradient(loss, sources, unconnected_gradients="zero")
+        arrays = [_arrays(tape, one, *mine) for one, mine in zip(found, gradients, strict=True)]
+        steps = losses.target_steps(y, outputs)
+        # The tensors belong to this trace and are not kept.
+        self._found = [
+            (one.name, one.layer, one.cell, steps is not None and one.sequences.shape[1] == steps)
+            for one in found
         ]
-        # Not the tensors: they belong to this trace.
-        self._found = [(recurrence.name, recurrence.layer, recurrence.cell) for recurrence in found]
-        return losses["whole"], figures
+        return sums, arrays
 
     def _check_found(self, found):
         if not found:
@@ -125,90 +139,140 @@ class FlowProbe:
                 f"model {self._model.name!r} calls none of its recurrent layers on (batch, time, features)."
             )
         for recurrence in found:
-            if recurrence.epsilon.graph is not tf.compat.v1.get_default_graph():
+            if recurrence.probes.graph is not tf.compat.v1.get_default_graph():
                 raise ValueError(
                     f"layer {recurrence.name!r} is called inside a loop or function of another layer, where its "
-                    "states can't be reached. Measure a model of that layer alone."
+                    "states cannot be reached. Measure a model of that layer alone."
                 )
 
 
-def _norms_and_counts(recurrence, index, whole, term):
-    """Four arrays (batch, steps), in the order of processing: norms by sequence, and which steps count.
+def _arrays(tape, recurrence, by_probes, by_output):
+    """Five arrays (batch, steps), in the order of processing.
 
-    Of the gradient of the whole loss, and of one term of it, by h_t; the mask; of that term by what the layer puts out
-    at t. `whole` and `term` hold the gradients of both by all ε, and by all outputs.
+    ‖∂L/∂h_t‖; its direct part; what the recurrence carries back of a unit gradient that enters at the last step read;
+    which steps are not masked; and which of them come no later than that last step.
     """
-    by_state = [_norms(by_epsilon[index][..., recurrence.units]) for by_epsilon, _ in (whole, term)]
-    counts = recurrence.mask
-    arrays = [*by_state, tf.ones_like(by_state[0], tf.bool) if counts is None else counts]
-    if recurrence.layer.go_backwards:
-        arrays = [tf.reverse(array, [1]) for array in arrays]
-    return [
-        *arrays,
-        _norms(term[1][index]) if recurrence.layer.return_sequences else tf.zeros_like(arrays[0]),
-    ]
+    by_state = _by_state(recurrence, by_probes)
+    by_h = by_state[..., : recurrence.final_states[0].shape[-1]]
+    if recurrence.output is not None:
+        direct = _processed(recurrence, _float64(by_probes[..., recurrence.output]))
+    elif recurrence.outputs is not None:
+        direct = _float64(by_output)
+    else:
+        direct = tf.zeros_like(by_h)
+    valid = tf.ones(tf.shape(by_h)[:2], tf.bool) if recurrence.mask is None else recurrence.mask
+    valid = _processed(recurrence, valid)
+    end = _last(valid)
+    is_end = tf.range(tf.shape(valid)[1]) == end[:, tf.newaxis]
+    # No step follows the last one, whose final state may be read too: all of its gradient is direct.
+    direct = tf.where(is_end[..., tf.newaxis], by_h, direct)
+
+    norms = tf.norm(by_state, axis=-1)
+    read = valid & ~(norms == 0)  # NaN counts as read
+    last = _last(read)
+    seed = tf.gather(by_state, last, axis=1, batch_dims=1)
+    carried, last = _carried(tape, recurrence, seed, last, end)
+    counts = valid & (tf.range(tf.shape(valid)[1]) <= last[:, tf.newaxis])
+    counts &= tf.reduce_any(read, axis=1, keepdims=True)  # a sequence without a gradient shows nothing
+    return [tf.norm(by_h, axis=-1), tf.norm(direct, axis=-1), carried, valid, counts]
 
 
-def _norms(gradient):
-    """By sequence and step, in float64: the square of 1e-30 is no float32."""
-    return tf.norm(tf.cast(gradient, tf.float64), axis=-1)
+def _carried(tape, recurrence, seed, last, end):
+    """‖∂(seed·s_last)/∂s_t‖, the seed scaled to norm 1; and the step where it enters.
 
-
-def _layer_flow(name, layer, cell, whole, term, counts, by_output):
-    norms = np.sqrt((whole**2).sum(axis=0))
-    norms[~counts.any(axis=0)] = np.nan
-    if _enters_at_the_start(by_output, counts):
-        term, counts = term[:, ::-1], counts[:, ::-1]
-    floor = float(np.finfo(_FLOORS.get(layer.compute_dtype, layer.compute_dtype)).tiny)
-    return LayerFlow(name, norms, decay_of(term, counts), recurrences.is_gated(cell), floor)
-
-
-def _enters_at_the_start(by_output, counts):
-    """Whether the loss reads what the layer made first, and hardly what it made last.
-
-    So it is with the backward layer of a Bidirectional below a layer of which the last step counts: seen from the
-    loss, what that layer made first is nearest.
+    The last step whose state has a gradient is read directly. If that is the end of the sequence, the seed enters at
+    the final states. Else it enters through the output of that step: the loss can read it only if the layer returns it.
     """
-    rows, steps = np.arange(len(counts)), counts.shape[1]
-    first = by_output[rows, np.argmax(counts, axis=1)]
-    last = by_output[rows, steps - 1 - np.argmax(counts[:, ::-1], axis=1)]
-    return GONE * np.linalg.norm(first) > np.linalg.norm(last)
+    size = tf.linalg.norm(seed, axis=-1, keepdims=True)
+    # A loss that is NaN has no direction; the recurrence is judged by another one.
+    anything = tf.ones_like(seed) / tf.sqrt(tf.cast(tf.shape(seed)[1], tf.float64))
+    seed = tf.where(tf.math.is_finite(size) & (size > 0), seed / size, anything)
+    sizes = [state.shape[-1] for state in recurrence.final_states]
+    states = tf.split(seed, sizes, axis=-1)
+    targets = list(recurrence.final_states)
+    if recurrence.outputs is None:
+        last = end
+    else:
+        at_end = (last == end)[:, tf.newaxis]
+        steps = tf.shape(recurrence.outputs)[1]
+        at_last = tf.one_hot(last, steps, dtype=tf.float64)[..., tf.newaxis]
+        targets.append(recurrence.outputs)
+        through_output = tf.where(at_end, tf.zeros_like(states[0]), states[0])
+        states = [tf.where(at_end, state, tf.zeros_like(state)) for state in states]
+        states.append(at_last * through_output[:, tf.newaxis])
+    seeds = [tf.cast(state, target.dtype) for state, target in zip(states, targets, strict=True)]
+    gradient = tape.gradient(targets, recurrence.probes, seeds, unconnected_gradients="zero")
+    return tf.norm(_by_state(recurrence, gradient), axis=-1), last
 
 
-# NumPy does not know bfloat16, whose exponents are those of float32.
+def _by_state(recurrence, gradient):
+    """The derivative by the whole state, in the order of processing."""
+    return _processed(recurrence, _float64(gradient[..., recurrence.state]))
+
+
+def _float64(tensor):
+    """As float64: the square of 1e-30 is not a float32."""
+    return tf.cast(tensor, tf.float64)
+
+
+def _processed(recurrence, by_time):
+    return tf.reverse(by_time, [1]) if recurrence.layer.go_backwards else by_time
+
+
+def _last(flags):
+    """Index of the last True of each row, of the last step if there is none."""
+    steps = tf.shape(flags)[1]
+    return steps - 1 - tf.argmax(tf.cast(tf.reverse(flags, [1]), tf.int32), axis=1, output_type=tf.int32)
+
+
+def _layer_flow(name, layer, traits, relative_loss, by_h, direct, carried, valid, counts):
+    norms = np.sqrt((by_h**2).sum(axis=0))
+    norms[~valid.any(axis=0)] = np.nan
+    reads, total, decay = (steps_back(part, counts) for part in (direct, by_h, carried))
+    # NaN where the loss is; nothing relative to it then.
+    has_reads = bool(0 < reads.max(initial=0.0) < math.inf)
+    return LayerFlow(
+        name=name,
+        norms=norms,
+        direct=reads / reads.max() if has_reads else np.zeros_like(reads),
+        decay=decay / decay[0] if decay[0] > 0 else decay,  # the seed's norm is 1 up to rounding
+        amplification=float(total.max() / reads.max()) if has_reads else math.inf,
+        relative_loss=relative_loss,
+        floor=float(np.finfo(_FLOORS.get(layer.compute_dtype, layer.compute_dtype)).tiny),
+        traits=traits,
+    )
+
+
+def steps_back(norms: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """The norms k steps before the last step of each sequence that counts, over all sequences.
+
+    Args:
+        norms: (batch, steps) norms by sequence, in the order of processing.
+        counts: (batch, steps) bool, False at steps that are left out.
+
+    Returns:
+        (steps of the longest sequence,): root mean square over the sequences that have that many steps. Zeros for all
+        steps if none counts.
+    """
+    lengths = counts.sum(axis=1)
+    if not lengths.any():
+        return np.zeros(norms.shape[1])
+    squares = np.zeros(lengths.max())
+    for row, counting in zip(norms, counts, strict=True):
+        back = row[counting][::-1]
+        with np.errstate(over="ignore"):  # an exploding gradient
+            squares[: len(back)] += back**2
+    sequences = (lengths[:, None] > np.arange(len(squares))).sum(axis=0)
+    return np.sqrt(squares / sequences)
+
+
+# NumPy lacks bfloat16, whose exponents are those of float32.
 _FLOORS = {"bfloat16": "float32"}
 
 
-def _loss(model, loss):
-    """(x, y, y_pred) → scalar."""
-    if loss is None:
-        if not model.compiled or model.loss is None:
-            raise ValueError(
-                f"model {model.name!r} is not compiled with a loss. Compile it, or name the loss: "
-                "gradient_flow(model, x, y, loss='mse')."
-            )
-        return lambda x, y, y_pred: model.compute_loss(x=x, y=y, y_pred=y_pred)
-    if len(getattr(model, "outputs", None) or [None]) > 1:
-        raise ValueError(
-            f"`loss` is for one output, and model {model.name!r} has {len(model.outputs)}: compile the model with a "
-            "loss for each, and leave `loss` out."
-        )
-    function: Any = keras.losses.get(loss)
-    if isinstance(function, keras.losses.Loss):
-        return lambda x, y, y_pred: function(y, y_pred)
-    return lambda x, y, y_pred: _Mean(function, y_pred.dtype)(y, y_pred)
-
-
-class _Mean(keras.losses.Loss):
-    """The mean of a function, over the steps that count."""
-
-    def __init__(self, function, dtype):
-        # In float32 the gradient of a float64 model would be rounded on its way.
-        super().__init__(name="mean", dtype=keras.backend.result_type(dtype, keras.config.floatx()))
-        self._function = function
-
-    def call(self, y_true, y_pred):
-        return self._function(y_true, y_pred)
+def _relative(loss, chance):
+    """The loss relative to chance; NaN where there is no such ratio, as with a loss that may be negative."""
+    return loss / chance if chance > 0 and loss >= 0 else math.nan
 
 
 def _check_batch(x, y):
@@ -216,42 +280,8 @@ def _check_batch(x, y):
     if len(sizes) != 1 or not all(sizes):
         shapes = [tuple(leaf.shape) for leaf in keras.tree.flatten((x, y))]
         raise ValueError(
-            f"`x` and `y` must have the same number of sequences, 1 or more. Received shapes {shapes}."
+            f"`x` and `y` must have the same number of sequences, 1 or more. Received shapes: {shapes}"
         )
-
-
-def _backward_layers(model):
-    return {
-        id(layer.backward_layer)
-        for layer in layers_of(model)
-        if isinstance(layer, keras.layers.Bidirectional)
-    }
-
-
-def _mask_of_outputs(found, outputs):
-    """The mask of the last recurrence that has as many steps as the outputs, or None."""
-    steps = keras.tree.flatten(outputs)[0].shape[1:2]
-    masks = [r.mask for r in found if r.mask is not None and r.mask.shape[1:2] == steps]
-    return masks[-1] if masks else None
-
-
-def _ends(y, outputs, mask):
-    """Targets and outputs of the last step, and of the first, where there is a target for every step; else {}."""
-    pairs = list(zip(keras.tree.flatten(y), keras.tree.flatten(outputs), strict=False))
-    for target, output in pairs:
-        if len(output.shape) < 3 or len(target.shape) < 2 or target.shape[1] != output.shape[1]:
-            return {}
-    batch, time = (tf.shape(pairs[0][1])[axis] for axis in (0, 1))
-    mask = tf.ones([batch, time], tf.int32) if mask is None else tf.cast(mask, tf.int32)
-    at = {"last": time - 1 - tf.argmax(tf.reverse(mask, [1]), axis=1, output_type=tf.int32)}
-    at["first"] = tf.argmax(mask, axis=1, output_type=tf.int32)
-
-    def only(positions, tensors):
-        return keras.tree.map_structure(
-            lambda tensor: tf.gather(tensor, positions[:, tf.newaxis], axis=1, batch_dims=1), tensors
-        )
-
-    return {end: (only(positions, y), only(positions, outputs)) for end, positions in at.items()}
 
 
 @contextlib.contextmanager

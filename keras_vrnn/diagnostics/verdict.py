@@ -1,25 +1,34 @@
-"""What a diagnosis says: a kind, the figures that it rests on, and what to do about it."""
+"""A verdict on gradients: its kind, the numbers behind it, and what to do about it."""
 
 import dataclasses
-import math
 
-# The gradient counts as gone where its norm is below this part of its norm at the last step. At 1 %, a step has so
-# little part in the update that noise between batches outweighs it; it is the figure of the usual plots.
+# The gradient counts as gone where its norm is below this share of its norm at the last step that the loss reads. At
+# 1 %, a step contributes so little to the update that the noise between batches outweighs it. Plots of vanishing
+# gradients usually draw this line.
 GONE = 0.01
 
-# A horizon shorter than this part of the sequence is "much shorter": three quarters of what the network reads
-# hardly move its weights. Stacks that learn well have been seen at a half, so that is no fault yet.
+# A gradient that grows by this factor on its way back explodes: the reciprocal of GONE.
+EXPLODED = 100.0
+
+# A horizon shorter than this share of the sequence is too short: three quarters of the input hardly move the weights.
+# Stacks that learn well have been seen at one half, so one half is not a fault.
 SHORT = 0.25
+
+# A task counts as learned if the loss is at most this share of the loss by chance. For a regression, 0.2 is R² = 0.67,
+# since the loss is 1 - R² and chance 1 + R²; for two equally frequent classes it is about 90 % correct. A network that
+# predicts only one of two equally large parts of its target is at 0.33.
+LEARNED = 0.2
 
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
-    """One finding.
+    """A finding about gradients.
 
     Attributes:
-        kind: "healthy", "vanishing", "exploding", "clip-bound", or "unknown" where there is too little to judge by.
-        reason: the figures behind it.
-        remedy: what to try, in the order of trying; empty if there is nothing to do.
+        kind: "healthy", "vanishing", "exploding", "clip-bound", "broken" (inf or NaN in the weights, the data or the
+            loss), or "unknown" where there is too little to judge by.
+        reason: the numbers behind it.
+        remedy: what to try, in this order; empty if there is nothing to do.
     """
 
     kind: str
@@ -27,73 +36,13 @@ class Verdict:
     remedy: str = ""
 
     @property
-    def is_healthy(self):
+    def is_healthy(self) -> bool:
         return self.kind == "healthy"
 
     @property
-    def is_unhealthy(self):
+    def is_unhealthy(self) -> bool:
         """Not the opposite of `is_healthy`: "unknown" is neither."""
         return self.kind not in ("healthy", "unknown")
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"{self.kind}: {self.reason}." + (f" {self.remedy}" if self.remedy else "")
-
-
-_VANISHING_VANILLA = (
-    "Try recurrent_initializer='orthogonal'; activation='relu' with kv.initializers.ScaledIdentity() and clipping; "
-    "a gated cell (keras.layers.LSTM or GRU); or shorter sequences."
-)
-_VANISHING_GATED = (
-    "Try a forget gate that starts open (LSTM: unit_forget_bias=True, or a larger bias), a shorter or subsampled "
-    "sequence, or pooling or attention over return_sequences=True."
-)
-
-
-def vanishing_remedy(gated):
-    """What to try against a gradient that fades.
-
-    Args:
-        gated: whether the recurrence is an LSTM or a GRU already.
-    """
-    return _VANISHING_GATED if gated else _VANISHING_VANILLA
-
-
-EXPLODING_REMEDY = (
-    "Clip: compile(global_clipnorm=1.0). Then lower the learning rate, or start from a recurrent kernel of smaller "
-    "norm (recurrent_initializer='orthogonal', kv.initializers.SpectralRadius(0.95))."
-)
-CLIP_BOUND_REMEDY = (
-    "Lower the learning rate, look at the initialisation (kv.diagnostics.spectrum), or raise the threshold to the "
-    "norms that are usual: clipping is meant for the exceptions."
-)
-
-
-def of_flow(decay, horizon, gated, short=SHORT):
-    """The verdict on how a gradient goes back through one layer.
-
-    Args:
-        decay: (steps,) norm k steps before the last, relative to the last.
-        horizon: steps back until `decay` is at 1 %.
-        gated: whether the layer is an LSTM or a GRU.
-        short: the part of the sequence below which a horizon is too short.
-    """
-    steps = len(decay)
-    if not any(decay):
-        return Verdict(
-            "vanishing",
-            "no gradient reaches any of the steps",
-            "Look for units that are dead (ReLU) or saturated between it and the loss, or a loss without it.",
-        )
-    if not all(map(math.isfinite, decay)):
-        return Verdict("exploding", f"the gradient is not finite within {steps} steps", EXPLODING_REMEDY)
-    back = max(range(steps), key=lambda k: decay[k])
-    if decay[back] >= 1 / GONE:
-        return Verdict(
-            "exploding", f"the gradient grows {decay[back]:.3g}-fold in {back} steps back", EXPLODING_REMEDY
-        )
-    if horizon < short * steps:
-        reason = f"the gradient falls to 1 % within {horizon} of {steps} steps"
-        return Verdict("vanishing", reason, vanishing_remedy(gated))
-    if horizon == steps:
-        return Verdict("healthy", f"the gradient reaches back over all {steps} steps")
-    return Verdict("healthy", f"the gradient reaches {horizon} of {steps} steps back")

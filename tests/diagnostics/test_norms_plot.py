@@ -5,24 +5,17 @@ import sys
 import keras
 import numpy as np
 import pytest
+from flows import gradient_flow_of, layer_flow
 
 import keras_vrnn as kv
 from keras_vrnn import _pictures as figures
-from keras_vrnn.diagnostics import GradientFlow, plot_gradient_flow
-from keras_vrnn.diagnostics.flow import LayerFlow
+from keras_vrnn.diagnostics import plot_gradient_flow
 
 pytest.importorskip("matplotlib")
 
 
 def flow(*decays):
-    return GradientFlow(
-        tuple(
-            LayerFlow(f"layer_{i}", d, d, gated=False, floor=1e-38)
-            for i, d in enumerate(map(np.array, decays))
-        ),
-        0.5,
-        4,
-    )
+    return gradient_flow_of(*(layer_flow(decay, f"layer_{i}") for i, decay in enumerate(decays)))
 
 
 FADING, LASTING = 0.5 ** np.arange(20.0), np.ones(20)

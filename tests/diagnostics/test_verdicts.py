@@ -1,0 +1,334 @@
+"""Verdicts on models whose behaviour is known, most of them trained: none may be false."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+import keras_vrnn as kv
+from keras_vrnn.diagnostics import gradient_flow
+
+RNG = np.random.default_rng
+
+
+def normal(*shape, seed=0):
+    return RNG(seed).normal(size=shape).astype("float32")
+
+
+def trained(model, x, y, loss="mse", epochs=30, rate=1e-2, callbacks=(), **compile_args):
+    model.compile(keras.optimizers.Adam(rate), loss, jit_compile=False, **compile_args)
+    return model.fit(x, y, batch_size=32, epochs=epochs, verbose=0, callbacks=list(callbacks))
+
+
+def attention_pooling(steps, units=8, recurrent=None):
+    """Softmax over the steps, by a score that reads h_t and t; read from the pooled state."""
+    inputs, place = keras.Input((steps, 2)), keras.Input((steps, steps))
+    h = (recurrent or kv.VanillaRNN(units, return_sequences=True))(inputs)
+    scores = layers.Softmax(axis=1)(layers.Dense(1)(layers.concatenate([h, place])))
+    pooled = layers.Flatten()(layers.Dot(axes=1)([scores, h]))
+    return kv.Model([inputs, place], layers.Dense(1)(pooled))
+
+
+def places(count, steps):
+    return np.broadcast_to(np.eye(steps, dtype="float32"), (count, steps, steps)).copy()
+
+
+def test_attention_on_an_early_step_is_healthy_in_every_epoch():
+    keras.utils.set_random_seed(1)
+    steps = 30
+    x = [normal(128, steps, 2), places(128, steps)]
+    y = x[0][:, 7, :1]
+    model = attention_pooling(steps)
+    health = kv.callbacks.GradientHealth("stop", sample=([part[:32] for part in x], y[:32]))
+    history = trained(model, x, y, epochs=60, rate=3e-2, callbacks=[health])
+    assert len(history.epoch) == 60, "a warning would be an error, too: pyproject.toml"
+    assert history.history["loss"][-1] < 0.1, "the test is about a model that learns"
+    assert {verdict.kind for verdict in health.verdicts} <= {"healthy", "unknown"}
+    flow = health.flow.layers[0]
+    # Step 7, or the one after it, whose state still holds x_7.
+    assert flow.direct.argmax() in (steps - 1 - 7, steps - 1 - 8)
+    assert flow.decay.max() < 100
+
+
+def test_a_loss_that_reads_an_early_step_most_is_not_an_explosion():
+    inputs = keras.Input((40, 3))
+    h = kv.VanillaRNN(8, recurrent_initializer="identity", activation="linear", return_sequences=True)(inputs)
+    model = keras.Model(inputs, layers.Dense(1)(1e4 * h[:, 5] + h[:, -1]))
+    flow = gradient_flow(model, normal(16, 40, 3), normal(16, 1), "mse")
+    assert flow.verdict.kind == "healthy", str(flow.verdict)
+    assert flow.layers[0].norms[5] > 1000 * flow.layers[0].norms[-1]
+    # The identity carries everything: by the direct part alone the norms differ.
+    np.testing.assert_allclose(flow.layers[0].decay, 1, rtol=1e-5)
+    assert flow.layers[0].direct[40 - 1 - 5] == 1
+
+
+def test_a_loss_that_reads_an_early_step_alone_is_judged_up_to_there():
+    inputs = keras.Input((50, 3))
+    h = kv.VanillaRNN(8, return_sequences=True)(inputs)
+    flow = gradient_flow(
+        keras.Model(inputs, layers.Dense(1)(h[:, 5])), normal(16, 50, 3), normal(16, 1), "mse"
+    )
+    assert flow.layers[0].steps == 6
+    assert flow.verdict.kind == "healthy", str(flow.verdict)
+
+
+def test_an_explosion_stays_one_under_a_loss_that_reads_every_step():
+    """The recurrence amplifies what enters at the last step, and that dominates whatever is read directly."""
+    inputs = keras.Input((40, 3))
+    recurrent = kv.VanillaRNN(
+        8,
+        activation="linear",
+        recurrent_initializer=keras.initializers.Orthogonal(gain=1.5),
+        return_sequences=True,
+    )
+    model = keras.Model(inputs, layers.Dense(1)(layers.GlobalAveragePooling1D()(recurrent(inputs))))
+    found = gradient_flow(model, normal(16, 40, 3), normal(16, 1), "mse").verdict
+    assert found.kind == "exploding"
+    assert "Orthogonal has 1.5 now" in found.remedy
+
+
+def test_irnn():
+    irnn = kv.VanillaRNN(32, "relu", recurrent_initializer=kv.initializers.ScaledIdentity())
+    model = keras.Sequential([keras.Input((150, 3)), irnn, layers.Dense(1)])
+    flow = gradient_flow(model, normal(16, 150, 3), normal(16, 1), "mse")
+    assert flow.verdict.kind == "healthy", str(flow.verdict)
+
+
+def test_gain_3_explodes_in_tanh():
+    keras.utils.set_random_seed(0)
+    recurrent = kv.VanillaRNN(64, recurrent_initializer=keras.initializers.Orthogonal(gain=3.0))
+    model = keras.Sequential([keras.Input((100, 3)), recurrent, layers.Dense(1)])
+    found = gradient_flow(model, normal(16, 100, 3), normal(16, 1), "mse").verdict
+    assert found.kind == "exploding", str(found)
+    assert "clipping" in found.remedy
+    assert "orthogonal" not in found.remedy, "it has that, with a gain of 3"
+    assert "Orthogonal has 3 now" in found.remedy
+    model.compile(keras.optimizers.Adam(global_clipnorm=1.0), "mse")
+    found = gradient_flow(model, normal(16, 100, 3), normal(16, 1)).verdict
+    assert "clip" not in found.remedy
+
+
+@pytest.mark.parametrize(
+    ("options", "names", "names_not"),
+    [
+        ({"recurrent_initializer": "glorot_uniform"}, ["orthogonal", "gated cell"], []),
+        ({}, ["SpectralRadius", "ScaledIdentity", "gated cell", "attention"], ["orthogonal"]),
+        (
+            {"recurrent_initializer": kv.initializers.SpectralRadius(0.5)},
+            ["SpectralRadius has 0.5 now"],
+            ["orthogonal"],
+        ),
+        (
+            {"activation": "sigmoid", "recurrent_initializer": "glorot_uniform"},
+            ["activation='tanh'", "orthogonal"],
+            [],
+        ),
+        (
+            {"activation": "relu", "recurrent_initializer": kv.initializers.ScaledIdentity(0.5)},
+            ["gated cell", "ScaledIdentity has 0.5 now"],
+            ["activation='relu'", "ScaledIdentity()"],
+        ),
+    ],
+)
+def test_vanishing_over_200_steps_and_advice_that_repeats_nothing(options, names, names_not):
+    keras.utils.set_random_seed(2)
+    model = keras.Sequential([keras.Input((200, 3)), kv.VanillaRNN(16, **options), layers.Dense(1)])
+    found = gradient_flow(model, normal(16, 200, 3), normal(16, 1), "mse").verdict
+    assert found.kind == "vanishing", str(found)
+    for words in names:
+        assert words in found.remedy
+    for words in names_not:
+        assert words not in found.remedy
+
+
+@pytest.mark.parametrize(
+    ("recurrent", "names", "names_not"),
+    [
+        (layers.LSTM, "a larger bias for the forget gate", "unit_forget_bias"),
+        (layers.GRU, "update gate", "forget gate"),
+    ],
+)
+def test_gated_cells_over_200_steps_are_not_told_to_use_gated_cells(recurrent, names, names_not):
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((200, 3)), recurrent(16), layers.Dense(1)])
+    found = gradient_flow(model, normal(16, 200, 3), normal(16, 1), "mse").verdict
+    assert found.kind == "vanishing", str(found)
+    assert names in found.remedy
+    assert names_not not in found.remedy
+    assert "gated cell" not in found.remedy
+
+
+def test_an_lstm_that_remembers_in_c_alone_is_healthy():
+    """h_{t-1} reaches h_t through gates that hardly read it, and c carries everything."""
+    lstm = layers.LSTM(8, recurrent_initializer=keras.initializers.RandomNormal(stddev=1e-4))
+    model = keras.Sequential([keras.Input((80, 3)), lstm, layers.Dense(1)])
+    kernel, recurrent_kernel, bias = lstm.get_weights()
+    bias[8:16] = 8.0
+    lstm.set_weights([kernel, recurrent_kernel, bias])
+    flow = gradient_flow(model, normal(16, 80, 3), normal(16, 1), "mse")
+    assert flow.verdict.kind == "healthy", str(flow.verdict)
+    assert flow.horizon == 80
+    assert flow.layers[0].norms[-2] < 0.01 * flow.layers[0].norms[-1], "seen through h alone it would be gone"
+
+
+@pytest.mark.parametrize("recurrent", [kv.VanillaRNN, layers.LSTM, layers.GRU])
+def test_a_learned_task_of_the_last_step_is_healthy(recurrent):
+    """The network has learned to forget what the task does not need."""
+    keras.utils.set_random_seed(1)
+    x = normal(256, 60, 2)
+    y = x[:, -1, :1]
+    model = kv.Sequential([keras.Input((60, 2)), recurrent(8), layers.Dense(1)])
+    health = kv.callbacks.GradientHealth(sample=(x[:32], y[:32]))
+    history = trained(model, x, y, epochs=30, callbacks=[health])
+    assert history.history["loss"][-1] < 0.05
+    assert health.verdict.kind == "healthy", str(health.verdict)
+    flow = gradient_flow(model, x[:32], y[:32])
+    assert flow.verdict.kind == "healthy", str(flow.verdict)
+    assert flow.relative_loss < 0.05
+    if flow.horizon < 15:
+        assert "the task is learned" in flow.verdict.reason
+
+
+def test_nan_weights_are_named_and_not_an_explosion():
+    model = kv.Sequential([keras.Input((30, 3)), kv.VanillaRNN(4, name="rnn"), layers.Dense(1)])
+    model.compile("adam", "mse", global_clipnorm=1.0)
+    x, y = normal(16, 30, 3), normal(16, 1)
+    kernel, *rest = model.layers[0].get_weights()
+    kernel[0, 0] = np.nan
+    model.layers[0].set_weights([kernel, *rest])
+    flow = gradient_flow(model, x, y)
+    (name,) = flow.broken
+    assert "rnn/" in name
+    assert flow.verdict.kind == "broken"
+    assert "kernel" in flow.verdict.reason
+    assert "clip" not in flow.verdict.remedy
+    assert "broken" in str(flow)
+    for sample in (None, (x, y)):
+        health = kv.callbacks.GradientHealth(sample=sample, min_steps=2)
+        with pytest.warns(UserWarning, match="are broken: inf or NaN in .*kernel"):
+            model.fit(x, y, batch_size=4, verbose=0, callbacks=[health])
+
+
+def test_nan_in_the_data_is_named():
+    model = keras.Sequential([keras.Input((30, 3)), kv.VanillaRNN(4), layers.Dense(1)])
+    x, y = normal(16, 30, 3), normal(16, 1)
+    x[3, 5, 0] = np.nan
+    found = gradient_flow(model, x, y, "mse").verdict
+    assert (found.kind, found.reason) == ("broken", "inf or NaN in x")
+    y[0] = np.inf
+    found = gradient_flow(model, normal(16, 30, 3), y, "mse").verdict
+    assert (found.kind, found.reason) == ("broken", "inf or NaN in y")
+
+
+def test_a_loss_that_is_not_finite_alone():
+    model = keras.Sequential([keras.Input((10, 3)), kv.VanillaRNN(4), layers.Dense(1)])
+    logarithm = lambda y, p: keras.ops.log(0 * p - 1)  # noqa: E731
+    found = gradient_flow(model, normal(16, 10, 3), normal(16, 1), logarithm).verdict
+    assert found.kind == "broken"
+    assert "the loss is not finite" in found.reason
+
+
+@pytest.mark.parametrize("steps", [20, 150])
+def test_a_target_for_every_step_does_not_look_like_an_explosion(steps):
+    """150 terms of one sign add up to more than 100 times the last one."""
+    recurrent = kv.VanillaRNN(
+        16, activation="linear", recurrent_initializer="identity", return_sequences=True
+    )
+    model = keras.Sequential([keras.Input((steps, 3)), recurrent, layers.Dense(1)])
+    x = normal(16, steps, 3)
+    flow = gradient_flow(model, x, normal(16, steps, 1) + 100, "mse")
+    assert flow.verdict.kind == "healthy", str(flow.verdict)
+    assert flow.layers[0].amplification > 0.9 * steps
+
+
+def test_a_forgetful_recurrence_with_a_target_for_every_step():
+    forgetful = kv.VanillaRNN(
+        16, recurrent_initializer=keras.initializers.Orthogonal(gain=0.3), return_sequences=True
+    )
+    model = keras.Sequential([keras.Input((40, 3)), forgetful, layers.Dense(1)])
+    found = gradient_flow(model, normal(16, 40, 3), normal(16, 40, 1), "mse").verdict
+    assert found.kind == "vanishing"
+    assert "attention" not in found.remedy, "which would mix the steps' targets"
+
+
+def test_a_learned_target_for_every_step():
+    keras.utils.set_random_seed(1)
+    x = normal(64, 60, 2)
+    y = x[:, :, :1] + 0.5 * np.pad(x[:, :-1, :1], ((0, 0), (1, 0), (0, 0)))
+    model = kv.Sequential([keras.Input((60, 2)), kv.VanillaRNN(8, return_sequences=True), layers.Dense(1)])
+    health = kv.callbacks.GradientHealth(sample=(x[:16], y[:16]), min_steps=1)
+    trained(model, x, y, epochs=40, callbacks=[health])
+    assert health.verdict.kind == "healthy", str(health.verdict)
+
+
+@pytest.mark.parametrize("sequences", [False, True])
+def test_bidirectional(sequences):
+    keras.utils.set_random_seed(0)
+    both = kv.Bidirectional(
+        kv.VanillaRNN(16, "relu", recurrent_initializer="identity", return_sequences=sequences)
+    )
+    model = keras.Sequential([keras.Input((60, 3)), both, layers.Dense(1)])
+    y = normal(16, 60, 1) if sequences else normal(16, 1)
+    flow = gradient_flow(model, normal(16, 60, 3), y, "mse")
+    assert flow.verdict.kind == "healthy", str(flow.verdict)
+    assert [layer.steps for layer in flow.layers] == [60, 60]
+
+
+def test_a_backward_layer_below_a_layer_that_reads_one_end():
+    """The loss reads what it computed first; what it computed last reaches the loss through the upper layer."""
+    keras.utils.set_random_seed(0)
+    lower = kv.Bidirectional(kv.VanillaRNN(8, return_sequences=True))
+    upper = kv.VanillaRNN(8, recurrent_initializer=keras.initializers.Orthogonal(gain=0.7))
+    model = keras.Sequential([keras.Input((60, 3)), lower, upper, layers.Dense(1)])
+    flow = gradient_flow(model, normal(16, 60, 3), normal(16, 1), "mse")
+    assert "exploding" not in {layer.verdict.kind for layer in flow.layers}
+
+
+def test_padding_is_not_part_of_the_way_back():
+    keras.utils.set_random_seed(0)
+    x = normal(16, 100, 3)
+    for row, length in zip(x, RNG(1).integers(8, 13, size=16), strict=True):
+        row[length:] = 0
+    model = keras.Sequential([keras.Input((100, 3)), layers.Masking(), kv.VanillaRNN(16), layers.Dense(1)])
+    flow = gradient_flow(model, x, normal(16, 1), "mse")
+    assert flow.layers[0].steps == 12
+    assert flow.verdict.kind == "healthy", str(flow.verdict)
+
+
+def test_pooling_reads_every_step_directly():
+    """Whatever the recurrence forgets, the gradient reaches every step."""
+    keras.utils.set_random_seed(0)
+    forgetful = kv.VanillaRNN(
+        16, recurrent_initializer=keras.initializers.Orthogonal(gain=0.3), return_sequences=True
+    )
+    model = keras.Sequential(
+        [keras.Input((100, 3)), forgetful, layers.GlobalAveragePooling1D(), layers.Dense(1)]
+    )
+    found = gradient_flow(model, normal(16, 100, 3), normal(16, 1), "mse").verdict
+    assert found.kind == "healthy"
+    assert "reads earlier steps directly" in found.reason
+
+
+def test_chance_is_the_loss_of_other_targets():
+    model = keras.Sequential([keras.Input((5, 1)), layers.SimpleRNN(1, activation="linear", use_bias=False)])
+    model.set_weights([np.ones((1, 1)), np.zeros((1, 1))])
+    x = normal(8, 5, 1)
+    flow = gradient_flow(model, x, x[:, -1], "mse")
+    others = [np.mean((x[:, -1] - np.roll(x[:, -1], shift)) ** 2) for shift in range(1, 8)]
+    assert flow.chance == pytest.approx(np.mean(others), rel=1e-5)  # float32
+    assert flow.loss == pytest.approx(0, abs=1e-12)
+    assert np.isnan(gradient_flow(model, x[:1], x[:1, -1], "mse").chance)
+
+
+def test_regularization_is_no_part_of_what_is_learned():
+    regularized = layers.SimpleRNN(
+        1, activation="linear", use_bias=False, kernel_regularizer=keras.regularizers.L2(100.0)
+    )
+    model = keras.Sequential([keras.Input((5, 1)), regularized])
+    model.set_weights([np.ones((1, 1)), np.zeros((1, 1))])
+    model.compile("sgd", "mse")
+    x = normal(8, 5, 1)
+    flow = gradient_flow(model, x, x[:, -1])
+    assert flow.loss == pytest.approx(100, rel=1e-5)
+    assert flow.layers[0].relative_loss < 1e-4
+    assert flow.layers[0].has_learned
