@@ -102,9 +102,9 @@ class Block:
             import jax
 
             # JAX must see the masks as arguments: a rule of derivatives may not close over traced values.
-            recurrence = jax.custom_jvp(self._of_arguments)
-            recurrence.defjvp(self._with_tangents)
-            return recurrence(x, mask, self.recurrent_mask, state, *weights)
+            differentiable = jax.custom_jvp(self._of_arguments)
+            differentiable.defjvp(self._with_tangents)
+            return differentiable(x, mask, self.recurrent_mask, state, *weights)
 
         @ops.custom_gradient
         def recurrence(x, state, *weights):
