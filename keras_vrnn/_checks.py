@@ -1,175 +1,124 @@
-"""Checks of constructor and call arguments: one message style, raised before any work is done.
+"""Checks of arguments: one grammar for every message, raised before any work starts.
 
-Each message names the argument, the value received, what is expected and, where it is not obvious,
-the fix. Keras clamps, ignores or fails far from the cause in most of these cases.
+    `name` must <be what is expected>. Received: name=<value>. <What to do, where it is not obvious.>
+
+A value too large to print is replaced by what matters about it ("Received: shape (3, 4)."). Each function returns
+the checked value in its plain type (an int, a float, a bool), or raises `ValueError`. Keras clamps, ignores or fails
+far from the cause in most of these cases.
+
+Needs neither Keras nor TensorFlow, so that the code that runs on a device can use it.
 """
 
 import math
 import operator
+from collections.abc import Collection, Sequence
+from typing import Any
 
-import keras
+
+def message(name: str, must: str, received: str, fix: str = "") -> str:
+    """The text of an error, in the grammar above; `must` starts with a verb, such as "be True or False"."""
+    return f"`{name}` must {must}. Received: {received}.{' ' if fix else ''}{fix}"
 
 
-def positive_int(name, value):
-    """`value` as an int ≥ 1."""
-    try:
-        if isinstance(value, bool):
-            raise TypeError
-        number = operator.index(value)
-    except TypeError:
-        raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}") from None
-    if number < 1:
-        raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}")
+def refused(name: str, must: str, value: Any, fix: str = "") -> ValueError:
+    """The error for an argument whose value can be printed."""
+    return ValueError(message(name, must, f"{name}={value!r}", fix))
+
+
+def positive_int(name: str, value: Any, meaning: str = "", fix: str = "") -> int:
+    """`value` as an int ≥ 1; Python's and NumPy's integers pass.
+
+    Args:
+        name, value: The argument.
+        meaning: What the number counts, for the message.
+        fix: What to do, for the message.
+    """
+    must = f"be a positive integer{', ' if meaning else ''}{meaning}"
+    number = _integer(value)
+    if number is None or number < 1:
+        raise refused(name, must, value, fix)
     return number
 
 
-def rate(name, value):
-    """`value` as a dropout rate in [0, 1]; Keras clamps 1.7 to 1 and says nothing."""
-    try:
-        if isinstance(value, bool):
-            raise TypeError
-        number = float(value)
-    except (TypeError, ValueError):
-        number = float("nan")
-    if not 0.0 <= number <= 1.0:
-        raise ValueError(
-            f"`{name}` must be a number in [0, 1], the fraction of the units to drop. "
-            f"Received: {name}={value!r}"
-        )
+def seed(name: str, value: Any) -> int | None:
+    """`value` as an int, or None."""
+    number = _integer(value)
+    if value is not None and number is None:
+        raise refused(name, "be an integer or None", value)
     return number
 
 
-def number(name, value, at_least=None, above=None):
-    """`value` as a finite float, within bounds."""
-    bound = f" ≥ {at_least}" if at_least is not None else f" > {above}" if above is not None else ""
-    try:
-        if isinstance(value, (bool, str)):
-            raise TypeError
-        result = float(value)
-        fits = math.isfinite(result) and (at_least is None or result >= at_least)
-        fits = fits and (above is None or result > above)
-    except (TypeError, ValueError):
-        fits = False
-    if not fits:
-        raise ValueError(f"`{name}` must be a finite number{bound}. Received: {name}={value!r}")
-    return result
+def number(name: str, value: Any, at_least: float | None = None, above: float | None = None) -> float:
+    """`value` as a finite float within bounds."""
+    bound = f" ≥ {at_least:g}" if at_least is not None else f" > {above:g}" if above is not None else ""
+    found = _real(value)
+    low = (at_least is not None and found < at_least) or (above is not None and found <= above)
+    if not math.isfinite(found) or low:
+        raise refused(name, f"be a finite number{bound}", value)
+    return found
 
 
-def flag(name, value):
+def fraction(name: str, value: Any, meaning: str, *, below_one: bool = False) -> float:
+    """`value` as a float in [0, 1], or in [0, 1) with `below_one`; nothing is clamped."""
+    found = _real(value)
+    if not (0 <= found < 1 if below_one else 0 <= found <= 1):
+        interval = "[0, 1)" if below_one else "[0, 1]"
+        raise refused(name, f"be a number in {interval}, {meaning}", value)
+    return found
+
+
+def rate(name: str, value: Any) -> float:
+    """`value` as a dropout rate in [0, 1]; Keras clamps 1.7 to 1 without a warning."""
+    return fraction(name, value, "the fraction of the units to drop")
+
+
+def shares(name: str, value: Sequence[float]) -> tuple[float, ...]:
+    """`value` as positive numbers that sum to 1."""
+    found = tuple(map(_real, value))
+    # 1e-9: the rounding of a few decimal fractions.
+    if not found or not min(found) > 0 or abs(sum(found) - 1) > 1e-9:
+        raise refused(name, "be positive shares that sum to 1", value)
+    return found
+
+
+def flag(name: str, value: Any) -> bool:
     """`value` as a bool."""
     # A string such as "False" is truthy: it would switch the option on.
     if type(value).__name__ in ("bool", "bool_") or (isinstance(value, int) and value in (0, 1)):
         return bool(value)
-    raise ValueError(f"`{name}` must be True or False. Received: {name}={value!r}")
+    raise refused(name, "be True or False", value)
 
 
-def seed(name, value):
-    """`value` as an int or None."""
-    if value is None:
+def one_of(name: str, value: Any, choices: Collection[Any], meaning: str = "") -> Any:
+    """`value`, one of the `choices`.
+
+    Args:
+        name, value: The argument.
+        choices: What may be chosen.
+        meaning: What is chosen, for the message.
+    """
+    # An unhashable or array-like value is not a choice, and `in` would fail on some of them.
+    if not any(type(value) is type(choice) and value == choice for choice in choices):
+        listed = ", ".join(map(repr, choices))
+        raise refused(name, f"be one of {listed}{', ' if meaning else ''}{meaning}", value)
+    return value
+
+
+def _integer(value):
+    """`value` as an int, or None if it is not an integer; True and False are flags, not numbers."""
+    if type(value).__name__ in ("bool", "bool_"):
         return None
     try:
         return operator.index(value)
     except TypeError:
-        raise ValueError(f"`{name}` must be an integer or None. Received: {name}={value!r}") from None
+        return None
 
 
-def resolved(kind, name, value):
-    """`keras.<kind>.get(value)`, the error naming the argument."""
+def _real(value):
+    """`value` as a float, or NaN if it is not a number."""
+    if isinstance(value, str) or type(value).__name__ in ("bool", "bool_"):
+        return math.nan
     try:
-        return getattr(keras, kind).get(value)
-    except (ValueError, TypeError) as error:
-        raise ValueError(
-            f"`{name}` must be None, a name or an object of `keras.{kind}`, or a callable. "
-            f"Received: {name}={value!r}"
-        ) from error
-
-
-def sequences_shape(layer, shape):
-    """Raises unless `shape` is (batch, time, features) with the features the layer was built for."""
-    shape = tuple(shape)  # TensorFlow hands TensorShape
-    if any(isinstance(size, (tuple, list)) for size in shape):
-        raise ValueError(
-            f"{named(layer)}: `sequences` must be one tensor of shape (batch, time, features). "
-            f"Received shapes {shape}"
-        )
-    if len(shape) != 3:
-        fix = ""
-        if len(shape) == 2:
-            fix = (
-                " Add the missing axis: x[:, :, None] if each time step is one number, x[None] if the batch "
-                "is missing; integer tokens go through an Embedding first."
-            )
-        elif len(shape) > 3:
-            fix = " Reshape the axes after time into one features axis."
-        raise ValueError(
-            f"{named(layer)}: `sequences` must have 3 dimensions (batch, time, features). "
-            f"Received shape {_text(shape)}.{fix}"
-        )
-    if shape[2] is None:
-        raise ValueError(
-            f"{named(layer)}: the last dimension (features) of `sequences` must be static, for it sizes "
-            f"`kernel`. Received shape {_text(shape)}. Give it in `keras.Input(shape=(time, features))`."
-        )
-    if shape[1] == 0:
-        raise ValueError(
-            f"{named(layer)}: `sequences` must have at least one time step. Received shape {_text(shape)}."
-        )
-    kernel = getattr(layer.cell, "kernel", None)
-    if kernel is not None and shape[2] != kernel.shape[0]:
-        raise ValueError(
-            f"{named(layer)}: `sequences` must have {kernel.shape[0]} features, as when the layer was "
-            f"built. Received shape {_text(shape)}, {shape[2]} features."
-        )
-
-
-def mask_shape(layer, shape, sequences_shape):
-    """Raises unless `shape` is (batch, time) or (batch, time, 1) of the sequences."""
-    batch, time = sequences_shape[0], sequences_shape[1]
-    trailing_ok = len(shape) == 2 or (len(shape) == 3 and shape[2] == 1)
-    if not trailing_ok or not _agree(shape[0], batch) or not _agree(shape[1], time):
-        raise ValueError(
-            f"{named(layer)}: `mask` must have shape (batch, time) = {_text((batch, time))}, True where a "
-            f"step counts. Received shape {_text(shape)}."
-        )
-
-
-def one_state(layer, name, value):
-    """The tensor in `value`, bare or in a list of one."""
-    flat = keras.tree.flatten(value)
-    if len(flat) != 1:
-        raise ValueError(
-            f"{named(layer)}: `{name}` must be one tensor of shape (batch, units) or a list of one. "
-            f"Received a list of {len(flat)}."
-        )
-    if not hasattr(flat[0], "shape"):
-        raise ValueError(
-            f"{named(layer)}: `{name}` must be a tensor or array of shape (batch, units). Received: {value!r}"
-        )
-    return flat[0]
-
-
-def state_shape(layer, name, shape, batch, units):
-    """Raises unless `shape` is (batch, units)."""
-    if len(shape) != 2 or shape[1] != units:
-        raise ValueError(
-            f"{named(layer)}: `{name}` must have shape (batch, units) = {_text((batch, units))}. "
-            f"Received shape {_text(shape)}."
-        )
-    if not _agree(shape[0], batch):
-        raise ValueError(
-            f"{named(layer)}: `{name}` must have the batch size of `sequences`, {batch}. "
-            f"Received shape {_text(shape)}, batch size {shape[0]}."
-        )
-
-
-def _agree(a, b):
-    return a is None or b is None or a == b
-
-
-def named(layer):
-    """How messages call a layer."""
-    return f'{type(layer).__name__} "{layer.name}"'
-
-
-def _text(shape):
-    return "(" + ", ".join(str(size) for size in shape) + ")"
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        return math.nan

@@ -1,18 +1,30 @@
-"""Diagnosis: what the gradients of a recurrent network do, in figures and pictures.
+"""Diagnosis: what the gradients of a recurrent network do, in numbers and plots.
 
-Names are handed on lazily: pictures of norms need neither TensorFlow nor Keras.
+Names are loaded on first use: plots of norms need neither TensorFlow nor Keras.
 """
+
+from typing import TYPE_CHECKING
 
 from keras_vrnn._lazy import names_of
 
-_EXPORTS = {
-    "FlowProbe": "keras_vrnn.diagnostics.probe",
-    "GradientFlow": "keras_vrnn.diagnostics.flow",
-    "Spectrum": "keras_vrnn.diagnostics.jacobians",
-    "Verdict": "keras_vrnn.diagnostics.verdict",
-    "gradient_flow": "keras_vrnn.diagnostics.probe",
-    "plot_gradient_flow": "keras_vrnn.diagnostics.flow_plot",
-    "spectrum": "keras_vrnn.diagnostics.jacobians",
-}
-
-__all__, __getattr__, __dir__ = names_of(__name__, _EXPORTS)
+if TYPE_CHECKING:
+    from keras_vrnn.diagnostics.flow import GradientFlow as GradientFlow
+    from keras_vrnn.diagnostics.flow_plot import plot_gradient_flow as plot_gradient_flow
+    from keras_vrnn.diagnostics.jacobians import Spectrum as Spectrum
+    from keras_vrnn.diagnostics.jacobians import spectrum as spectrum
+    from keras_vrnn.diagnostics.probe import FlowProbe as FlowProbe
+    from keras_vrnn.diagnostics.probe import gradient_flow as gradient_flow
+    from keras_vrnn.diagnostics.verdict import Verdict as Verdict
+else:  # type checkers must not see a `__getattr__`: it would make every name valid
+    __all__, __getattr__, __dir__ = names_of(
+        __name__,
+        {
+            "FlowProbe": "keras_vrnn.diagnostics.probe",
+            "GradientFlow": "keras_vrnn.diagnostics.flow",
+            "Spectrum": "keras_vrnn.diagnostics.jacobians",
+            "Verdict": "keras_vrnn.diagnostics.verdict",
+            "gradient_flow": "keras_vrnn.diagnostics.probe",
+            "plot_gradient_flow": "keras_vrnn.diagnostics.flow_plot",
+            "spectrum": "keras_vrnn.diagnostics.jacobians",
+        },
+    )

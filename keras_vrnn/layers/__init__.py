@@ -1,4 +1,4 @@
-"""The recurrence: cell, layer, both directions, stacks, and initializers of the recurrent kernel."""
+"""Layers: the cell, the layer, both directions, stacks, and initializers of the recurrent kernel."""
 
 from keras_vrnn._registration import registering
 

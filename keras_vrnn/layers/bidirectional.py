@@ -1,22 +1,32 @@
 """Two recurrent layers, one from each end of the sequence."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 import keras
 
-from keras_vrnn import _checks as checks
+from keras_vrnn._types import LayerOptions, MergeMode, Tensor
+from keras_vrnn.layers import call_checks
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 @keras.saving.register_keras_serializable(package="keras_vrnn")
 class Bidirectional(keras.layers.Bidirectional):
-    """y_t = merge(forward layer's h_t, backward layer's h_t)
+    """A recurrent layer that reads the sequence in both directions.
 
-    Bidirectional RNN (Schuster & Paliwal 1997). `keras.layers.Bidirectional`, arguments and weights alike,
-    less its faults (Keras 3.15): `return_state` together with `stateful` works, `initial_state` is checked
-    where Keras splits a single tensor along the batch, `reset_state` takes states, the mask always goes on to
-    the next layer.
+        y_t = merge(h_t of the forward layer, h_t of the backward layer)
+
+    Bidirectional RNN (Schuster & Paliwal 1997). Arguments and weights are those of `keras.layers.Bidirectional`
+    (Keras 3.15), without its bugs: `return_state` works together with `stateful`, `initial_state` is checked, where
+    Keras splits a single tensor along the batch, `reset_state` takes states, and the mask always reaches the next
+    layer.
 
     Args:
         layer: A recurrent layer (`VanillaRNN`, `keras.layers.LSTM`, …), copied for the forward direction.
-        merge_mode: "concat", "sum", "mul", "ave", or None for the two outputs apart.
+        merge_mode: "concat", "sum", "mul", "ave", or None to return the two outputs separately.
         weights: Initial weights, forward then backward.
         backward_layer: Layer for the backward direction, with `go_backwards=True`; by default a copy of `layer`.
 
@@ -25,35 +35,44 @@ class Bidirectional(keras.layers.Bidirectional):
         initial_state: List of the forward layer's states, then the backward layer's.
 
     Returns:
-        The merged output (two outputs if `merge_mode` is None); with `return_state`, then the forward layer's
-        final states and the backward layer's. As in Keras, outputs of masked steps are zeros with
+        The merged output, or two outputs if `merge_mode` is None; with `return_state`, then the final states of the
+        forward layer and of the backward layer. As in Keras, outputs of masked steps are zeros with
         `return_sequences`.
 
     Raises:
-        ValueError: `initial_state` or `states` of a wrong number or shape.
+        ValueError: `initial_state` or `states` has the wrong number of states or a wrong shape.
     """
 
-    def __init__(self, layer, merge_mode="concat", weights=None, backward_layer=None, **kwargs):
+    def __init__(
+        self,
+        layer: Any,
+        merge_mode: MergeMode | None = "concat",
+        weights: Any = None,
+        backward_layer: Any = None,
+        **kwargs: Unpack[LayerOptions],
+    ) -> None:
         super().__init__(
             layer, merge_mode=merge_mode, weights=weights, backward_layer=backward_layer, **kwargs
         )
         # Keras 3.16 drops the mask unless this is set.
         self.supports_masking = True
 
-    def call(self, sequences, initial_state=None, mask=None, training=None):
+    def call(
+        self, sequences: Tensor, initial_state: Any = None, mask: Tensor = None, training: bool | None = None
+    ) -> Any:
         if initial_state is not None:
             forward, backward = self._split("initial_state", initial_state)
             initial_state = [*forward, *backward]
         return super().call(sequences, initial_state=initial_state, mask=mask, training=training)
 
-    def compute_mask(self, inputs, previous_mask):
+    def compute_mask(self, inputs: Tensor, previous_mask: Any) -> Any:
         mask = keras.tree.flatten(previous_mask)[0] if self.return_sequences else None
         masks = [mask] if self.merge_mode else [mask, mask]
         if self.return_state:
             masks += [None] * (self._state_count(self.forward_layer) + self._state_count(self.backward_layer))
         return masks[0] if len(masks) == 1 else masks
 
-    def reset_state(self, states=None):
+    def reset_state(self, states: Any = None) -> None:
         """Sets the states that the next batch starts from, with `stateful=True`.
 
         Args:
@@ -61,32 +80,24 @@ class Bidirectional(keras.layers.Bidirectional):
         """
         if not self.stateful:
             raise ValueError(
-                f"{checks.named(self)}: `reset_state` needs a layer with `stateful=True`. Received stateful=False."
+                f"{call_checks.named(self)}: `reset_state` needs a layer with `stateful=True`. "
+                "Received: stateful=False."
             )
-        for layer, part in zip(
-            (self.forward_layer, self.backward_layer),
-            (None, None) if states is None else self._split("states", states),
-            strict=True,
-        ):
+        parts = (None, None) if states is None else self._split("states", states)
+        for layer, part in zip((self.forward_layer, self.backward_layer), parts, strict=True):
+            # Keras' own layers take no argument here.
             layer.reset_state(*(() if part is None else (part,)))
 
-    def reset_states(self, states=None):
+    def reset_states(self, states: Any = None) -> None:
         """Alias of `reset_state`, as in Keras."""
         self.reset_state(states)
 
-    def _split(self, name, states):
+    def _split(self, name: str, states: Any) -> tuple[list, list]:
         forward, backward = self._state_count(self.forward_layer), self._state_count(self.backward_layer)
-        if not isinstance(states, (list, tuple)) or len(states) != forward + backward:
-            received = "one tensor"
-            if isinstance(states, (list, tuple)):
-                received = f"a list of {len(states)}"
-            raise ValueError(
-                f"{checks.named(self)}: `{name}` must be a list of {forward + backward} tensors, {forward} for "
-                f"the forward layer and {backward} for the backward layer. Received {received}."
-            )
-        return list(states[:forward]), list(states[forward:])
+        order = f"{forward} for the forward layer and {backward} for the backward layer"
+        states = call_checks.states_list(self, name, states, forward + backward, order)
+        return states[:forward], states[forward:]
 
     @staticmethod
-    def _state_count(layer):
-        sizes = getattr(layer, "state_size", 1)
-        return len(keras.tree.flatten(sizes))
+    def _state_count(layer: Any) -> int:
+        return len(keras.tree.flatten(getattr(layer, "state_size", 1)))

@@ -1,35 +1,41 @@
-"""The layers of a model, and other code in place of their recurrences, while a block runs.
+"""Finds the layers of a model, and replaces their recurrences while a block of code runs.
 
-Every RNN layer of Keras and of this package does its recurrence in one method, `inner_loop`. What stands in for that
-method reaches layers inside wrappers and nested models, and leaves masks, direction, states and merging to them.
+Every RNN layer of Keras and of this package runs its recurrence in one method, `inner_loop`. Replacing that method
+works inside wrappers and nested models too, and leaves masks, direction, states and merging to the layers.
 """
+
+from __future__ import annotations
 
 import contextlib
 import functools
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import keras
 
-
-def layers_of(model):
-    """All layers of a model, those inside nested models and wrappers included."""
-    return list(model._flatten_layers(include_self=False))
+from keras_vrnn import _keras_private
 
 
-def recurrent_layers(model):
-    """The RNN layers of a model, those inside nested models and wrappers included."""
+def layers_of(model: Any) -> list[Any]:
+    """All layers of a model, including layers inside nested models and wrappers."""
+    return _keras_private.flatten_layers(model)
+
+
+def recurrent_layers(model: Any) -> list[Any]:
+    """The RNN layers of a model, including layers inside nested models and wrappers."""
     return [layer for layer in layers_of(model) if isinstance(layer, keras.layers.RNN)]
 
 
-def vanilla_layers(model):
-    """Those of the RNN layers whose recurrence is the vanilla one, ours or Keras'."""
+def vanilla_layers(model: Any) -> list[Any]:
+    """The RNN layers with a vanilla recurrence, from this package or from Keras."""
     return [layer for layer in recurrent_layers(model) if isinstance(layer.cell, keras.layers.SimpleRNNCell)]
 
 
 @contextlib.contextmanager
-def replaced(layer, name, value):
-    """Gives an attribute or a method of one layer another value."""
+def replaced(layer: Any, name: str, value: Any) -> Iterator[None]:
+    """Replaces an attribute or a method of one layer while the block runs."""
     own = vars(layer).get(name, _ABSENT)
-    # object.__setattr__: Keras' attribute tracking must not see it.
+    # object.__setattr__ bypasses Keras' attribute tracking.
     object.__setattr__(layer, name, value)
     try:
         yield
@@ -44,8 +50,8 @@ _ABSENT = object()
 
 
 @contextlib.contextmanager
-def recurrences_replaced(layers, replacement):
-    """Lets a function stand in for the recurrences of some layers.
+def recurrences_replaced(layers: Iterable[Any], replacement: Callable[..., Any]) -> Iterator[None]:
+    """Replaces the recurrences of some layers while the block runs.
 
     Args:
         layers: RNN layers.

@@ -1,28 +1,28 @@
-"""The loop over time steps, in the form that each backend runs fastest."""
+"""The loop over time steps, in the form that runs fastest on each backend."""
 
 import keras
 from keras import ops
 
 
 def scan(step, init, time_major=(), batch_major=(), reverse=False, unroll=False, autodiff=False, like=None):
-    """Carries a state through time.
+    """Runs a step function over time, carrying a state along.
 
     Args:
         step: (carry, (x_t, …)) → (new carry, y_t).
-        init: First carry: a tensor or a tuple of them.
+        init: First carry: a tensor or a tuple of tensors.
         time_major: Tensors read step by step, time first.
-        batch_major: More of them, time second.
+        batch_major: More tensors to read, time second.
         reverse: Whether to go from the last step to the first.
         unroll: Whether to write the steps out; needs a static number of steps.
-        autodiff: Whether the backend will differentiate the loop. TensorFlow then reads from arrays: the
+        autodiff: Whether the backend will differentiate the loop. TensorFlow then reads from arrays, because the
             gradient of an indexed read adds up tensors of all steps at every step.
         like: Tensor or tuple of the structure, shapes and dtypes of y_t; by default the first tensor of the carry.
 
     Returns:
-        The last carry, and all y_t with time first, in time order also with `reverse`.
+        The last carry, and all y_t with time first, in time order even with `reverse`.
     """
     backend = keras.backend.backend()
-    if unroll or backend == "torch":  # PyTorch runs step by step in any case
+    if unroll or backend == "torch":  # PyTorch always runs step by step
         return _unrolled(step, init, time_major, batch_major, reverse)
     if like is None:
         like = keras.tree.flatten(init)[0]
@@ -45,9 +45,9 @@ def _unrolled(step, init, time_major, batch_major, reverse):
 
 
 def _tensorflow_loop(step, init, time_major, batch_major, reverse, like):
-    """`ops.scan` without its array round the carry, and with `maximum_iterations`.
+    """`ops.scan` without an array for the carry, and with `maximum_iterations`.
 
-    XLA needs the latter to differentiate the loop, for second derivatives.
+    XLA needs `maximum_iterations` to differentiate the loop, for second derivatives.
     """
     import tensorflow as tf
 
@@ -62,7 +62,7 @@ def _tensorflow_loop(step, init, time_major, batch_major, reverse, like):
     def body(t, carry, out):
         inputs = [array.read(t) for array in arrays] + [tf.gather(x, t, axis=1) for x in batch_major]
         new, y = step(carry, tuple(inputs))
-        # A batch size known for the state but not for the sequences would change the loop's shape.
+        # A batch size that is static for the state but not for the sequences would change the loop's shape.
         tf.nest.map_structure(lambda tensor, first: tensor.set_shape(first.shape), new, init)
         return (t - 1 if reverse else t + 1), new, tf.nest.map_structure(lambda a, y: a.write(t, y), out, y)
 
@@ -78,8 +78,6 @@ def _tensorflow_loop(step, init, time_major, batch_major, reverse, like):
 
 def with_derivatives_of(plain, quick):
     """`quick`, whose derivatives TensorFlow takes from `plain`; both map the same tensors to the same tuple."""
-    if keras.backend.backend() != "tensorflow":
-        return quick
     import tensorflow as tf
 
     @tf.custom_gradient

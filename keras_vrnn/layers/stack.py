@@ -1,25 +1,31 @@
 """Vanilla RNNs on top of each other, with dropout between them."""
 
-import inspect
+from __future__ import annotations
+
+import typing
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import keras
 
 from keras_vrnn import _checks as checks
+from keras_vrnn._types import LayerOptions, MergeMode, RecurrenceOptions, Shape, StackOptions, Tensor
+from keras_vrnn.layers import call_checks
 from keras_vrnn.layers.bidirectional import Bidirectional
 from keras_vrnn.layers.vanilla_rnn import VanillaRNN
 
-# Set by the stack for each of its layers, not by the user for all.
-_OWN = {"units", "dropout", "return_sequences", "return_state", "go_backwards", "seed", "kwargs", "self"}
-_SHARED = set(inspect.signature(VanillaRNN).parameters) - _OWN
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 @keras.saving.register_keras_serializable(package="keras_vrnn")
 class StackedVanillaRNN(keras.layers.Layer):
-    """Layer k reads the outputs of layer k-1, of which `dropout` are dropped in training.
+    """A stack of vanilla RNNs, with dropout between the layers.
 
-    The stack of `torch.nn.RNN(num_layers, dropout, bidirectional)`: dropout between the layers, drawn anew at
-    each step, not before the first nor after the last. Each layer runs as a whole sequence, with the fused
-    recurrence, and once a call; `keras.layers.RNN([cells])` goes step by step and runs its cells one extra time.
+    Layer k reads the outputs of layer k-1. As in `torch.nn.RNN(num_layers, dropout, bidirectional)`, the dropout is
+    drawn anew at each step and applied neither before the first layer nor after the last. Each layer runs over the
+    whole sequence with the fused recurrence, once per call; `keras.layers.RNN([cells])` goes step by step and runs its
+    cells one extra time.
 
     Args:
         units: Units of each layer, from the input up, such as [64, 32].
@@ -29,13 +35,13 @@ class StackedVanillaRNN(keras.layers.Layer):
         return_sequences: Whether to return the outputs of all steps, (batch, time, units), or the last one.
         return_state: Whether to return the final states after the output.
         seed: Integer seed of all dropout masks.
-        **options: Of every layer: arguments of `VanillaRNN` such as `activation`, `recurrent_dropout` or
-            `stateful`; `name`, `dtype` and `trainable` are the stack's.
+        **options: Arguments of `VanillaRNN` for every layer, such as `activation`, `recurrent_dropout` or `stateful`;
+            `name`, `dtype` and `trainable` are for the stack.
 
     Call arguments:
         sequences, mask, training: See `VanillaRNN`.
-        initial_state: List of h_0, (batch, units), from the first layer to the last, forward then backward in
-            each; the order in which states are returned.
+        initial_state: List of h_0, (batch, units), from the first layer to the last, in each layer forward then
+            backward; the order in which states are returned.
 
     Raises:
         ValueError: A wrong option, or a wrong number of states.
@@ -48,36 +54,33 @@ class StackedVanillaRNN(keras.layers.Layer):
 
     def __init__(
         self,
-        units,
-        dropout=0.0,
-        bidirectional=False,
-        merge_mode="concat",
-        return_sequences=False,
-        return_state=False,
-        seed=None,
-        **options,
-    ):
-        self._options = {name: options.pop(name) for name in sorted(_SHARED & set(options))}
-        unknown = set(options) - {"name", "dtype", "trainable", "autocast"}
+        units: Sequence[int],
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        merge_mode: MergeMode = "concat",
+        return_sequences: bool = False,
+        return_state: bool = False,
+        seed: int | None = None,
+        **options: Unpack[StackOptions],
+    ) -> None:
+        given: dict[str, Any] = {**options}
+        shared = typing.get_type_hints(RecurrenceOptions)
+        self._options = {name: given.pop(name) for name in sorted(shared) if name in given}
+        unknown = sorted(set(given) - set(typing.get_type_hints(LayerOptions)))
         if unknown:
             raise ValueError(
-                f"`StackedVanillaRNN` has no argument {', '.join(f'`{n}`' for n in sorted(unknown))}. Expected "
-                f"{', '.join(sorted(_SHARED))} for the layers, or name, dtype, trainable."
+                f"`StackedVanillaRNN` has no argument {', '.join(f'`{name}`' for name in unknown)}. "
+                f"Received: {', '.join(f'{name}={given[name]!r}' for name in unknown)}. "
+                f"Expected {', '.join(sorted(shared))} for the layers, or name, dtype, trainable."
             )
-        super().__init__(**options)
+        super().__init__(**given)
         if not isinstance(units, (list, tuple)) or not units:
-            raise ValueError(
-                "`units` must be a list of positive integers, one a layer, such as [64, 32]. "
-                f"Received: units={units!r}"
-            )
-        if merge_mode not in ("concat", "sum", "mul", "ave"):
-            raise ValueError(
-                f"`merge_mode` must be 'concat', 'sum', 'mul' or 'ave'. Received: merge_mode={merge_mode!r}"
-            )
+            must = "be a list of positive integers, one per layer, such as [64, 32]"
+            raise checks.refused("units", must, units)
         self.units = [checks.positive_int(f"units[{k}]", size) for k, size in enumerate(units)]
         self.dropout = checks.rate("dropout", dropout)
         self.bidirectional = checks.flag("bidirectional", bidirectional)
-        self.merge_mode = merge_mode
+        self.merge_mode = checks.one_of("merge_mode", merge_mode, typing.get_args(MergeMode))
         self.return_sequences = checks.flag("return_sequences", return_sequences)
         self.return_state = checks.flag("return_state", return_state)
         self.seed = checks.seed("seed", seed)
@@ -89,15 +92,15 @@ class StackedVanillaRNN(keras.layers.Layer):
         ]
 
     @property
-    def stateful(self):
+    def stateful(self) -> bool:
         return self.layers[0].stateful
 
-    def _seed(self, offset):
+    def _seed(self, offset: int) -> int | None:
         return None if self.seed is None else self.seed + offset
 
-    def _layer(self, k):
+    def _layer(self, k: int) -> Any:
         last = k == len(self.units) - 1
-        # An initializer without a seed gives one matrix for ever: each layer gets its own.
+        # An initializer without a seed always returns the same matrix: each layer gets its own.
         options = {n: v.clone() if hasattr(v, "clone") else v for n, v in self._options.items()}
         layer = VanillaRNN(
             self.units[k],
@@ -114,13 +117,15 @@ class StackedVanillaRNN(keras.layers.Layer):
             )
         return layer
 
-    def build(self, sequences_shape, initial_state_shape=None):
+    def build(self, sequences_shape: Shape, initial_state_shape: Shape = None) -> None:
         shape = tuple(sequences_shape)
         for layer in self.layers:
             layer.build(shape)
             shape = layer.compute_output_shape(shape)[0]
 
-    def call(self, sequences, initial_state=None, mask=None, training=False):
+    def call(
+        self, sequences: Tensor, initial_state: Any = None, mask: Tensor = None, training: bool = False
+    ) -> Any:
         states = self._per_layer("initial_state", initial_state)
         output, final = sequences, []
         for k, layer in enumerate(self.layers):
@@ -130,43 +135,39 @@ class StackedVanillaRNN(keras.layers.Layer):
                 output = self.between[k](output, training=training)
         return (output, *final) if self.return_state else output
 
-    def compute_output_shape(self, sequences_shape, initial_state_shape=None):
+    def compute_output_shape(self, sequences_shape: Shape, initial_state_shape: Shape = None) -> Any:
         shape, states = tuple(sequences_shape), []
         for layer in self.layers:
             shape, *state = layer.compute_output_shape(shape)
             states += state
         return (shape, *states) if self.return_state else shape
 
-    def compute_mask(self, inputs, previous_mask):
+    def compute_mask(self, inputs: Tensor, previous_mask: Any) -> Any:
         mask = keras.tree.flatten(previous_mask)[0] if self.return_sequences else None
         return [mask] + [None] * self._state_count if self.return_state else mask
 
-    def reset_state(self, states=None):
+    def reset_state(self, states: Any = None) -> None:
         """Sets the states that the next batch starts from, with `stateful=True`; zeros by default."""
         for layer, part in zip(self.layers, self._per_layer("states", states), strict=True):
             layer.reset_state(part)
 
-    def reset_states(self, states=None):
+    def reset_states(self, states: Any = None) -> None:
         """Alias of `reset_state`, as in Keras."""
         self.reset_state(states)
 
     @property
-    def _state_count(self):
+    def _state_count(self) -> int:
         return len(self.units) * (2 if self.bidirectional else 1)
 
-    def _per_layer(self, name, states):
+    def _per_layer(self, name: str, states: Any) -> list:
         if states is None:
             return [None] * len(self.units)
-        if not isinstance(states, (list, tuple)) or len(states) != self._state_count:
-            received = f"a list of {len(states)}" if isinstance(states, (list, tuple)) else "one tensor"
-            raise ValueError(
-                f"{checks.named(self)}: `{name}` must be a list of {self._state_count} tensors, layer by layer"
-                f"{', forward then backward' if self.bidirectional else ''}. Received {received}."
-            )
+        order = "layer by layer" + (", forward then backward" if self.bidirectional else "")
+        states = call_checks.states_list(self, name, states, self._state_count, order)
         width = self._state_count // len(self.units)
-        return [list(states[k * width : (k + 1) * width]) for k in range(len(self.units))]
+        return [states[k * width : (k + 1) * width] for k in range(len(self.units))]
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         first = self.layers[0].forward_layer if self.bidirectional else self.layers[0]
         # As Bidirectional forces zero_output_for_mask, the user's own value is taken from the options.
         options = {n: v for n, v in first.get_config().items() if n in self._options}

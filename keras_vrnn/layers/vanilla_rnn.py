@@ -1,47 +1,58 @@
 """The vanilla RNN over a sequence: masks, states, outputs."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 import keras
 from keras import ops
 
 from keras_vrnn import _checks as checks
+from keras_vrnn._types import Activation, KerasObject, LayerOptions, Shape, Tensor
+from keras_vrnn.layers import call_checks
 from keras_vrnn.layers.cell import VanillaRNNCell
 from keras_vrnn.layers.recurrence import recur
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 _STATE_KEY = "rnn_state_"
 
 
 @keras.saving.register_keras_serializable(package="keras_vrnn")
 class VanillaRNN(keras.layers.SimpleRNN):
-    """h_t = φ(x_t·W_x + h_{t-1}·W_h + b) for t = 1 … T
+    """An Elman RNN over a sequence.
 
-    The Elman network over a sequence. Arguments, their order and defaults, and the weights are those of
-    `keras.layers.SimpleRNN`: `set_weights` carries over both ways.
+        h_t = φ(x_t·W_x + h_{t-1}·W_h + b)    for t = 1 … T
+
+    The arguments with their order and defaults, and the weights, are the same as in `keras.layers.SimpleRNN`:
+    `set_weights` works in both directions.
 
     Args:
         units, activation, …, recurrent_dropout: See `VanillaRNNCell`.
         activity_regularizer: Penalty on the output.
         return_sequences: Whether to return h_t of all steps, (batch, time, units), or h_T, (batch, units).
         return_state: Whether to return the final state, (batch, units), after the output.
-        go_backwards: Whether to go through the sequence from its end. Outputs, and the mask handed on with
-            them, are in the order of processing.
-        stateful: Whether row i of a batch starts from the state in which row i of the batch before ended,
-            until `reset_state`. Needs a fixed batch size. The state is saved in `.keras` files.
+        go_backwards: Whether to read the sequence from its end. The outputs, and the mask passed on with them, are
+            in the order of processing.
+        stateful: Whether row i of a batch starts from the final state of row i of the previous batch, until
+            `reset_state`. Needs a fixed batch size. The state is saved in `.keras` files.
         unroll: Whether to write the steps out instead of looping: larger programs, for short sequences only.
         seed: Integer seed of the dropout masks.
-        zero_output_for_mask: Whether outputs of masked steps are zeros, with `return_sequences`. The state,
-            and the output without `return_sequences`, is the one of the last step that counts in any case.
+        zero_output_for_mask: Whether outputs of masked steps are zeros, with `return_sequences`. The state, and the
+            output without `return_sequences`, always belong to the last step that is not masked.
 
     Call arguments:
         sequences: Shape (batch, time, features).
         initial_state: h_0, shape (batch, units), bare or in a list of one; zeros by default.
-        mask: Bool, shape (batch, time); a step that is False leaves the state as it was.
+        mask: Bool, shape (batch, time); a step that is False leaves the state unchanged.
         training: Whether dropout applies.
 
     Returns:
         The output, or (output, final state) with `return_state`.
 
     Raises:
-        ValueError: A wrong rank, shape or option; the message names argument, value and what is expected.
+        ValueError: A wrong rank, shape or option; the message names the argument, the value and what is expected.
 
     Example:
     >>> layer = VanillaRNN(4, return_sequences=True, return_state=True)
@@ -52,31 +63,31 @@ class VanillaRNN(keras.layers.SimpleRNN):
 
     def __init__(
         self,
-        units,
-        activation="tanh",
-        use_bias=True,
-        kernel_initializer="glorot_uniform",
-        recurrent_initializer="orthogonal",
-        bias_initializer="zeros",
-        kernel_regularizer=None,
-        recurrent_regularizer=None,
-        bias_regularizer=None,
-        activity_regularizer=None,
-        kernel_constraint=None,
-        recurrent_constraint=None,
-        bias_constraint=None,
-        dropout=0.0,
-        recurrent_dropout=0.0,
-        return_sequences=False,
-        return_state=False,
-        go_backwards=False,
-        stateful=False,
-        unroll=False,
-        seed=None,
+        units: int,
+        activation: Activation = "tanh",
+        use_bias: bool = True,
+        kernel_initializer: KerasObject = "glorot_uniform",
+        recurrent_initializer: KerasObject = "orthogonal",
+        bias_initializer: KerasObject = "zeros",
+        kernel_regularizer: KerasObject = None,
+        recurrent_regularizer: KerasObject = None,
+        bias_regularizer: KerasObject = None,
+        activity_regularizer: KerasObject = None,
+        kernel_constraint: KerasObject = None,
+        recurrent_constraint: KerasObject = None,
+        bias_constraint: KerasObject = None,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        return_sequences: bool = False,
+        return_state: bool = False,
+        go_backwards: bool = False,
+        stateful: bool = False,
+        unroll: bool = False,
+        seed: int | None = None,
         *,
-        zero_output_for_mask=False,
-        **kwargs,
-    ):
+        zero_output_for_mask: bool = False,
+        **kwargs: Unpack[LayerOptions],
+    ) -> None:
         cell = VanillaRNNCell(
             units,
             activation=activation,
@@ -97,7 +108,7 @@ class VanillaRNN(keras.layers.SimpleRNN):
             trainable=kwargs.get("trainable", True),
             name="vanilla_rnn_cell",
         )
-        # SimpleRNN.__init__ would build a cell of its own; everything else of it is RNN's.
+        # SimpleRNN.__init__ would build a cell of its own; the rest of it is RNN's.
         super(keras.layers.SimpleRNN, self).__init__(
             cell,
             return_sequences=checks.flag("return_sequences", return_sequences),
@@ -106,30 +117,30 @@ class VanillaRNN(keras.layers.SimpleRNN):
             stateful=checks.flag("stateful", stateful),
             unroll=checks.flag("unroll", unroll),
             zero_output_for_mask=checks.flag("zero_output_for_mask", zero_output_for_mask),
-            activity_regularizer=checks.resolved(
+            activity_regularizer=call_checks.resolved(
                 "regularizers", "activity_regularizer", activity_regularizer
             ),
             **kwargs,
         )
-        # Keras' own check of the rank says neither which axis is missing nor what to do: see `checks`.
+        # Keras' own check of the rank names neither the missing axis nor the fix: see `call_checks`.
         self.input_spec = None
         # Keras 3.16 drops the mask of RNN layers unless this is set.
         self.supports_masking = True
 
-    def build(self, sequences_shape, initial_state_shape=None):
-        checks.sequences_shape(self, sequences_shape)
+    def build(self, sequences_shape: Shape, initial_state_shape: Shape = None) -> None:
+        call_checks.sequences_shape(self, sequences_shape)
         if self.stateful and sequences_shape[0] is None:
-            raise ValueError(
-                f"{checks.named(self)}: `stateful=True` needs a fixed batch size. Received `sequences` of shape "
-                f"{tuple(sequences_shape)}. Give it in `keras.Input(batch_shape=(batch, time, features))`."
-            )
+            must = "have a fixed batch size with `stateful=True`"
+            fix = "Give it in `keras.Input(batch_shape=(batch, time, features))`."
+            received = f"shape {tuple(sequences_shape)}"
+            raise call_checks.refused(self, "sequences", must, received, fix)
         super().build(sequences_shape)
 
-    def compute_output_shape(self, sequences_shape, initial_state_shape=None):
-        checks.sequences_shape(self, sequences_shape)
+    def compute_output_shape(self, sequences_shape: Shape, initial_state_shape: Shape = None) -> Any:
+        call_checks.sequences_shape(self, sequences_shape)
         return super().compute_output_shape(sequences_shape)
 
-    def compute_mask(self, inputs, previous_mask):
+    def compute_mask(self, inputs: Tensor, previous_mask: Any) -> Any:
         """The mask of the outputs: reversed with `go_backwards`, as the outputs are."""
         mask = keras.tree.flatten(previous_mask)[0]
         if mask is not None and self.go_backwards and self.return_sequences:
@@ -137,17 +148,18 @@ class VanillaRNN(keras.layers.SimpleRNN):
         output_mask = mask if self.return_sequences else None
         return [output_mask, None] if self.return_state else output_mask
 
-    def call(self, sequences, initial_state=None, mask=None, training=False):
-        checks.sequences_shape(self, sequences.shape)
+    def call(
+        self, sequences: Tensor, initial_state: Any = None, mask: Tensor = None, training: bool = False
+    ) -> Any:
+        call_checks.sequences_shape(self, sequences.shape)
         if self.unroll and sequences.shape[1] is None:
-            raise ValueError(
-                f"{checks.named(self)}: `unroll=True` needs a fixed number of time steps. Received "
-                f"`sequences` of shape {tuple(sequences.shape)}. Give the time dimension in "
-                "`keras.Input(shape=(time, features))`, or leave `unroll=False`."
-            )
+            must = "have a fixed number of time steps with `unroll=True`"
+            fix = "Give the time dimension in `keras.Input(shape=(time, features))`, or leave `unroll=False`."
+            received = f"shape {tuple(sequences.shape)}"
+            raise call_checks.refused(self, "sequences", must, received, fix)
         state = self._starting_state(sequences, initial_state)
         if mask is not None:
-            checks.mask_shape(self, mask.shape, sequences.shape)
+            call_checks.mask_shape(self, mask.shape, sequences.shape)
             mask = ops.cast(mask if len(mask.shape) == 2 else ops.squeeze(mask, -1), "bool")
         try:
             last_output, outputs, states = self.inner_loop(
@@ -164,10 +176,12 @@ class VanillaRNN(keras.layers.SimpleRNN):
             return output, *(ops.cast(value, self.compute_dtype) for value in states)
         return output
 
-    def inner_loop(self, sequences, initial_state, mask, training=False):
-        """The recurrence, and nothing else: the seam at which a model is exported or analysed.
+    def inner_loop(
+        self, sequences: Tensor, initial_state: Any, mask: Tensor, training: bool = False
+    ) -> tuple[Any, Any, list]:
+        """Runs the recurrence and nothing else: the seam at which a model is exported or analysed.
 
-        Checks, choice of outputs, casts and stateful variables are `call`'s.
+        `call` does the checks, the choice of outputs, the casts and the stateful variables.
 
         Args:
             sequences: Shape (batch, time, features), in the original time order.
@@ -177,18 +191,18 @@ class VanillaRNN(keras.layers.SimpleRNN):
 
         Returns:
             last_output: h after the last step processed, shape (batch, units).
-            outputs: h after each step, shape (batch, time, units), in the order of processing, that is from
-                the end with `go_backwards`; zeros at masked steps with `zero_output_for_mask`. Meaningful only with
+            outputs: h after each step, shape (batch, time, units), in the order of processing (from the end with
+                `go_backwards`); zeros at masked steps with `zero_output_for_mask`. Meaningful only with
                 `return_sequences`.
             states: List of one tensor, the final state; the same as `last_output`.
         """
         last_output, outputs, states = recur(self, sequences, initial_state[0], mask, training)
         if mask is not None and self.return_sequences and self.zero_output_for_mask:
-            counts = ops.flip(mask, axis=1) if self.go_backwards else mask
-            outputs = ops.where(ops.expand_dims(counts, -1), outputs, ops.zeros_like(outputs))
+            in_order = ops.flip(mask, axis=1) if self.go_backwards else mask
+            outputs = ops.where(ops.expand_dims(in_order, -1), outputs, ops.zeros_like(outputs))
         return last_output, outputs, states
 
-    def _starting_state(self, sequences, initial_state):
+    def _starting_state(self, sequences: Tensor, initial_state: Any) -> Any:
         batch = sequences.shape[0]
         if initial_state is None:
             if not self.stateful:
@@ -197,17 +211,16 @@ class VanillaRNN(keras.layers.SimpleRNN):
                 initial_state = self.states
                 expected = initial_state[0].shape[0]
                 if batch is not None and batch != expected:
-                    raise ValueError(
-                        f"{checks.named(self)}: with `stateful=True` the batch size of `sequences` "
-                        f"must stay {expected}. Received shape {tuple(sequences.shape)}, batch size {batch}."
-                    )
-        state = checks.one_state(self, "initial_state", initial_state)
-        checks.state_shape(self, "initial_state", state.shape, batch, self.units)
+                    must = f"keep the batch size {expected} with `stateful=True`"
+                    received = f"shape {tuple(sequences.shape)}, batch size {batch}"
+                    raise call_checks.refused(self, "sequences", must, received)
+        state = call_checks.one_state(self, "initial_state", initial_state)
+        call_checks.state_shape(self, "initial_state", state.shape, batch, self.units)
         state = ops.convert_to_tensor(state, dtype=self.cell.compute_dtype)
-        # PyTorch's variables change in place, under the feet of the backward pass.
+        # PyTorch changes variables in place, which would corrupt what the backward pass reads.
         return ops.copy(state) if self.stateful else state
 
-    def reset_state(self, states=None):
+    def reset_state(self, states: Any = None) -> None:
         """Sets the state that the next batch starts from, with `stateful=True`.
 
         Args:
@@ -216,33 +229,33 @@ class VanillaRNN(keras.layers.SimpleRNN):
         if self.states is None:
             if states is not None:
                 raise ValueError(
-                    f"{checks.named(self)}: `reset_state(states)` needs a built layer with `stateful=True`. "
-                    f"Received a layer with stateful={self.stateful}, built={self.built}."
+                    f"{call_checks.named(self)}: `reset_state(states)` needs a built layer with `stateful=True`. "
+                    f"Received: stateful={self.stateful}, built={self.built}."
                 )
             return
         variable = self.states[0]
         if states is None:
             variable.assign(ops.zeros(variable.shape, variable.dtype))
             return
-        state = ops.convert_to_tensor(checks.one_state(self, "states", states), dtype=variable.dtype)
-        checks.state_shape(self, "states", state.shape, *variable.shape)
+        state = ops.convert_to_tensor(call_checks.one_state(self, "states", states), dtype=variable.dtype)
+        call_checks.state_shape(self, "states", state.shape, *variable.shape)
         variable.assign(state)
 
-    def reset_states(self, states=None):
+    def reset_states(self, states: Any = None) -> None:
         """Alias of `reset_state`, as in Keras."""
         self.reset_state(states)
 
     @property
-    def variables(self):
-        """All variables, the state of a stateful layer too: Keras leaves it out, and with it JAX training."""
+    def variables(self) -> list:
+        """All variables, including the state of a stateful layer, which Keras leaves out and JAX training needs."""
         return [*super().variables, *(self.states or ())]
 
-    def save_own_variables(self, store):
+    def save_own_variables(self, store: Any) -> None:
         super().save_own_variables(store)
         for index, variable in enumerate(self.states or ()):
             store[f"{_STATE_KEY}{index}"] = variable
 
-    def load_own_variables(self, store):
+    def load_own_variables(self, store: Any) -> None:
         # Without a state of that shape (weights of a batch of 32 loaded for a batch of 1, files written by
         # Keras) the layer starts from zeros.
         keys = list(store.keys())  # an H5 entry cannot be iterated
@@ -253,5 +266,5 @@ class VanillaRNN(keras.layers.SimpleRNN):
             if value is not None and tuple(value.shape) == tuple(variable.shape):
                 variable.assign(value)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "seed": self.cell.seed}

@@ -1,24 +1,41 @@
-"""Export to TFLite, and running what was exported.
+"""Exports models to TFLite, and runs, verifies and inspects the files.
 
-Names are handed on lazily: `Runner`, `Seq2SeqRunner`, `inspect`, `benchmark` and `write_c_array` need neither
+Names are loaded on first use: `Runner`, `Seq2SeqRunner`, `inspect`, `benchmark` and `write_c_array` need neither
 TensorFlow nor Keras.
 """
 
+from typing import TYPE_CHECKING
+
 from keras_vrnn._lazy import names_of
 
-_EXPORTS = {
-    "Benchmark": "keras_vrnn.tflite.inspecting.benchmarking",
-    "ExportResult": "keras_vrnn.tflite.exporting.conversion",
-    "Inspection": "keras_vrnn.tflite.inspecting.inspection",
-    "Runner": "keras_vrnn.tflite.running.runner",
-    "Seq2SeqExportResult": "keras_vrnn.tflite.exporting.encoder_decoder",
-    "Seq2SeqRunner": "keras_vrnn.tflite.running.seq2seq_runner",
-    "Verification": "keras_vrnn.tflite.verifying.verification",
-    "benchmark": "keras_vrnn.tflite.inspecting.benchmarking",
-    "export": "keras_vrnn.tflite.exporting.export_model",
-    "inspect": "keras_vrnn.tflite.inspecting.inspection",
-    "verify": "keras_vrnn.tflite.verifying.verification",
-    "write_c_array": "keras_vrnn.tflite.micro.sources",
-}
-
-__all__, __getattr__, __dir__ = names_of(__name__, _EXPORTS)
+if TYPE_CHECKING:
+    from keras_vrnn.tflite.exporting.conversion import ExportResult as ExportResult
+    from keras_vrnn.tflite.exporting.encoder_decoder import Seq2SeqExportResult as Seq2SeqExportResult
+    from keras_vrnn.tflite.exporting.export_model import export as export
+    from keras_vrnn.tflite.inspecting.benchmarking import Benchmark as Benchmark
+    from keras_vrnn.tflite.inspecting.benchmarking import benchmark as benchmark
+    from keras_vrnn.tflite.inspecting.inspection import Inspection as Inspection
+    from keras_vrnn.tflite.inspecting.inspection import inspect as inspect
+    from keras_vrnn.tflite.micro.sources import write_c_array as write_c_array
+    from keras_vrnn.tflite.running.runner import Runner as Runner
+    from keras_vrnn.tflite.running.seq2seq_runner import Seq2SeqRunner as Seq2SeqRunner
+    from keras_vrnn.tflite.verifying.verification import Verification as Verification
+    from keras_vrnn.tflite.verifying.verification import verify as verify
+else:  # type checkers must not see a `__getattr__`: it would make every name valid
+    __all__, __getattr__, __dir__ = names_of(
+        __name__,
+        {
+            "Benchmark": "keras_vrnn.tflite.inspecting.benchmarking",
+            "ExportResult": "keras_vrnn.tflite.exporting.conversion",
+            "Inspection": "keras_vrnn.tflite.inspecting.inspection",
+            "Runner": "keras_vrnn.tflite.running.runner",
+            "Seq2SeqExportResult": "keras_vrnn.tflite.exporting.encoder_decoder",
+            "Seq2SeqRunner": "keras_vrnn.tflite.running.seq2seq_runner",
+            "Verification": "keras_vrnn.tflite.verifying.verification",
+            "benchmark": "keras_vrnn.tflite.inspecting.benchmarking",
+            "export": "keras_vrnn.tflite.exporting.export_model",
+            "inspect": "keras_vrnn.tflite.inspecting.inspection",
+            "verify": "keras_vrnn.tflite.verifying.verification",
+            "write_c_array": "keras_vrnn.tflite.micro.sources",
+        },
+    )

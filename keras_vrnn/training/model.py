@@ -4,6 +4,7 @@ from typing import Any
 
 import keras
 
+from keras_vrnn.layers.stock_weights import StockWeightFiles
 from keras_vrnn.training.trainer import GradientTraining
 
 # What `keras.Model(inputs, outputs)` really makes. Keras has no public name for it.
@@ -11,7 +12,7 @@ _Functional: Any = type(keras.Model.__new__(keras.Model, inputs=None, outputs=No
 
 
 @keras.saving.register_keras_serializable(package="keras_vrnn")
-class Model(GradientTraining, keras.Model):
+class Model(StockWeightFiles, GradientTraining, keras.Model):
     """`keras.Model` whose training clips gradient norms and records them; see `compile`.
 
     `Model(inputs, outputs)` and subclassing with a `call` work as they do in Keras.
@@ -36,7 +37,7 @@ class FunctionalModel(Model, _Functional):
 
 
 @keras.saving.register_keras_serializable(package="keras_vrnn")
-class Sequential(GradientTraining, keras.Sequential):
+class Sequential(StockWeightFiles, GradientTraining, keras.Sequential):
     """`keras.Sequential` whose training clips gradient norms and records them; see `compile`."""
 
 

@@ -88,13 +88,21 @@ def test_every_activation_equals_oracle_in_float32(activation):
 
 
 def test_the_suite_notices_a_transposed_recurrent_kernel(monkeypatch):
-    original = recurrence._hand_written if keras.backend.backend() != "torch" else recurrence._forward
+    if keras.backend.backend() == "torch":
+        original = recurrence.forward_loop
 
-    def mutant(*options):
-        run = original(*options)
-        return lambda z, h, recurrent_kernel, *bias: run(z, h, ops.transpose(recurrent_kernel), *bias)
+        def mutant(*options):
+            run = original(*options)
+            return lambda z, h, recurrent_kernel, *rest: run(z, h, ops.transpose(recurrent_kernel), *rest)
 
-    monkeypatch.setattr(recurrence, original.__name__, mutant)
+        monkeypatch.setattr(recurrence, "forward_loop", mutant)
+    else:
+        original = recurrence.over_time
+
+        def mutant(block, x, mask, state, recurrent_kernel, *rest):
+            return original(block, x, mask, state, ops.transpose(recurrent_kernel), *rest)
+
+        monkeypatch.setattr(recurrence, "over_time", mutant)
     assert min(errors_against_oracle(BASE).values()) > 1e-3
 
 

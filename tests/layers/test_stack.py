@@ -139,8 +139,11 @@ def test_keras_file(tmp_path):
         ({"units": []}, r"`units` must be a list of positive integers.*Received: units=\[\]"),
         ({"units": [4, 0]}, r"`units\[1\]` must be a positive integer. Received: units\[1\]=0"),
         ({"dropout": 1.7}, r"`dropout` must be a number in \[0, 1\].*Received: dropout=1.7"),
-        ({"merge_mode": None}, r"`merge_mode` must be 'concat'.*Received: merge_mode=None"),
-        ({"go_backwards": True}, r"`StackedVanillaRNN` has no argument `go_backwards`. Expected activation"),
+        ({"merge_mode": None}, r"`merge_mode` must be one of 'concat'.*Received: merge_mode=None"),
+        (
+            {"go_backwards": True},
+            r"`StackedVanillaRNN` has no argument `go_backwards`. Received: go_backwards=True.",
+        ),
         ({"recurrent_dropout": 2}, r"`recurrent_dropout` must be a number in \[0, 1\]"),
     ],
 )

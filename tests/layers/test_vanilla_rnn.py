@@ -114,10 +114,10 @@ def test_flags_must_be_bool(option):
 @pytest.mark.parametrize(
     ("shape", "message"),
     [
-        ((3, 4), r"`sequences` must have 3 dimensions.*Received shape \(3, 4\). Add the missing axis"),
-        ((3,), r"`sequences` must have 3 dimensions.*Received shape \(3\)"),
+        ((3, 4), r"`sequences` must have 3 dimensions.*Received: shape \(3, 4\). Add the missing axis"),
+        ((3,), r"`sequences` must have 3 dimensions.*Received: shape \(3\)"),
         ((2, 3, 4, 5), r"`sequences` must have 3 dimensions.*Reshape the axes after time"),
-        ((2, 0, 4), r"`sequences` must have at least one time step. Received shape \(2, 0, 4\)"),
+        ((2, 0, 4), r"`sequences` must have at least one time step. Received: shape \(2, 0, 4\)"),
     ],
 )
 @pytest.mark.parametrize("built", [False, True])
@@ -131,7 +131,7 @@ def test_wrong_rank_is_named(shape, message, built):
 
 def test_wrong_rank_is_named_in_a_functional_model():
     with pytest.raises(
-        ValueError, match=r"3 dimensions \(batch, time, features\). Received shape \(None, 8\)"
+        ValueError, match=r"3 dimensions \(batch, time, features\). Received: shape \(None, 8\)"
     ):
         kv.VanillaRNN(5)(keras.Input((8,)))
 
@@ -139,12 +139,12 @@ def test_wrong_rank_is_named_in_a_functional_model():
 def test_wrong_features_are_named():
     layer = kv.VanillaRNN(5)
     layer.build((None, None, 4))
-    with pytest.raises(ValueError, match=r"must have 4 features.*Received shape \(2, 3, 6\), 6 features"):
+    with pytest.raises(ValueError, match=r"must have 4 features.*Received: shape \(2, 3, 6\), 6 features"):
         layer(np.zeros((2, 3, 6), "float32"))
 
 
 def test_features_must_be_static():
-    with pytest.raises(ValueError, match=r"\(features\) of `sequences` must be static"):
+    with pytest.raises(ValueError, match=r"`sequences` must have a static last dimension \(features\)"):
         kv.VanillaRNN(5)(keras.Input((8, None)))
 
 
@@ -155,7 +155,8 @@ def test_unroll_needs_static_time():
     layer = kv.VanillaRNN(5, unroll=True)
     traced = tf.function(lambda x: layer(x), input_signature=[tf.TensorSpec((2, None, 4))])
     with pytest.raises(
-        ValueError, match=r"`unroll=True` needs a fixed number of time steps[\s\S]*leave `unroll=False`"
+        ValueError,
+        match=r"`sequences` must have a fixed number of time steps with `unroll=True`[\s\S]*leave `unroll=False`",
     ):
         traced.get_concrete_function()
 

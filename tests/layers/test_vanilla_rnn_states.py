@@ -93,7 +93,7 @@ def test_mask_may_be_numbers_or_have_a_trailing_axis():
 @pytest.mark.parametrize("shape", [(2,), (3, 2), (2, 4), (2, 3, 3)])
 def test_wrong_mask_is_named(shape):
     with pytest.raises(
-        ValueError, match=r"`mask` must have shape \(batch, time\) = \(2, 3\).*Received shape"
+        ValueError, match=r"`mask` must have shape \(batch, time\) = \(2, 3\).*Received: shape"
     ):
         kv.VanillaRNN(4)(array(2, 3, 5), mask=np.ones(shape, bool))
 
@@ -112,15 +112,15 @@ def test_initial_state_bare_or_in_a_list():
 @pytest.mark.parametrize(
     ("states", "message"),
     [
-        ([array(2, 4)] * 2, r"`initial_state` must be one tensor.*Received a list of 2"),
-        ([], r"`initial_state` must be one tensor.*Received a list of 0"),
+        ([array(2, 4)] * 2, r"`initial_state` must be one tensor.*Received: a list of 2"),
+        ([], r"`initial_state` must be one tensor.*Received: a list of 0"),
         (
             array(2, 5),
-            r"`initial_state` must have shape \(batch, units\) = \(2, 4\). Received shape \(2, 5\)",
+            r"`initial_state` must have shape \(batch, units\) = \(2, 4\). Received: shape \(2, 5\)",
         ),
-        (array(4), r"`initial_state` must have shape \(batch, units\) = \(2, 4\). Received shape \(4\)"),
-        (array(3, 4), r"must have the batch size of `sequences`, 2. Received shape \(3, 4\), batch size 3"),
-        (array(1, 4), r"must have the batch size of `sequences`, 2. Received shape \(1, 4\), batch size 1"),
+        (array(4), r"`initial_state` must have shape \(batch, units\) = \(2, 4\). Received: shape \(4\)"),
+        (array(3, 4), r"must have the batch size of `sequences`, 2. Received: shape \(3, 4\), batch size 3"),
+        (array(1, 4), r"must have the batch size of `sequences`, 2. Received: shape \(1, 4\), batch size 1"),
     ],
 )
 def test_wrong_initial_state_is_named(states, message):
@@ -171,14 +171,14 @@ def test_wrong_reset_is_named():
     layer = kv.VanillaRNN(4, stateful=True)
     layer(array(2, 3, 3))
     with pytest.raises(
-        ValueError, match=r"`states` must have shape \(batch, units\) = \(2, 4\). Received .*\(2, 5\)"
+        ValueError, match=r"`states` must have shape \(batch, units\) = \(2, 4\). Received: .*\(2, 5\)"
     ):
         layer.reset_state(array(2, 5))
     with pytest.raises(
         ValueError, match=r"`states` must have the batch size of `sequences`, 2.*batch size 3"
     ):
         layer.reset_state(array(3, 4))
-    with pytest.raises(ValueError, match=r"`states` must be one tensor.*Received a list of 2"):
+    with pytest.raises(ValueError, match=r"`states` must be one tensor.*Received: a list of 2"):
         layer.reset_state([array(2, 4)] * 2)
     with pytest.raises(ValueError, match=r"needs a built layer with `stateful=True`.*stateful=False"):
         kv.VanillaRNN(4).reset_state(array(2, 4))
@@ -188,11 +188,13 @@ def test_stateful_batch_size_is_fixed():
     layer = kv.VanillaRNN(4, stateful=True)
     layer(array(2, 3, 3))
     with pytest.raises(
-        ValueError, match=r"batch size of `sequences` must stay 2. Received shape \(3, 3, 3\)"
+        ValueError,
+        match=r"`sequences` must keep the batch size 2 with `stateful=True`. Received: shape \(3, 3, 3\)",
     ):
         layer(array(3, 3, 3))
     with pytest.raises(
-        ValueError, match=r"`stateful=True` needs a fixed batch size.*keras.Input\(batch_shape="
+        ValueError,
+        match=r"`sequences` must have a fixed batch size with `stateful=True`.*keras.Input\(batch_shape=",
     ):
         kv.VanillaRNN(4, stateful=True)(keras.Input((None, 3)))
 

@@ -37,9 +37,8 @@ def layer_of(problem, dtype, **options):
     return layer
 
 
-def errors_against_oracle(configuration, dtype=DTYPE):
-    """Relative error of output, state and every gradient of a random problem: a dict of figures."""
-    rng = np.random.default_rng(configuration["seed"])
+def configured(rng, configuration):
+    """The random problem of a configuration, and the options of its layer."""
     c = dict(configuration)
     batch, features, units = c["batch"], c["features"], c["units"]
     if c.pop("dropout"):
@@ -49,7 +48,13 @@ def errors_against_oracle(configuration, dtype=DTYPE):
     names = ("return_sequences", "return_state", "zero_output_for_mask", "unroll")
     options = {name: c.pop(name) for name in names}
     c.pop("seed")
-    problem = reference.random_problem(rng, **c)
+    return reference.random_problem(rng, **c), options
+
+
+def errors_against_oracle(configuration, dtype=DTYPE):
+    """Relative error of output, state and every gradient of a random problem, by name."""
+    rng = np.random.default_rng(configuration["seed"])
+    problem, options = configured(rng, configuration)
     layer = layer_of(problem, dtype, **options)
 
     hidden = reference.forward(problem)

@@ -10,11 +10,11 @@ from oracle_errors import (
     tolerance,
 )
 
-from keras_vrnn.layers import recurrence
+from keras_vrnn.layers import blocks
 
 
 def in_blocks_of(size, monkeypatch):
-    monkeypatch.setattr(recurrence, "block_size", lambda steps: min(size, steps))
+    monkeypatch.setattr(blocks, "block_size", lambda steps: min(size, steps))
 
 
 # Two and three blocks, a rest, a block and a rest, and less than one block.
@@ -39,5 +39,5 @@ def test_second_derivatives_through_blocks_of_steps(monkeypatch, return_sequence
 
 
 def test_only_long_sequences_are_cut_and_without_a_rest_where_possible():
-    assert [recurrence.block_size(steps) for steps in (None, 1, 1023)] == [None, 1, 1023]
-    assert [recurrence.block_size(steps) for steps in (1024, 2000, 2003)] == [64, 50, 64]
+    assert [blocks.block_size(steps) for steps in (None, 1, 1023)] == [None, 1, 1023]
+    assert [blocks.block_size(steps) for steps in (1024, 2000, 2003)] == [64, 50, 64]

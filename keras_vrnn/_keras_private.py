@@ -1,0 +1,25 @@
+"""The private names of Keras and TensorFlow that this package uses, each with the reason.
+
+Private names move between releases. A test holds the package to this list, so that an upgrade has one list to check.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+NAMES = {
+    "_compile_metrics": "Whether `compile` was given metrics; `metrics` lists all trackers once the model is built.",
+    "_compute_loss": "`compute_loss` with or without the `training` argument that a subclass may lack.",
+    "_experimental_disable_per_channel_quantization_for_dense_layers": "The TFLite converter's only switch for int16 "
+    "weights per tensor, which CMSIS-NN needs.",
+    "_flatten_layers": "All layers of a model, including layers that wrappers hold; `layers` stops at the wrapper.",
+    "_flatten_metrics_in_order": "Logs in the order that Keras prints.",
+    "_keras_mask": "The mask of a tensor where a model is run in parts: Keras passes masks on this attribute alone.",
+    "_loss_tracker": "The mean of the loss that Keras' own `train_step` updates.",
+    "_maybe_symbolic_build": "Overridden because Keras' own fails under MultiWorkerMirroredStrategy.",
+}
+
+
+def flatten_layers(layer: Any) -> list[Any]:
+    """All layers inside a layer or model, at any depth."""
+    return list(layer._flatten_layers(include_self=False))

@@ -1,0 +1,218 @@
+"""One block of time steps: its forward pass and its derivatives, written by hand.
+
+    forward     Z = X·W_x                              one GEMM, before the loop
+                h_t = φ(z_t + (h_{t-1}∘r)·W_h + b)     the loop; h_t where mask_t, else h_{t-1}
+    backward    dz_t = dh_t ∘ φ'(z_t)                  where mask_t, else 0
+                dh_{t-1} = dy_{t-1} + (dz_t·W_hᵀ)∘r    (+ dh_t where the step is masked)
+                dW_h = Σ (h_{t-1}∘r)ᵀ·dz_t             one GEMM after the loop; likewise dW_x = Xᵀ·dZ and dX = dZ·W_xᵀ
+    tangents    ż_t = ẋ_t·W_x + x_t·Ẇ_x + (h_{t-1}∘r)·Ẇ_h + ḃ       GEMMs before the loop
+                ḣ_t = φ'(z_t) ∘ (ż_t + (ḣ_{t-1}∘r)·W_h)              where mask_t, else ḣ_{t-1}
+
+r is the recurrent dropout mask. For every activation in `SLOPES`, φ' is a function of h, so h is all that the
+derivatives need. TensorFlow uses the backward pass. JAX uses the tangents: it transposes them into the same backward
+pass, at the same cost, and they also give forward mode. The alternatives and their measurements:
+docs/decisions/recurrence.md.
+"""
+
+import dataclasses
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_vrnn.layers.scan import scan
+
+# φ'(z) as a function of h = φ(z), for elementwise φ.
+_SELU_SCALE, _SELU_FLOOR = 1.0507009873554805, 1.7580993408473768  # λ and λ·α: Klambauer et al. 2017
+SLOPES = {
+    keras.activations.tanh: lambda h: 1 - h * h,
+    keras.activations.relu: lambda h: ops.cast(h > 0, h.dtype),
+    keras.activations.sigmoid: lambda h: h * (1 - h),
+    keras.activations.linear: ops.ones_like,
+    keras.activations.elu: lambda h: ops.minimum(h, 0) + 1,
+    keras.activations.selu: lambda h: ops.where(h > 0, ops.full_like(h, _SELU_SCALE), h + _SELU_FLOOR),
+    keras.activations.leaky_relu: lambda h: ops.where(h > 0, ops.ones_like(h), ops.full_like(h, 0.2)),
+    keras.activations.softplus: lambda h: -ops.expm1(-h),
+    keras.activations.softsign: lambda h: ops.square(1 - ops.abs(h)),
+    keras.activations.exponential: lambda h: h,
+    keras.activations.hard_tanh: lambda h: ops.cast(ops.abs(h) < 1, h.dtype),
+    keras.activations.hard_sigmoid: lambda h: ops.cast(ops.logical_and(h > 0, h < 1), h.dtype) / 6,
+    keras.activations.relu6: lambda h: ops.cast(ops.logical_and(h > 0, h < 6), h.dtype),
+}
+SLOPES[ops.tanh] = SLOPES[keras.activations.tanh]
+SLOPES[ops.relu] = SLOPES[keras.activations.relu]
+SLOPES[ops.sigmoid] = SLOPES[keras.activations.sigmoid]
+
+
+def forward_loop(activation, recurrent_mask, loop, before=False):
+    """The loop of the forward pass, from the input product on.
+
+    Args:
+        activation: φ.
+        recurrent_mask: r, shape (batch, units), or None.
+        loop: Arguments of `scan`: `reverse` and `unroll`, and `autodiff` where the backend differentiates the loop.
+        before: Whether to return h_{t-1} of all steps in place of h_t.
+
+    Returns:
+        A function (z, h_0, W_h, mask, *b) → (h_T, h of all steps, time-major in time order).
+    """
+
+    def run(z, state, recurrent_kernel, mask, *bias):
+        def step(h, inputs):
+            z_t, *mask_t = inputs
+            kept = h if recurrent_mask is None else h * recurrent_mask
+            z_t = z_t + ops.matmul(kept, recurrent_kernel)
+            # Inside the loop XLA fuses the addition with φ; outside, it is one more pass over all steps.
+            z_t = z_t + bias[0] if bias else z_t
+            # Keras' tanh on JAX and matmul on PyTorch return float32 for float64.
+            new = ops.cast(activation(z_t), h.dtype)
+            if mask_t:
+                new = ops.where(mask_t[0], new, h)
+            return new, h if before else new
+
+        return scan(step, state, batch_major=given(z, mask), **loop)
+
+    return run
+
+
+@dataclasses.dataclass(frozen=True)
+class Block:
+    """The recurrence over some steps: (x, mask, h_0, W_h, W_x, *b) → h_T, or h of all steps.
+
+    Args:
+        activation: φ, one of `SLOPES`.
+        recurrent_mask: r, shape (batch, units), or None.
+        return_sequences: Whether the result is h of all steps, batch-major in time order, or h_T.
+        reverse: Whether to go from the last step to the first.
+        unroll: Whether to write the steps out.
+    """
+
+    activation: Any
+    recurrent_mask: Any
+    return_sequences: bool
+    reverse: bool
+    unroll: bool
+
+    @property
+    def loop(self):
+        return {"reverse": self.reverse, "unroll": self.unroll}
+
+    def __call__(self, x, mask, state, *weights):
+        if keras.backend.backend() == "jax":
+            import jax
+
+            # JAX must see the masks as arguments: a rule of derivatives may not close over traced values.
+            differentiable = jax.custom_jvp(self._of_arguments)
+            differentiable.defjvp(self._with_tangents)
+            return differentiable(x, mask, self.recurrent_mask, state, *weights)
+
+        @ops.custom_gradient
+        def recurrence(x, state, *weights):
+            last, before = self.forward(x, mask, state, *weights)
+
+            def gradient(upstream):
+                return self.backward(x, mask, last, before, *self.arriving(upstream), *weights)
+
+            return self.output(last, before), gradient
+
+        return recurrence(x, state, *weights)
+
+    def forward(self, x, mask, state, recurrent_kernel, kernel, *bias):
+        """h_T, and h_{t-1} of all steps, time-major: the layout of which W_h's gradient is one GEMM."""
+        run = forward_loop(self.activation, self.recurrent_mask, self.loop, before=True)
+        return run(ops.matmul(x, kernel), state, recurrent_kernel, mask, *bias)
+
+    def output(self, last, before):
+        return ops.transpose(self._hidden(last, before), (1, 0, 2)) if self.return_sequences else last
+
+    def _hidden(self, last, before):
+        """h_t of all steps, time-major."""
+        last = ops.expand_dims(last, 0)
+        return ops.concatenate([last, before[:-1]] if self.reverse else [before[1:], last], axis=0)
+
+    def arriving(self, upstream):
+        """The gradient of the output as (dh_T on top of dy, dy)."""
+        if not self.return_sequences:
+            return upstream, None
+        return ops.zeros_like(upstream[:, 0]), upstream
+
+    def backward(self, x, mask, last, before, dh, dy, recurrent_kernel, kernel, *bias):
+        """BPTT: dX, dh_0, dW_h, dW_x and db, in the order of the arguments of `forward`."""
+        transposed = ops.transpose(recurrent_kernel)
+        slope = SLOPES[self.activation]
+
+        def step(carry, inputs):
+            dh, h = carry
+            h_before, *rest = inputs
+            if dy is not None:
+                dy_t, *rest = rest
+                dh = dh + dy_t
+            dz = dh * slope(h)
+            if mask is not None:
+                dz = ops.where(rest[0], dz, ops.zeros_like(dz))
+            dh_before = ops.matmul(dz, transposed)
+            if self.recurrent_mask is not None:
+                dh_before = dh_before * self.recurrent_mask
+            if mask is not None:
+                dh_before = dh_before + ops.where(rest[0], ops.zeros_like(dh), dh)
+            return (dh_before, h_before), dz
+
+        loop_back = {**self.loop, "reverse": not self.reverse}
+        (dh, _), dz = scan(step, (dh, last), (before,), given(dy, mask), **loop_back)
+        kept = before if self.recurrent_mask is None else before * self.recurrent_mask
+        d_bias = [ops.sum(dz, axis=(0, 1))] if bias else []
+        d_recurrent_kernel = _outer(kept, dz)
+        dz = ops.transpose(dz, (1, 0, 2))
+        return ops.matmul(dz, ops.transpose(kernel)), dh, d_recurrent_kernel, _outer(x, dz), *d_bias
+
+    def tangents(self, primals, tangents):
+        """h_T and h_{t-1} of all steps, and how h_T and h_t of all steps change as the arguments do."""
+        x, mask, state, recurrent_kernel, kernel, *bias = primals
+        dx, d_state, d_recurrent_kernel, d_kernel, *d_bias = tangents
+        last, before = self.forward(x, mask, state, recurrent_kernel, kernel, *bias)
+        slopes = SLOPES[self.activation](self._hidden(last, before))
+        kept = before if self.recurrent_mask is None else before * self.recurrent_mask
+        dz = ops.transpose(_product(dx, kernel) + _product(x, d_kernel), (1, 0, 2))
+        dz = dz + _product(kept, d_recurrent_kernel)
+        dz = dz + d_bias[0] if d_bias else dz
+
+        def step(dh, inputs):
+            dz_t, slope_t, *mask_t = inputs
+            kept = dh if self.recurrent_mask is None else dh * self.recurrent_mask
+            new = slope_t * (dz_t + ops.matmul(kept, recurrent_kernel))
+            if mask_t:
+                new = ops.where(mask_t[0], new, dh)
+            return new, new
+
+        return last, before, *scan(step, d_state, (dz, slopes), given(mask), **self.loop)
+
+    # What `jax.custom_jvp` takes: the recurrence and its tangents as functions of all arrays.
+
+    def _of_arguments(self, x, mask, recurrent_mask, state, *weights):
+        block = dataclasses.replace(self, recurrent_mask=recurrent_mask)
+        return block.output(*block.forward(x, mask, state, *weights))
+
+    def _with_tangents(self, primals, tangents):
+        x, mask, recurrent_mask, *rest = primals
+        dx, _, _, *d_rest = tangents  # nothing is differentiated by way of a mask
+        block = dataclasses.replace(self, recurrent_mask=recurrent_mask)
+        last, before, d_last, d_hidden = block.tangents((x, mask, *rest), (dx, *d_rest))
+        d_output = ops.transpose(d_hidden, (1, 0, 2)) if self.return_sequences else d_last
+        return block.output(last, before), d_output
+
+
+def given(*tensors):
+    """The tensors that are not None."""
+    return tuple(tensor for tensor in tensors if tensor is not None)
+
+
+def _product(a, matrix):
+    """a·matrix as one GEMM, in which form its transpose is one too: XLA is slower with a product of three axes."""
+    rows = ops.matmul(ops.reshape(a, (-1, a.shape[-1])), matrix)
+    return ops.reshape(rows, (*a.shape[:-1], matrix.shape[-1]))
+
+
+def _outer(a, b):
+    """Σ aᵀ·b over all leading axes, one GEMM."""
+    a, b = (ops.reshape(tensor, (-1, tensor.shape[-1])) for tensor in (a, b))
+    return ops.matmul(ops.transpose(a), b)
