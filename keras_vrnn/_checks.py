@@ -7,8 +7,6 @@ the fix. Keras clamps, ignores or fails far from the cause in most of these case
 import math
 import operator
 
-import keras
-
 
 def positive_int(name, value):
     """`value` as an int ≥ 1."""
@@ -75,6 +73,8 @@ def seed(name, value):
 
 def resolved(kind, name, value):
     """`keras.<kind>.get(value)`, the error naming the argument."""
+    import keras  # the other checks serve where Keras is not installed
+
     try:
         return getattr(keras, kind).get(value)
     except (ValueError, TypeError) as error:
@@ -135,6 +135,8 @@ def mask_shape(layer, shape, sequences_shape):
 
 def one_state(layer, name, value):
     """The tensor in `value`, bare or in a list of one."""
+    import keras
+
     flat = keras.tree.flatten(value)
     if len(flat) != 1:
         raise ValueError(
