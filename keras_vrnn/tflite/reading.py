@@ -100,19 +100,15 @@ def edge_names(model):
     Raises:
         ValueError: two inputs, or two outputs, have the same name.
     """
-    main, named = model.subgraphs[0], ({}, {})
-    for signature in model.signatureDefs or []:
-        if signature.subgraphIndex == 0 and text(signature.signatureKey) != RESET:
-            named = tuple(
-                {entry.tensorIndex: text(entry.name) for entry in entries or []}
-                for entries in (signature.inputs, signature.outputs)
-            )
-            break
+    main, signatures = model.subgraphs[0], model.signatureDefs or []
+    signed = [s for s in signatures if s.subgraphIndex == 0 and text(s.signatureKey) != RESET]
     edges = []
-    for known, tensors in zip(named, (main.inputs, main.outputs), strict=True):
-        names = [known.get(index, text(main.tensors[index].name)) for index in indices(tensors)]
+    for kind in ("inputs", "outputs"):
+        entries = (getattr(signed[0], kind) or []) if signed else []
+        named = {entry.tensorIndex: text(entry.name) for entry in entries}
+        names = [named.get(n, text(main.tensors[n].name)) for n in indices(getattr(main, kind))]
         if len(set(names)) < len(names):
-            raise ValueError(f"`path` must be a file whose inputs and outputs have different names: {names}.")
+            raise ValueError(f"`path` must be a file whose {kind} have different names. Received: {names}")
         edges.append(names)
     return edges
 

@@ -91,7 +91,7 @@ def write_c_array(
     return targets
 
 
-def check_request(folder, name, arena, overwrite):
+def check_request(folder, name, arena, overwrite, argument="folder"):
     """Raises, before any work, what `write_c_array` would raise whatever the file holds; arguments as there."""
     identifiers.check(name)
     if arena is None:
@@ -101,10 +101,10 @@ def check_request(folder, name, arena, overwrite):
     folder = existing = Path(folder)
     while not (existing.exists() or existing.is_symlink()):
         existing = existing.parent
-    _files.check_folder(existing, "folder", folder)
+    _files.check_folder(existing, argument, folder)
     if existing == folder:
         for ending in _ENDINGS:
-            _files.check_writable(folder / f"{name}{ending}", overwrite, "folder")
+            _files.check_writable(folder / f"{name}{ending}", overwrite, argument)
 
 
 def _measured_arena(path):

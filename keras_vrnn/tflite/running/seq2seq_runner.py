@@ -113,16 +113,16 @@ class Seq2SeqRunner:
             source: token ids, (samples, steps), padded with 0 at the end; at most as many steps as the encoder has.
             beam_width, max_length, length_penalty: as for `EncoderDecoder.decode`.
         """
-        source = self._checked(source)
+        rows = self._checked(source)
         beam_width = checks.positive_int("beam_width", beam_width)
         max_length = self.manifest["max_length"] if max_length is None else max_length
         max_length = checks.positive_int("max_length", max_length)
         length_penalty = checks.number("length_penalty", length_penalty, at_least=0)
 
-        shape = (len(source), beam_width)
+        shape = (len(rows), beam_width)
         tokens = np.full((*shape, max_length), PADDING, np.int32)
         lengths, log_p = np.zeros(shape, np.int32), np.full(shape, -np.inf, np.float32)
-        for n, row in enumerate(source):
+        for n, row in enumerate(rows):
             start = self._encode(row)
             found = [self._search(start, 1, max_length, length_penalty)[0]]
             if beam_width > 1:
