@@ -1,4 +1,4 @@
-"""Writing files so that nothing is lost: checked first, written beside the target, renamed at the end."""
+"""Writes files so that nothing is lost: checked first, written beside the target, renamed at the end."""
 
 import contextlib
 import os
@@ -7,48 +7,83 @@ import tempfile
 
 
 def check_writable(path, overwrite, argument="path"):
-    """Makes sure that `path` can be written, before any work is spent on what goes into it.
+    """Makes sure that `path` can be written, before any work is spent on its content.
 
     Args:
         path: the file to be written.
-        overwrite: whether a file that is already there may be replaced.
+        overwrite: whether an existing file may be replaced.
         argument: the name of the caller's argument, for the error.
 
     Returns:
         The path as a `pathlib.Path`.
 
     Raises:
-        FileExistsError: it exists and `overwrite` is False.
+        FileExistsError: it exists and `overwrite` is False, or it is not a regular file, which renaming would
+            replace: a symbolic link, a device, a pipe.
         FileNotFoundError, NotADirectoryError, PermissionError: its folder is missing or can't be written.
         IsADirectoryError: it is a folder.
     """
     path = pathlib.Path(path)
     folder = path.parent
-    if path.is_dir():
-        raise IsADirectoryError(f"{argument}: {str(path)!r} is a folder; name a file in it.")
-    if not folder.exists():
-        raise FileNotFoundError(f"{argument}: the folder {str(folder)!r} does not exist; create it first.")
-    if not folder.is_dir():
-        raise NotADirectoryError(f"{argument}: {str(folder)!r} is not a folder.")
+    received = f"Received: {argument}={str(path)!r}"
+    if path.is_dir() and not path.is_symlink():
+        raise IsADirectoryError(
+            f"`{argument}` must be a file. {received}, which is a folder. Name a file in it."
+        )
+    check_folder(folder, argument, path)
+    _check_regular(path, argument)
     if path.exists() and not overwrite:
         raise FileExistsError(
-            f"{argument}: {str(path)!r} exists. Choose another name, or pass overwrite=True to replace it."
+            f"`{argument}` must be a new file. {received}, which exists. Pass overwrite=True to replace it, as when a "
+            "notebook cell runs again, or choose another name."
         )
-    try:  # access() is no proof: a read-only file system says yes to root
+    return path
+
+
+def check_folder(folder, argument, value):
+    """Raises OSError unless new files can be written into a folder; `value` is what the caller's argument holds."""
+    received = f"Received: {argument}={str(value)!r}"
+    if not folder.exists():
+        raise FileNotFoundError(
+            f"`{argument}` must be in an existing folder. {received}, but the folder {str(folder)!r} does not exist."
+        )
+    if not folder.is_dir():
+        raise NotADirectoryError(
+            f"`{argument}` must be in a folder. {received}, but {str(folder)!r} is a file."
+        )
+    try:  # access() proves nothing: for root it allows writing to a read-only file system
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise PermissionError(f"{argument}: can't write into the folder {str(folder)!r}: {error}.") from error
-    return path
+        raise PermissionError(
+            f"`{argument}` must be in a writable folder. {received}, but one can't write into the folder "
+            f"{str(folder)!r}: {error}"
+        ) from error
+
+
+def _check_regular(path, argument):
+    """Raises if renaming a file to `path` would replace something other than a regular file."""
+    received = f"Received: {argument}={str(path)!r}"
+    if path.is_symlink():
+        raise FileExistsError(
+            f"`{argument}` must not be a symbolic link, which would be replaced. {received}. Name the file that it "
+            f"points to, {os.path.realpath(path)!r}."
+        )
+    if path.exists() and not path.is_file():
+        raise FileExistsError(
+            f"`{argument}` must be a regular file. {received}, a device, pipe or socket, which would be replaced. "
+            "Choose another name."
+        )
 
 
 @contextlib.contextmanager
 def replacing(path):
-    """Yields a temporary name beside `path`; renamed to `path` if the block ends well, else removed.
+    """Yields a temporary name beside `path`, which becomes `path` if the block succeeds, and is removed if not.
 
     A reader sees the old file or the whole new one, never a part.
     """
     path = pathlib.Path(path)
+    _check_regular(path, "path")
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
     os.close(descriptor)
     temporary = pathlib.Path(name)

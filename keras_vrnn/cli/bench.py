@@ -1,6 +1,6 @@
 """`keras-vrnn bench`: times and sizes of a .tflite file."""
 
-from keras_vrnn.cli.status import hold
+from keras_vrnn.cli.status import hold, threshold
 
 
 def add_parser(commands):
@@ -9,15 +9,21 @@ def add_parser(commands):
     parser.set_defaults(run=_run)
     parser.add_argument("tflite", help="the .tflite file")
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="of the interpreter (default: 1)")
-    parser.add_argument("--runs", type=int, default=200, metavar="N", help="sequences timed (default: 200)")
     parser.add_argument(
-        "--steps", type=int, metavar="T", help="time steps of a sequence, where the file leaves them open"
+        "--runs", type=int, default=200, metavar="N", help="number of sequences timed (default: 200)"
     )
-    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
-    bars = parser.add_argument_group("bars", "exit status 1 if one is missed")
-    bars.add_argument("--max-us-per-step", type=float, metavar="US", help="median microseconds a time step")
-    bars.add_argument("--max-size", type=int, metavar="BYTES", help="of the file")
-    bars.add_argument("--max-arena", type=int, metavar="BYTES", help="in use by TFLite Micro (extra micro)")
+    parser.add_argument(
+        "--steps", type=int, metavar="T", help="time steps per sequence, where the file leaves them open"
+    )
+    parser.add_argument("--json", action="store_true", help="print times and sizes as JSON")
+    group = parser.add_argument_group("thresholds", "exit status 1 if one is not met")
+    group.add_argument(
+        "--max-us-per-step", type=threshold, metavar="US", help="median microseconds per time step"
+    )
+    group.add_argument("--max-size", type=int, metavar="BYTES", help="size of the file")
+    group.add_argument(
+        "--max-arena", type=int, metavar="BYTES", help="memory in use by TFLite Micro (extra micro)"
+    )
 
 
 def _run(options):
@@ -29,7 +35,7 @@ def _run(options):
     return hold(
         "bench",
         [
-            ("median µs a time step", report.step_us["p50"], options.max_us_per_step, False),
+            ("median µs per step", report.step_us["p50"], options.max_us_per_step, False),
             ("size", report.size, options.max_size, False),
             ("arena", arena, options.max_arena, False),
         ],

@@ -1,19 +1,25 @@
 """`keras-vrnn export`: a Keras model as a .tflite file, and a .tflite file as C++ sources."""
 
+import dataclasses
+import os
+import tempfile
 from pathlib import Path
 
 from keras_vrnn.cli.loading import DATA, load_data, load_model
+
+# Formats that TFLite Micro does not run, so they cannot become C++ sources.
+_NOT_MICRO = ("dynamic", "float16")
 
 
 def add_parser(commands):
     """Adds the command to the subparsers of `keras-vrnn`."""
     parser = commands.add_parser(
-        "export", help="write a Keras model as a .tflite file, or that as C++ sources"
+        "export", help="write a Keras model as a .tflite file, or a .tflite file as C++ sources"
     )
     parser.set_defaults(run=_run)
     parser.add_argument("model", help="the .keras file; or, with --c-array, a .tflite file")
     parser.add_argument(
-        "tflite", nargs="?", help="the .tflite file to write; the folder of an encoder-decoder"
+        "tflite", nargs="?", help="the .tflite file to write; for an encoder-decoder, a folder"
     )
     parser.add_argument("--form", default="sequence", help="sequence (default), unrolled or streaming")
     parser.add_argument(
@@ -23,10 +29,12 @@ def add_parser(commands):
         "--io", help="type of inputs and outputs: int8 or int16 (the file's own, default), or float32"
     )
     parser.add_argument(
-        "--state", default="explicit", help="of a streaming file: explicit (default) or internal"
+        "--state",
+        default="explicit",
+        help="where a streaming file keeps its state: explicit (default) or internal",
     )
     parser.add_argument(
-        "--batch-size", type=int, default=1, metavar="N", help="sequences an invoke (default: 1)"
+        "--batch-size", type=int, default=1, metavar="N", help="sequences per invoke (default: 1)"
     )
     parser.add_argument("--calibration", default="minmax", help="minmax (default) or percentile")
     parser.add_argument("--calibration-data", metavar="FILE", help=f"inputs for int8 and int16x8: {DATA}")
@@ -34,43 +42,91 @@ def add_parser(commands):
     parser.add_argument(
         "--c-array", metavar="FOLDER", help="write C++ sources for TFLite Micro there (extra micro)"
     )
-    parser.add_argument("--name", default="model", help="what the C++ sources are called (default: model)")
+    parser.add_argument("--name", default="model", help="name of the C++ sources (default: model)")
     parser.add_argument(
         "--arena", type=int, metavar="BYTES", help="working memory in them, instead of measuring it"
     )
 
 
 def _run(options):
-    from keras_vrnn import _files, tflite
-
     from_tflite = str(options.model).endswith(".tflite")
+    _check(options, from_tflite)
+    if from_tflite:
+        _write_sources(options, options.model)
+    elif options.c_array is None:
+        print(_export(options, load_model(options.model), options.tflite))
+    else:
+        _export_with_sources(options)
+    return 0
+
+
+def _check(options, from_tflite):
+    """Refuses, before any work, what can't succeed."""
+    from keras_vrnn import _files
+    from keras_vrnn.tflite.micro import sources
+
     if from_tflite and (options.tflite is not None or options.c_array is None):
         raise ValueError(
-            f"model: {options.model!r} is a .tflite file, which can only become C++ sources: "
+            f"`model` is a .tflite file, {options.model!r}, which can only become C++ sources: "
             "keras-vrnn export model.tflite --c-array FOLDER."
         )
     if not from_tflite and options.tflite is None:
-        raise ValueError("tflite: name the .tflite file to write.")
-    if not from_tflite:
-        if not Path(options.tflite).is_dir():  # which an encoder-decoder may become
-            _files.check_writable(options.tflite, options.overwrite, "tflite")
-        data = None if options.calibration_data is None else load_data(options.calibration_data)[0]
-        result = tflite.export(
-            load_model(options.model),
-            options.tflite,
-            form=options.form,
-            quantization=options.quantization,
-            io=options.io,
-            state=options.state,
-            batch_size=options.batch_size,
-            calibration_data=data,
-            calibration=options.calibration,
-            overwrite=options.overwrite,
-        )
-        print(result)
+        raise ValueError("`tflite` must be the .tflite file to write.")
+    # An encoder-decoder becomes a folder, but not with C++ sources.
+    may_be_folder = options.tflite is None or (Path(options.tflite).is_dir() and options.c_array is None)
+    if not may_be_folder:
+        _files.check_writable(options.tflite, options.overwrite, "tflite")
     if options.c_array is not None:
-        source = options.model if from_tflite else options.tflite
-        chosen = {"name": options.name, "arena": options.arena, "overwrite": options.overwrite}
-        for path in tflite.write_c_array(source, options.c_array, **chosen):
-            print(path)
-    return 0
+        sources.check_request(options.c_array, options.name, options.arena, options.overwrite, "c_array")
+        if options.quantization in _NOT_MICRO and not from_tflite:
+            raise ValueError(
+                "`quantization` must be int8, int16x8 or float32 with --c-array, since TFLite Micro runs no other. "
+                f"Received: quantization={options.quantization!r}"
+            )
+
+
+def _export(options, model, path):
+    from keras_vrnn import tflite
+
+    data = None
+    if options.calibration_data is not None:
+        data = load_data(options.calibration_data, "calibration_data")[0]
+    return tflite.export(
+        model,
+        path,
+        form=options.form,
+        quantization=options.quantization,
+        io=options.io,
+        state=options.state,
+        batch_size=options.batch_size,
+        calibration_data=data,
+        calibration=options.calibration,
+        overwrite=options.overwrite,
+    )
+
+
+def _export_with_sources(options):
+    """Writes the .tflite file and its sources, or neither."""
+    from keras_vrnn.models import EncoderDecoder
+
+    model, target = load_model(options.model), Path(options.tflite)
+    if isinstance(model, EncoderDecoder):
+        raise ValueError(
+            "`c_array` must be left out for an encoder-decoder, which becomes a folder of two files."
+        )
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".unfinished-") as unfinished:
+        made = Path(unfinished) / target.name
+        result = _export(options, model, made)
+        _write_sources(options, made, announce=dataclasses.replace(result, path=target))
+        os.replace(made, target)
+
+
+def _write_sources(options, path, announce=None):
+    from keras_vrnn import tflite
+
+    chosen = {"name": options.name, "arena": options.arena, "overwrite": options.overwrite}
+    written = tflite.write_c_array(path, options.c_array, **chosen)
+    if announce is not None:
+        print(announce)
+    for source in written:
+        print(source)

@@ -14,7 +14,7 @@ def add_parser(commands):
     parser.add_argument(
         "--require",
         choices=["litert", "micro"],
-        help="exit status 1 unless it runs without custom operators (litert), or in TFLite Micro (micro)",
+        help="exit status 1 unless it runs in plain LiteRT (litert), or in TFLite Micro (micro)",
     )
 
 
@@ -23,7 +23,8 @@ def _run(options):
 
     report = tflite.inspect(options.tflite)
     print(report.to_json() if options.json else report)
-    reasons = {"litert": report.foreign, "micro": report.micro_reasons}.get(options.require, ())
+    litert = (*report.foreign, report.litert_reason) if report.litert_reason else report.foreign
+    reasons = {"litert": litert, "micro": report.micro_reasons}.get(options.require, ())
     for reason in reasons:
         print(f"keras-vrnn inspect: not for {options.require}: {reason}", file=sys.stderr)
     return MISSED if reasons else DONE

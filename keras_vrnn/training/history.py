@@ -7,6 +7,8 @@ import pathlib
 
 import numpy as np
 
+from keras_vrnn import _files
+
 
 class NormHistory:
     """The last `max_steps` rows of figures, as arrays with one entry a step."""
@@ -92,25 +94,18 @@ class CsvFile:
         """Makes the `.part` before training, so that a day of it does not end in a PermissionError.
 
         Raises:
-            FileExistsError: The file is there, and neither written by this object nor to be overwritten.
-            OSError: The folder is not there or cannot be written to.
+            FileExistsError: The file exists, and this object neither wrote it nor may overwrite it; or it is not a
+                regular file.
+            OSError: The folder is missing or can't be written to.
         """
         if self._is_begun:
             return
-        if self.path.exists() and not (self._is_ours or self._overwrite):
-            raise FileExistsError(
-                f"csv={str(self.path)!r} exists. Choose another name, move it away, or pass overwrite=True."
-            )
-        try:
-            if self._is_ours and self.path.exists():
-                os.replace(self.path, self._part)
-            else:
-                self._part.write_bytes(b"")
-        except OSError as error:
-            raise type(error)(
-                f"csv={str(self.path)!r} cannot be written: {error.strerror or error}. "
-                f"Expected a folder that exists and is writable, received {str(self.path.parent)!r}."
-            ) from error
+        if not self._is_ours:
+            _files.check_writable(self.path, self._overwrite, "csv")
+        if self._is_ours and self.path.exists():
+            os.replace(self.path, self._part)
+        else:
+            self._part.write_bytes(b"")
         self._is_begun = True
 
     def write(self, table):

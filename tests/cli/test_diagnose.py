@@ -93,9 +93,9 @@ def test_bar_and_picture(run, capsys, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["none.keras"], "there is no file 'none.keras'"),
-        (["x.npy"], "can't be loaded as a Keras model"),
-        (["m.keras", "--data", "none.npz"], "there is no file 'none.npz'"),
+        (["none.keras"], "Received: model='none.keras'"),
+        (["x.npy"], "which can't be loaded"),
+        (["m.keras", "--data", "none.npz"], "Received: data='none.npz'"),
         (["m.keras", "--data", "wrong.npz"], "incompatible|features|shape"),
         (["m.keras", "--data", "data.npz", "--sequences", "0"], "sequences: must be 1 or more"),
         (["m.keras", "--data", "data.npz", "--plot", "flow.gif2"], "must end in the format of the picture"),

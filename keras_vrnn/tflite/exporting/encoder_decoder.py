@@ -19,6 +19,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_vrnn import _files
 from keras_vrnn.models import token_checks
 from keras_vrnn.quantization.formats import Quantization, span
 from keras_vrnn.tflite.exporting.conversion import ExportResult, convert
@@ -170,11 +171,8 @@ def _writable(folder, overwrite):
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"path: {str(folder)!r} is a file; an encoder-decoder becomes a folder.")
     folder.mkdir(parents=True, exist_ok=True)
-    names = (ENCODER, DECODER, MANIFEST, SOURCE_SYMBOLS, TARGET_SYMBOLS)
-    if (there := [name for name in names if (folder / name).exists()]) and not overwrite:
-        raise FileExistsError(
-            f"path: {str(folder)!r} holds {', '.join(there)}. Choose another folder, or pass overwrite=True."
-        )
+    for name in (ENCODER, DECODER, MANIFEST, SOURCE_SYMBOLS, TARGET_SYMBOLS):
+        _files.check_writable(folder / name, overwrite)
     return folder
 
 

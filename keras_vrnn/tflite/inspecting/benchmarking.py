@@ -1,38 +1,41 @@
-"""How fast a `.tflite` file runs on this machine, and what it takes: bytes of file and of working memory."""
+"""How fast a `.tflite` file runs on this machine, and how much memory it takes."""
 
 import json
+import os
 import platform
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from keras_vrnn import _checks as checks
 from keras_vrnn.tflite.inspecting.inspection import sizes
 from keras_vrnn.tflite.micro import interpreter as micro
 from keras_vrnn.tflite.reading import read
 from keras_vrnn.tflite.running.runner import Runner
 
 _PERCENTILES = (50, 90, 99)
-# Of a streaming file, whose sequences may have any length.
+# For a streaming file, whose sequences may have any length.
 _STREAM_STEPS = 100
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """Times and sizes of a `.tflite` file. Times are those of the interpreter, without quantizing and copying.
+    """Times and sizes of a `.tflite` file. The times leave out quantizing and copying.
 
     Attributes:
         path, size: the file and its size in bytes.
         sizes: bytes of "weights", "operators" and "metadata", as in `Inspection`.
         streaming: whether one invoke takes one time step.
-        steps: how many time steps a sequence has.
-        batch: how many samples one invoke takes.
-        threads: how many threads the interpreter was given.
+        steps: time steps per sequence.
+        batch: samples per invoke.
+        threads: threads of the interpreter.
         runs: how many sequences were timed.
-        sequence_us: "p50", "p90" and "p99" of the microseconds a sequence takes.
-        step_us: the same by time step: of a streaming file an invoke, else a sequence's time divided by `steps`.
-        arena: what TFLite Micro needs; None if it can't run the file or is not installed.
+        sequence_us: "p50", "p90" and "p99" of the microseconds per sequence.
+        step_us: the same per time step: per invoke of a streaming file, otherwise a sequence's time divided by `steps`.
+        arena: the memory that TFLite Micro needs; None if it can't run the file or is not installed.
         arena_note: why `arena` is None; "" if it isn't.
         machine: processor, operating system and the versions of Python and LiteRT.
     """
@@ -51,22 +54,22 @@ class Benchmark:
     arena_note: str
     machine: str
 
-    def to_dict(self):
-        """Returns the figures as a dictionary for JSON."""
+    def to_dict(self) -> dict[str, Any]:
+        """Returns times and sizes as a dictionary for JSON."""
         return asdict(self) | {"path": str(self.path)}
 
-    def to_json(self):
-        """Returns the figures as JSON text."""
+    def to_json(self) -> str:
+        """Returns times and sizes as JSON text."""
         return json.dumps(self.to_dict(), indent=2)
 
     def __str__(self):
-        def times(figures):
-            return ", ".join(f"{name} {value:,.2f}" for name, value in figures.items())
+        def times(percentiles):
+            return ", ".join(f"{name} {value:,.2f}" for name, value in percentiles.items())
 
         lines = [
             f"{self.path}: {self.size:,} bytes ({', '.join(f'{k} {v:,}' for k, v in self.sizes.items())})",
-            f"µs a time step  {times(self.step_us)}",
-            f"µs a sequence   {times(self.sequence_us)}  ({self.steps} steps, batch {self.batch})",
+            f"µs per step     {times(self.step_us)}",
+            f"µs per sequence {times(self.sequence_us)}  ({self.steps} steps, batch {self.batch})",
             f"threads         {self.threads}; {self.runs} sequences timed",
             f"arena           {self._arena()}",
             f"machine         {self.machine}",
@@ -82,7 +85,13 @@ class Benchmark:
         )
 
 
-def benchmark(path, threads=1, runs=200, warmup=20, steps=None):
+def benchmark(
+    path: str | os.PathLike[str],
+    threads: int = 1,
+    runs: int = 200,
+    warmup: int = 20,
+    steps: int | None = None,
+) -> Benchmark:
     """Times a `.tflite` file on random data, and measures its size and its arena in TFLite Micro.
 
     Args:
@@ -90,19 +99,19 @@ def benchmark(path, threads=1, runs=200, warmup=20, steps=None):
         threads: how many threads the interpreter may use.
         runs: how many sequences are timed.
         warmup: how many are run before, untimed.
-        steps: time steps of a sequence; needed only where the file leaves them open. Of a streaming file 100 if None,
-            else the length that the file is made for: the second axis of its first input.
+        steps: time steps per sequence. Needed only where the file leaves them open: a streaming file takes 100 if
+            None, any other the length that it is made for, which is the second axis of its first input.
 
     Returns:
         A `Benchmark`.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is no TFLite model, the interpreter can't run it, or an argument is out of range.
+        ValueError: it is not a TFLite model, the interpreter can't run it, or an argument is out of range.
     """
-    for name, value, least in (("runs", runs, 1), ("warmup", warmup, 0), ("steps", steps or 1, 1)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise ValueError(f"{name}={value!r}: expected an integer of at least {least}.")
+    runs = checks.positive_int("runs", runs)
+    warmup = 0 if warmup == 0 else checks.positive_int("warmup", warmup)
+    steps = None if steps is None else checks.positive_int("steps", steps)
     content, model = read(path)
     runner = Runner(path, threads)
     length = _steps(runner, steps)
@@ -134,26 +143,28 @@ def benchmark(path, threads=1, runs=200, warmup=20, steps=None):
 def _steps(runner, steps):
     if runner.streaming:
         return steps or _STREAM_STEPS
-    shape = runner.details[runner.inputs[0]]["shape_signature"]
+    shape = runner.input_details[runner.inputs[0]]["shape_signature"]
     own = int(shape[1]) if len(shape) > 1 else 1
     if own < 0 and steps is None:
-        raise ValueError("steps: the file leaves the number of time steps open; name one.")
+        raise ValueError(
+            "`steps` must be a positive integer for this file, which leaves the number of time steps open."
+        )
     if own >= 0 and steps not in (None, own):
-        raise ValueError(f"steps={steps!r}: the file is made for {own} time steps.")
+        raise ValueError(
+            f"`steps` must be {own}, the length that the file is made for. Received: steps={steps!r}"
+        )
     return own if own >= 0 else steps
 
 
 def _data(runner, steps):
-    """Random values; ids are 0 and 1, which any vocabulary has."""
+    """Returns random values; token ids are 0 and 1, which any vocabulary has."""
     rng = np.random.default_rng(0)
     data = {}
     for name in runner.inputs:
-        shape = [
-            abs(int(n)) for n in runner.details[name]["shape_signature"]
-        ]  # an open dimension (-1) becomes 1
-        if len(shape) > 1 and (runner.streaming or runner.details[name]["shape_signature"][1] < 0):
+        detail = runner.input_details[name]
+        shape = [abs(int(n)) for n in detail["shape_signature"]]  # an open dimension (-1) becomes 1
+        if len(shape) > 1 and (runner.streaming or detail["shape_signature"][1] < 0):
             shape[1] = steps
-        detail = runner.details[name]
         ids = np.issubdtype(detail["dtype"], np.integer) and detail["quantization"][0] == 0.0
         data[name] = rng.integers(0, 2, shape) if ids else rng.normal(size=shape).astype(np.float32)
     return data

@@ -1,13 +1,25 @@
-"""What is in a `.tflite` file, whoever wrote it: graph, number formats, sizes, and where it runs."""
+"""What is in a `.tflite` file of any origin: graph, number formats, sizes, and where it runs."""
 
 import json
+import os
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
+from keras_vrnn.tflite import digest
 from keras_vrnn.tflite.micro import interpreter as micro
 from keras_vrnn.tflite.micro import operators as micro_operators
-from keras_vrnn.tflite.reading import TYPE_NAMES, constant_bytes, indices, operator_name, read, text
+from keras_vrnn.tflite.reading import (
+    TYPE_NAMES,
+    constant_bytes,
+    indices,
+    operator_name,
+    read,
+    run_subgraphs,
+    text,
+)
+from keras_vrnn.tflite.running.engines import LiteRT
 
 _FLEX = "CUSTOM:Flex"
 _SCALES_SHOWN = 1
@@ -17,8 +29,8 @@ _SCALES_SHOWN = 1
 class Tensor:
     """One tensor of a subgraph.
 
-    `scale` holds one number, or one for each slice along `axis`; it is empty for a tensor that is not quantized.
-    `bytes` is what its values take in the file: 0 for one that is computed.
+    `scale` holds one number, or one per slice along `axis`; it is empty for a tensor that is not quantized.
+    `bytes` is the size of its values in the file: 0 for a tensor that is computed.
     """
 
     index: int
@@ -41,7 +53,7 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Operator:
-    """One operator: its name in the schema, the tensors it reads (-1: left out) and makes, the subgraphs it runs."""
+    """One operator: its schema name, the tensors it reads (-1: left out) and makes, and the subgraphs it runs."""
 
     name: str
     inputs: tuple[int, ...]
@@ -66,43 +78,47 @@ class Inspection:
 
     Attributes:
         path, size: the file and its size in bytes.
-        description: what the file says of itself.
-        min_runtime_version: the oldest TensorFlow Lite runtime that can run it, as the file says; "" if it doesn't.
+        intact: whether it agrees with the digest that `export` stored in it; None for a file without one.
+        description: the text that its writer put in.
+        min_runtime_version: the oldest TensorFlow Lite runtime that can run it, according to the file; "" if it holds
+            no such entry.
         signatures: signature -> {"inputs": names, "outputs": names}.
-        subgraphs: `Subgraph`s; the first is the one that an interpreter runs.
-        operators: operator -> how often it occurs, over all subgraphs.
-        foreign: operators that a plain LiteRT does not have: "CUSTOM:Flex…" needs TensorFlow's own kernels.
+        subgraphs: `Subgraph`s; an interpreter runs the first.
+        operators: operator -> how often it occurs in all subgraphs.
+        foreign: operators that plain LiteRT does not have: "CUSTOM:Flex…" needs TensorFlow's own kernels.
+        litert_reason: why LiteRT can't run the file; "" if it can.
         micro_ready: whether TFLite Micro can run it.
         micro_reasons: why not.
-        micro_tried: whether that is the answer of TFLite Micro itself (extra `micro`) or follows from known limits of
-            its kernels.
+        micro_tried: whether TFLite Micro itself was asked (extra `micro`), or only the known limits of its kernels.
         sizes: bytes of "weights" (constants), "metadata" (description, names, signatures, metadata) and "operators"
-            (the rest: tensors and operators).
+            (everything else: tensors and operators).
     """
 
     path: Path
     size: int
+    intact: bool | None
     description: str
     min_runtime_version: str
     signatures: dict[str, dict[str, list[str]]]
     subgraphs: tuple[Subgraph, ...]
     operators: dict[str, int]
     foreign: tuple[str, ...]
+    litert_reason: str
     micro_ready: bool
     micro_reasons: tuple[str, ...]
     micro_tried: bool
     sizes: dict[str, int]
 
     @property
-    def flex(self):
+    def flex(self) -> bool:
         """Whether it needs TensorFlow's Flex kernels."""
         return any(name.startswith(_FLEX) for name in self.foreign)
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """Returns everything as a dictionary for JSON."""
         return asdict(self) | {"path": str(self.path), "flex": self.flex}
 
-    def to_json(self):
+    def to_json(self) -> str:
         """Returns everything as JSON text."""
         return json.dumps(self.to_dict(), indent=2)
 
@@ -114,10 +130,12 @@ class Inspection:
         micro_line = "yes" if self.micro_ready else "no: " + "; ".join(self.micro_reasons)
         lines = [
             f"{self.path}: {self.size:,} bytes ({sizes})",
+            f"digest               {'matches' if self.intact else 'none: written or rewritten by another program'}",
             f"description          {self.description}",
             f"min runtime version  {self.min_runtime_version or 'not given'}",
             f"Flex operators       {'yes' if self.flex else 'no'}",
             f"custom operators     {', '.join(self.foreign) or 'none'}",
+            f"LiteRT               {'no: ' + self.litert_reason if self.litert_reason else 'yes (tried)'}",
             f"TFLite Micro         {micro_line} ({how})",
         ]
         for key, names in self.signatures.items():
@@ -129,8 +147,8 @@ class Inspection:
         return "\n".join(lines)
 
 
-def inspect(path):
-    """Reads a `.tflite` file, whoever wrote it.
+def inspect(path: str | os.PathLike[str]) -> Inspection:
+    """Reads a `.tflite` file of any origin, and tries whether it runs.
 
     Args:
         path: the file.
@@ -140,7 +158,7 @@ def inspect(path):
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is no TFLite model, or a damaged one.
+        ValueError: it is not a TFLite model, or it is damaged.
     """
     content, model = read(path)
     subgraphs = tuple(_subgraph(model, graph) for graph in model.subgraphs)
@@ -153,6 +171,7 @@ def inspect(path):
     return Inspection(
         path=Path(path),
         size=len(content),
+        intact=digest.is_intact(content) or None,
         description=text(model.description),
         min_runtime_version=_metadata(model, "min_runtime_version").rstrip("\0"),
         signatures={
@@ -165,6 +184,7 @@ def inspect(path):
         subgraphs=subgraphs,
         operators=dict(sorted(operators.items())),
         foreign=tuple(sorted(name for name in operators if name.startswith("CUSTOM"))),
+        litert_reason=_litert_reason(path),
         micro_ready=not reasons,
         micro_reasons=tuple(reasons),
         micro_tried=tried,
@@ -172,8 +192,16 @@ def inspect(path):
     )
 
 
+def _litert_reason(path):
+    try:
+        LiteRT(path)
+    except ValueError as error:
+        return str(error.__cause__ or error)
+    return ""
+
+
 def sizes(content, model):
-    """Returns the bytes of "weights", "metadata" and "operators" (all the rest) of a model that was read."""
+    """Returns the bytes of "weights", "metadata" and "operators" (everything else) of a model that was read."""
     constants = {
         tensor.buffer: constant_bytes(model, tensor)
         for graph in model.subgraphs
@@ -192,7 +220,7 @@ def sizes(content, model):
 
 
 def _metadata(model, name):
-    """The text of a metadata entry; "" if there is none."""
+    """Returns the text of a metadata entry; "" if there is none."""
     for entry in model.metadata or []:
         if text(entry.name) == name and model.buffers[entry.buffer].data is not None:
             return text(bytes(model.buffers[entry.buffer].data))
@@ -210,18 +238,10 @@ def _subgraph(model, graph):
                 operator_name(model, operator),
                 tuple(indices(operator.inputs)),
                 tuple(indices(operator.outputs)),
-                _runs(operator),
+                run_subgraphs(operator),
             )
             for operator in graph.operators or []
         ),
-    )
-
-
-def _runs(operator):
-    """The subgraphs that a WHILE, IF or CALL_ONCE runs."""
-    options = operator.builtinOptions
-    return tuple(
-        n for name, n in (vars(options).items() if options else ()) if name.endswith("SubgraphIndex")
     )
 
 
@@ -244,7 +264,7 @@ def _tensor(model, index, tensor):
 
 
 def _graph_lines(number, graph):
-    """The subgraph as text: inputs, operators in the order they run with what they make, outputs."""
+    """Yields the subgraph as text: inputs, constants, operators in running order with their results, outputs."""
 
     def named(index):
         return "none" if index < 0 else f"%{index}"

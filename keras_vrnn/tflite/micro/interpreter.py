@@ -1,10 +1,12 @@
 """TFLite Micro on this machine: whether it runs a file, in how much memory, and with what outputs.
 
-Needs the extra `micro` (package tflite-micro), whose reference kernels are those of a microcontroller without
-optimized ones.
+Needs the extra `micro` (package tflite-micro), which has the reference kernels of a microcontroller without optimized
+kernels.
 """
 
 import importlib.util
+import math
+import os
 import re
 import signal
 import subprocess
@@ -14,12 +16,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from keras_vrnn.tflite.micro import trial as micro_trial
-from keras_vrnn.tflite.reading import ITEM_SIZES, indices, read, text
-from keras_vrnn.tflite.running.engines import RESET
+from keras_vrnn.tflite.reading import ITEM_SIZES, RESET, edge_names, indices, read, text
 from keras_vrnn.tflite.running.runner import Runner
 
-# A kernel that loops for good on a damaged file must end some time; a real one takes milliseconds.
-_TIMEOUT_SECONDS = 120
+# Ends a kernel that loops without end on a damaged file; others take milliseconds.
+_TIMEOUT_SECONDS = 60
+# More than any microcontroller has; a damaged shape may ask for anything.
+_LARGEST_ARENA = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -27,12 +30,12 @@ class Arena:
     """The working memory that TFLite Micro took for a file, in bytes, on this 64-bit machine.
 
     Attributes:
-        total: what stays in use, as `print_allocations` reports it.
+        total: the memory that stays in use, as `print_allocations` reports it.
         activations: the part of it for signals, reused from operator to operator ("head").
-        persistent: the part for the interpreter's own structures ("tail"). It holds pointers, so that a 32-bit
-            device needs less; kernels made for a device may ask for more.
-        smallest: the smallest arena with which the file was seen to run. Planning takes some memory that it gives
-            back, so that this can be more than `total`; with less the interpreter crashes. None if it was not sought.
+        persistent: the part for the interpreter's own structures ("tail"). It holds pointers, so a 32-bit device
+            needs less; kernels made for a device may ask for more.
+        smallest: the smallest arena with which the file ran. Planning takes some memory and gives it back, so this
+            can be more than `total`; with less the interpreter crashes. None if it was not measured.
     """
 
     total: int
@@ -43,11 +46,11 @@ class Arena:
 
 @dataclass(frozen=True)
 class Attempt:
-    """What came of running a file in TFLite Micro.
+    """The result of running a file in TFLite Micro.
 
     Attributes:
         runs: whether it ran.
-        reason: why not, as the interpreter says it; "" if it ran.
+        reason: why not, in the interpreter's words; "" if it ran.
         arena: the `Arena`; None if it did not run.
     """
 
@@ -57,7 +60,7 @@ class Attempt:
 
 
 def is_installed():
-    """Tells whether the package tflite-micro is there."""
+    """Returns whether the package tflite-micro is installed."""
     return importlib.util.find_spec("tflite_micro") is not None
 
 
@@ -74,7 +77,7 @@ def attempt(path, smallest=False):
 
     Args:
         path: the `.tflite` file.
-        smallest: also find the smallest arena that will do; a second or so more.
+        smallest: also find the smallest arena with which it runs, which takes about a second more.
 
     Returns:
         An `Attempt`.
@@ -91,45 +94,52 @@ def attempt(path, smallest=False):
     try:
         done = subprocess.run(command, capture_output=True, timeout=_TIMEOUT_SECONDS, check=False)
     except subprocess.TimeoutExpired:
-        return Attempt(False, f"no end after {_TIMEOUT_SECONDS} s", None)
-    said = done.stderr.decode("utf-8", "replace")
+        return Attempt(False, f"it does not end within {_TIMEOUT_SECONDS} s", None)
+    log = done.stderr.decode("utf-8", "replace")
     if done.returncode == 0:
-        return Attempt(True, "", _arena(said, int(done.stdout) if smallest else None))
+        return Attempt(True, "", _arena(log, int(done.stdout) if smallest else None))
     if done.returncode < 0:
-        said = f"{said} the interpreter crashed ({signal.Signals(-done.returncode).name})"
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
+        log = f"{log} the interpreter crashed ({signal.Signals(-done.returncode).name})"
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
     return Attempt(False, "; ".join(lines[-3:]), None)
 
 
-def _arena(said, smallest):
-    def figure(part):
-        return int(re.search(rf"Arena allocation {part} (\d+) bytes", said)[1])
+def _arena(log, smallest):
+    def size(part):
+        return int(re.search(rf"Arena allocation {part} (\d+) bytes", log)[1])
 
-    return Arena(figure("total"), figure("head"), figure("tail"), smallest)
+    return Arena(size("total"), size("head"), size("tail"), smallest)
 
 
 def _plenty(content, model):
-    """More than any plan needs: an interpreter that runs out of memory while it plans crashes."""
+    """Returns more bytes than any plan needs: an interpreter that runs out of memory while it plans crashes."""
     signals = sum(
-        int(np.prod(indices(tensor.shape), dtype=np.int64)) * ITEM_SIZES.get(tensor.type, 8)
+        math.prod(indices(tensor.shape)) * ITEM_SIZES.get(tensor.type, 8)
         for subgraph in model.subgraphs
         for tensor in subgraph.tensors or []
     )
-    return 4 * signals + 10 * len(content) + (1 << 20)
+    return min(4 * signals + 10 * len(content) + (1 << 20), _LARGEST_ARENA)
+
+
+def refusal(path, reason):
+    """Returns the error for a file that TFLite Micro can't run."""
+    return ValueError(
+        f"`path` must be a file that TFLite Micro can run. Received: path={os.fspath(path)!r}: {reason}"
+    )
 
 
 class MicroRunner(Runner):
-    """A `Runner` on TFLite Micro instead of LiteRT. Files that `attempt` did not refuse.
+    """A `Runner` on TFLite Micro instead of LiteRT.
 
     Raises:
         ImportError: the package tflite-micro is not installed.
         ValueError: it can't run the file.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: str | os.PathLike[str]):
         tried = attempt(path)
         if not tried.runs:
-            raise ValueError(f"path: TFLite Micro can't run {str(path)!r}: {tried.reason}")
+            raise refusal(path, tried.reason)
         self._start(_Micro(path))
 
 
@@ -142,20 +152,20 @@ class _Micro:
         content, model = read(path)
         self._interpreter = runtime.Interpreter.from_bytes(content, arena_size=_plenty(content, model))
         self._values = {}
-        names = _signature_names(model)
-        self.inputs = self._details(model.subgraphs[0].inputs, names, self._interpreter.get_input_details)
-        self.outputs = self._details(model.subgraphs[0].outputs, names, self._interpreter.get_output_details)
+        inputs, outputs = edge_names(model)
+        self.inputs = self._details(inputs, self._interpreter.get_input_details)
+        self.outputs = self._details(outputs, self._interpreter.get_output_details)
         self.can_reset = any(text(s.signatureKey) == RESET for s in model.signatureDefs or [])
 
-    def _details(self, tensors, names, detail_of):
+    def _details(self, names, detail_of):
         details = {}
-        for k, index in enumerate(indices(tensors)):
+        for k, name in enumerate(names):
             detail = detail_of(k)
             parameters = detail["quantization_parameters"]
             scales, zero_points = parameters["scales"], parameters["zero_points"]
             quantization = (float(scales[0]), int(zero_points[0])) if len(scales) == 1 else (0.0, 0)
             shape = np.asarray(detail["shape"])
-            details[names.get(index, str(index))] = {
+            details[name] = {
                 "index": k,
                 "is_input": detail_of == self._interpreter.get_input_details,
                 "shape": shape,
@@ -166,10 +176,10 @@ class _Micro:
         return details
 
     def resize(self, shapes):
-        """Nothing: TFLite Micro takes the shapes of the file."""
+        """Does nothing: TFLite Micro takes the shapes of the file."""
 
     def set(self, detail, array):
-        """Keeps an input until `invoke`: the interpreter may use its memory for other signals then."""
+        """Stores an input until `invoke`, since the interpreter may use the memory of an input for other signals."""
         self._values[detail["index"]] = np.ascontiguousarray(array)
 
     def get(self, detail):
@@ -182,16 +192,11 @@ class _Micro:
         """Computes the outputs."""
         for index, array in self._values.items():
             self._interpreter.set_input(array, index)
-        self._interpreter.invoke()
+        try:
+            self._interpreter.invoke()
+        except RuntimeError as error:
+            raise ValueError(f"`x` must be an input that TFLite Micro takes: {error}") from error
 
     def reset(self):
-        """Puts the states that the interpreter keeps back to zero."""
+        """Sets the states that the interpreter keeps to zero."""
         self._interpreter.reset()
-
-
-def _signature_names(model):
-    """Index of a main tensor -> the name that the signature gives it."""
-    for signature in model.signatureDefs or []:
-        if signature.subgraphIndex == 0 and text(signature.signatureKey) != RESET:
-            return {e.tensorIndex: text(e.name) for e in [*signature.inputs, *signature.outputs]}
-    return {}

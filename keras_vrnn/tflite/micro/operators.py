@@ -1,14 +1,14 @@
-"""What TFLite Micro knows: its operators, and the types that their kernels take.
+"""The operators of TFLite Micro, and the types that their kernels take.
 
-As of tflite-micro in the autumn of 2026. `micro.attempt` asks the real interpreter; these rules serve where it is not
-installed, and name what the generated op resolver has to register.
+As of tflite-micro in the autumn of 2026. `interpreter.attempt` asks the real interpreter; these rules serve where it is
+not installed, and name what the generated op resolver registers.
 """
 
 from ai_edge_litert import schema_py_generated as schema
 
 from keras_vrnn.tflite.reading import TYPE_NAMES, indices, operator_name
 
-# Operators of the schema that MicroMutableOpResolver can register by one method each, named by the rule below ...
+# Operators of the schema that MicroMutableOpResolver registers by a method named by the rule below ...
 _REGULAR = """
     ABS ADD ADD_N ARG_MAX ARG_MIN ASSIGN_VARIABLE AVERAGE_POOL_2D BATCH_TO_SPACE_ND BROADCAST_ARGS
     BROADCAST_TO CALL_ONCE CAST CEIL CONCATENATION CONV_2D COS DEPTH_TO_SPACE DEPTHWISE_CONV_2D
@@ -21,7 +21,7 @@ _REGULAR = """
     SPACE_TO_BATCH_ND SPACE_TO_DEPTH SPLIT SPLIT_V SQRT SQUARE SQUARED_DIFFERENCE SQUEEZE
     STRIDED_SLICE SUB SUM SVDF TANH TRANSPOSE TRANSPOSE_CONV UNPACK VAR_HANDLE WHILE ZEROS_LIKE
 """
-# ... and those that are not.
+# ... and operators whose method breaks the rule.
 _IRREGULAR = {
     "BATCH_MATMUL": "AddBatchMatMul",
     "CUMSUM": "AddCumSum",
@@ -43,7 +43,7 @@ _MOST_CONCATENATED = 10
 _F32, _F16, _I8, _I16, _I32, _BOOL = (
     getattr(schema.TensorType, name) for name in ("FLOAT32", "FLOAT16", "INT8", "INT16", "INT32", "BOOL")
 )
-# Operator -> (which input, types of it that its kernel takes), for those that our files or stock files run into.
+# Operator -> (which input, types of it that its kernel takes), as far as our files and stock files meet a limit.
 _INPUT_TYPES = {
     "DEQUANTIZE": (0, {_I8, _I16, schema.TensorType.UINT8}),
     "FILL": (1, {_F32, _I8, _I32}),
@@ -54,7 +54,7 @@ _INPUT_TYPES = {
 
 
 def obstacles(model):
-    """Returns why TFLite Micro can't run a model, one line a reason; empty if nothing known stands in the way."""
+    """Returns why TFLite Micro can't run a model, one line per reason; an empty list if no reason is known."""
     found = {}  # a dictionary keeps the order and drops repetitions
     for subgraph in model.subgraphs:
         for operator in subgraph.operators or []:
@@ -72,7 +72,7 @@ def _of_operator(name, operator, subgraph):
     if name == "FULLY_CONNECTED" and len(types) > 1 and types[0] == _F32 != types[1]:
         yield f"FULLY_CONNECTED: float32 input with {shown[1]} weights (dynamic-range file)"
     if name == "CONCATENATION" and len(types) > _MOST_CONCATENATED:
-        yield f"CONCATENATION: {len(types)} inputs, at most {_MOST_CONCATENATED} are taken"
+        yield f"CONCATENATION: {len(types)} inputs, TFLite Micro takes at most {_MOST_CONCATENATED}"
     position, taken = _INPUT_TYPES.get(name, (0, None))
     if taken is not None and position < len(types) and types[position] not in taken:
-        yield f"{name}: {shown[position]} is not taken"
+        yield f"{name}: TFLite Micro does not take {shown[position]}"

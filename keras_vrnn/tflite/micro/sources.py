@@ -1,32 +1,35 @@
-"""Writes a `.tflite` file as C++ sources for TFLite Micro: the bytes, the tensors' formats, the operators.
+"""Writes a `.tflite` file as C++ sources for TFLite Micro: bytes, tensor formats and operators.
 
     model_data.h, .cc   the file as an aligned array
-    model_tensors.h     arena size, tensors with scale and zero point, quantize and dequantize; no TFLite Micro needed
+    model_tensors.h     arena size, tensors with scale and zero point, quantize and dequantize; without TFLite Micro
     model_ops.h         an op resolver for exactly the operators of the file
 
 `export/micro/` holds a program that uses them.
 """
 
 import contextlib
-import re
+import math
+import os
 from pathlib import Path
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from keras_vrnn import _checks as checks
 from keras_vrnn import _files
 from keras_vrnn._version import __version__
+from keras_vrnn.tflite.micro import identifiers
 from keras_vrnn.tflite.micro import interpreter as micro
 from keras_vrnn.tflite.micro import operators as micro_operators
-from keras_vrnn.tflite.reading import indices, operator_name, read, text
-from keras_vrnn.tflite.running.engines import RESET
-from keras_vrnn.tflite.running.runner import STATE_IN, STATE_OUT
+from keras_vrnn.tflite.reading import edge_names, indices, operator_name, read, text
+from keras_vrnn.tflite.running.runner import state_pairs
 
-# Bytes of alignment that TFLite Micro asks of the model and of the arena.
+# TFLite Micro requires the model and the arena to be aligned so, in bytes.
 ALIGNMENT = 16
-# On top of the smallest arena seen to run: kernels of another version or for another processor plan a little more.
+# Added to the smallest arena that ran: kernels of another version or for another processor plan a little more.
 MARGIN = 0.1
-_BYTES_A_LINE = 16
+_BYTES_PER_LINE = 16
+_ENDINGS = ("_data.h", "_data.cc", "_tensors.h", "_ops.h")
 _TYPES = {
     schema.TensorType.INT8: "int8_t",
     schema.TensorType.INT16: "int16_t",
@@ -36,15 +39,22 @@ _TYPES = {
 }
 
 
-def write_c_array(path, folder, *, name="model", arena=None, overwrite=False):
+def write_c_array(
+    path: str | os.PathLike[str],
+    folder: str | os.PathLike[str],
+    *,
+    name: str = "model",
+    arena: int | None = None,
+    overwrite: bool = False,
+) -> list[Path]:
     """Writes a `.tflite` file as C++ sources for TFLite Micro.
 
     Args:
         path: the `.tflite` file.
         folder: where to write the sources; it is created.
-        name: what their names, their array and their namespace begin with: a C++ identifier.
+        name: the name of their namespace, with which their file names and the array's name begin, too.
         arena: bytes of working memory; None for the smallest with which TFLite Micro ran the file on this machine,
-            and a tenth more (extra `micro`).
+            plus a tenth (extra `micro`).
         overwrite: replace sources that exist.
 
     Returns:
@@ -52,53 +62,61 @@ def write_c_array(path, folder, *, name="model", arena=None, overwrite=False):
 
     Raises:
         FileNotFoundError: there is no file `path`.
-        ValueError: it is no TFLite model, or TFLite Micro can't run it; the message says why.
+        ValueError: it is not a TFLite model, TFLite Micro can't run it, or the name or the arena can't be used.
         ImportError: `arena` is None, but the package tflite-micro is not installed.
         FileExistsError, OSError: a source exists, or can't be written.
     """
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
-        raise ValueError(f"name={name!r}: expected a C++ identifier, e.g. 'model'.")
-    if arena is not None and (isinstance(arena, bool) or not isinstance(arena, int) or arena < 1):
-        raise ValueError(f"arena={arena!r}: expected a positive number of bytes.")
+    check_request(folder, name, arena, overwrite)
     content, model = read(path)
     obstacles = micro_operators.obstacles(model)
     if obstacles:
         raise ValueError(
-            f"path: TFLite Micro can't run {str(path)!r}: {'; '.join(obstacles)}. "
-            "Export with quantization='int8' or 'int16x8'."
+            f"`path` must be a file that TFLite Micro can run. Received: path={os.fspath(path)!r}: "
+            f"{'; '.join(obstacles)}. Export with quantization='int8' or 'int16x8'."
         )
-    folder = Path(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OSError(f"folder: can't create the folder {str(folder)!r}: {error.strerror}.") from error
-    targets = [folder / f"{name}{ending}" for ending in ("_data.h", "_data.cc", "_tensors.h", "_ops.h")]
-    for target in targets:
-        _files.check_writable(target, overwrite, "folder")
-    arena_size, origin = (arena, "as asked for") if arena is not None else _measured_arena(path)
-    origin_line = f"// Written by keras-vrnn {__version__} from {Path(path).name}."
+    arena_size, origin = (arena, "As requested") if arena is not None else _measured_arena(path)
+    origin_line = f"// Written by keras-vrnn {__version__} from {_printable(Path(path).name)}."
     texts = (
         _data_header(name, origin_line),
         _data_source(name, origin_line, content),
         _tensors_header(name, origin_line, model, arena_size, origin),
         _ops_header(name, origin_line, model),
     )
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    targets = [folder / f"{name}{ending}" for ending in _ENDINGS]
     with contextlib.ExitStack() as stack:  # all of them or, on a full disk, none
         for target, source in zip(targets, texts, strict=True):
             stack.enter_context(_files.replacing(target)).write_text(source, encoding="utf-8")
     return targets
 
 
+def check_request(folder, name, arena, overwrite, argument="folder"):
+    """Raises, before any work, what `write_c_array` would raise whatever the file holds; arguments as there."""
+    identifiers.check(name)
+    if arena is None:
+        micro.require()
+    else:
+        checks.positive_int("arena", arena)
+    folder = existing = Path(folder)
+    while not (existing.exists() or existing.is_symlink()):
+        existing = existing.parent
+    _files.check_folder(existing, argument, folder)
+    if existing == folder:
+        for ending in _ENDINGS:
+            _files.check_writable(folder / f"{name}{ending}", overwrite, argument)
+
+
 def _measured_arena(path):
     """Returns the arena's size and where it comes from."""
     tried = micro.attempt(path, smallest=True)
     if not tried.runs:
-        raise ValueError(f"path: TFLite Micro can't run {str(path)!r}: {tried.reason}")
+        raise micro.refusal(path, tried.reason)
     smallest = tried.arena.smallest
     size = -(-int(smallest * (1 + MARGIN)) // ALIGNMENT) * ALIGNMENT
     return (
         size,
-        f"{smallest} ran with TFLite Micro's reference kernels on a 64-bit machine, and {MARGIN:.0%} more",
+        f"{smallest} ran with TFLite Micro's reference kernels on a 64-bit machine; this is {MARGIN:.0%} more",
     )
 
 
@@ -113,7 +131,7 @@ def _data_header(name, origin):
 
 
 def _data_source(name, origin, content):
-    rows = [content[k : k + _BYTES_A_LINE] for k in range(0, len(content), _BYTES_A_LINE)]
+    rows = [content[k : k + _BYTES_PER_LINE] for k in range(0, len(content), _BYTES_PER_LINE)]
     table = "\n".join("    " + " ".join(f"0x{byte:02x}," for byte in row) for row in rows)
     return (
         f'{origin}\n#include "{name}_data.h"\n\n'
@@ -131,8 +149,9 @@ _TENSORS = """\
 
 namespace {name} {{
 
-// {arena_origin}. A 32-bit processor
-// needs less for pointers; optimized kernels may ask for more: then AllocateTensors fails, or crashes.
+// {arena_origin}.
+// A 32-bit processor needs less for pointers. Optimized kernels may ask for more: then AllocateTensors fails or
+// crashes.
 constexpr std::size_t kArenaSize = {arena};
 
 // real = scale * (integer - zero_point). Scale 0: the tensor holds real numbers or ids as they are.
@@ -145,14 +164,14 @@ struct Tensor {{
 
 struct State {{
   Tensor in;
-  Tensor out;  // of the same format: what comes out goes in again as it is
+  Tensor out;  // in the same format, so what comes out goes in again as it is
 }};
 
 {tensors}
 // Variables that the file keeps inside the interpreter (state="internal").
 constexpr int kResourceVariables = {variables};
 
-// What a tensor of type T holds for a real number: rounded half to even, and saturated.
+// Returns what a tensor of type T holds for a real number: rounded half to even, and saturated.
 template <class T>
 T Quantize(float real, const Tensor& tensor) {{
   if (tensor.scale == 0.0f) return static_cast<T>(real);
@@ -173,12 +192,10 @@ float Dequantize(T held, const Tensor& tensor) {{
 
 
 def _tensors_header(name, origin, model, arena, arena_origin):
-    main = model.subgraphs[0]
-    names = _names(model)
-    inputs, outputs = _edges(main, main.inputs, names), _edges(main, main.outputs, names)
-    states = []
-    for label in [label for label in inputs if label.endswith(STATE_IN)]:
-        states.append((inputs.pop(label), outputs.pop(label.removesuffix(STATE_IN) + STATE_OUT)))
+    main, (input_names, output_names) = model.subgraphs[0], edge_names(model)
+    inputs, outputs = _edges(main, main.inputs, input_names), _edges(main, main.outputs, output_names)
+    pairs = state_pairs(inputs, outputs).items()
+    states = [(inputs.pop(source), outputs.pop(target)) for source, target in pairs]
     lines = []
     for kind, edges in (("Input", inputs), ("Output", outputs)):
         lines.append(f"constexpr std::array<Tensor, {len(edges)}> k{kind}s = {{{{")
@@ -210,36 +227,31 @@ class _Edge:
         shape = indices(tensor.shape)
         if tensor.type not in _TYPES:
             raise ValueError(
-                f"path: input or output {label!r} is of a type that the C++ sources do not know."
+                f"`path` must be a file with inputs and outputs of {', '.join(_TYPES.values())}. Received another type "
+                f"for {label!r}"
             )
         q = tensor.quantization
         quantized = q is not None and q.scale is not None and len(q.scale) == 1
         scale, zero_point = (float(q.scale[0]), int(q.zeroPoint[0])) if quantized else (0.0, 0)
         self.type = _TYPES[tensor.type]
-        self.size = int(np.prod(shape, dtype=np.int64))
+        self.size = math.prod(shape)
         self.literal = f"{{{position}, {self.size}, {_float(scale)}, {zero_point}}}"
-        self.comment = f"{label} {self.type}{shape}"
+        self.comment = f"{_printable(label)} {self.type}{shape}"
 
 
 def _edges(graph, tensors, names):
-    edges = {}
-    for position, index in enumerate(indices(tensors)):
-        tensor = graph.tensors[index]
-        label = names.get(index, text(tensor.name))
-        edges[label] = _Edge(position, label, tensor)
-    return edges
+    """Returns name -> `_Edge` of the inputs or the outputs."""
+    pairs = enumerate(zip(names, indices(tensors), strict=True))
+    return {name: _Edge(position, name, graph.tensors[index]) for position, (name, index) in pairs}
 
 
-def _names(model):
-    """Index of a main tensor -> the name that the signature gives it."""
-    for signature in model.signatureDefs or []:
-        if signature.subgraphIndex == 0 and text(signature.signatureKey) != RESET:
-            return {e.tensorIndex: text(e.name) for e in [*signature.inputs, *signature.outputs]}
-    return {}
+def _printable(label):
+    """Returns a name that cannot end the line comment that it stands in."""
+    return "".join(c if c.isprintable() and c != "\\" else "?" for c in label)
 
 
 def _float(value):
-    """The shortest C++ literal of a float32."""
+    """Returns the shortest C++ literal of a float32."""
     digits = repr(np.float32(value).item() if value == 0 else float(str(np.float32(value))))
     return digits + ("f" if any(c in digits for c in ".e") else ".0f")
 

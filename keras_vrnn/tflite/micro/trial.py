@@ -1,4 +1,4 @@
-"""Loads and runs a file in TFLite Micro; a program of its own, since that interpreter may crash the process.
+"""Loads and runs a file in TFLite Micro: a program of its own, since that interpreter may crash the process.
 
     python trial.py FILE ARENA_BYTES [--smallest]
 
@@ -15,7 +15,7 @@ _ALIGNMENT = 16
 
 
 def run(path, arena_bytes):
-    """Invokes the file once on zeros; returns the interpreter."""
+    """Invokes the file once on zeros and returns the interpreter."""
     from tflite_micro.python.tflite_micro import runtime  # type: ignore[import-untyped]
 
     interpreter = runtime.Interpreter.from_file(path, arena_size=arena_bytes)
@@ -30,7 +30,7 @@ def run(path, arena_bytes):
 
 
 def smallest(path, enough):
-    """Returns the smallest arena that will do, by bisection; more than stays in use, since planning takes some too."""
+    """Finds the smallest arena with which the file runs, by bisection. Planning needs more than stays in use."""
     low, high = 0, -(-enough // _ALIGNMENT)
     while high - low > 1:
         middle = (low + high) // 2
@@ -39,13 +39,13 @@ def smallest(path, enough):
 
 
 def _runs(path, arena_bytes):
-    """Whether it runs in a process of its own: with too small an arena the interpreter crashes."""
+    """Returns whether the file runs, in a process of its own: with too small an arena the interpreter crashes."""
     process = os.fork()
     if process == 0:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
         try:
             run(path, arena_bytes)
-        except BaseException:  # whatever it is, the copy of the process must end here and tell
+        except BaseException:  # whatever it is, this copy of the process must end here
             os._exit(1)
         os._exit(0)
     return os.waitpid(process, 0)[1] == 0

@@ -1,21 +1,25 @@
-"""Runs an exported model. Needs numpy and ai-edge-litert only."""
+"""Runs an exported model. Needs NumPy and ai-edge-litert only."""
 
+import os
 import time
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from keras_vrnn import _checks as checks
 from keras_vrnn.tflite.running.engines import LiteRT, dequantize, quantize
 
-# The signature's names of a state: what goes in as "…state_in" comes out as "…state_out".
+# How a state's tensors are called: it goes in as "…state_in" and comes out as "…state_out".
 STATE_IN, STATE_OUT = "state_in", "state_out"
 
 
 class Runner:
-    """Runs a `.tflite` file on arrays, quantizing and dequantizing as the file says.
+    """Runs a `.tflite` file on arrays: quantizes what goes in and dequantizes what comes out.
 
     ```python
     runner = Runner("model.tflite")
-    probabilities = runner(x)  # whole sequences, one batch of the file's an invoke
+    probabilities = runner(x)  # whole sequences, one batch of the file's size per invoke
 
     runner = Runner("streaming.tflite")
     for x_t in sensor:
@@ -23,45 +27,67 @@ class Runner:
     runner.reset()  # before the next sequence
     ```
 
+    A file that `export` wrote is checked against its digest. A file of another program is first run in a process of
+    its own, which shows whether it crashes; that takes a fraction of a second.
+
     Args:
         path: the file.
         threads: how many threads the interpreter may use.
 
     Attributes:
-        inputs, outputs: the names of the model's inputs and outputs, states left out.
-        streaming: whether the file takes one time step an invoke.
+        inputs, outputs: the names of the model's inputs and outputs, without states.
+        streaming: whether the file takes one time step per invoke.
         batch: how many samples or streams one invoke takes; None if any number.
-        details: name of an input, output or state -> its "shape", "dtype" and "quantization" (scale, zero point).
-        seconds: how long each invoke of the last call took, without quantizing and copying.
+        details: name of an input, output or state -> its "shape", "dtype" and "quantization" (scale, zero point); an
+            output hides an input of the same name.
+        input_details, output_details: the same of the inputs and of the outputs alone, with states.
+        seconds: the duration of each invoke of the last call, without quantizing and copying.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is no TFLite model, or one that the interpreter can't run.
+        ValueError: it is not a TFLite model, is damaged, or can't be run by the interpreter.
     """
 
-    def __init__(self, path, threads=1):
-        if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
-            raise ValueError(f"threads={threads!r}: expected a positive integer.")
-        self._start(LiteRT(path, threads))
+    inputs: list[str]
+    outputs: list[str]
+    streaming: bool
+    batch: int | None
+    details: dict[str, dict[str, Any]]
+    input_details: dict[str, dict[str, Any]]
+    output_details: dict[str, dict[str, Any]]
+    seconds: np.ndarray
+
+    def __init__(self, path: str | os.PathLike[str], threads: int = 1):
+        self._start(LiteRT(path, checks.positive_int("threads", threads)))
 
     def _start(self, engine):
         self._engine = engine
-        inputs, outputs = dict(engine.inputs), dict(engine.outputs)
-        # State in and state out of one format: what came out goes in again as it is.
-        self._states = {
-            name: (inputs.pop(name), outputs.pop(name.removesuffix(STATE_IN) + STATE_OUT))
-            for name in list(inputs)
-            if name.endswith(STATE_IN)
-        }
-        self._inputs, self._outputs = inputs, outputs
+        self.input_details, self.output_details = engine.inputs, engine.outputs
         self.details = engine.inputs | engine.outputs
-        self.inputs, self.outputs = list(inputs), list(outputs)
+        pairs = state_pairs(engine.inputs, engine.outputs)
+        # A state has one format on its way in and out, so what came out goes in again as it is.
+        self._states = {name: (engine.inputs[name], engine.outputs[out]) for name, out in pairs.items()}
+        self._inputs = {name: detail for name, detail in engine.inputs.items() if name not in pairs}
+        self._outputs = {n: detail for n, detail in engine.outputs.items() if n not in pairs.values()}
+        self.inputs, self.outputs = list(self._inputs), list(self._outputs)
         self.streaming = bool(self._states) or engine.can_reset
-        self.batch = self._shape(self.inputs[0])[0] if inputs else 1
+        axes = 2 if self.streaming else 1
+        for name in self.inputs:
+            if len(self._shape(name)) < axes:
+                expected = "(batch, 1, ...)" if self.streaming else "(batch, ...)"
+                raise ValueError(
+                    f"`path` must be a file whose inputs have the shape {expected}. Input {name!r} has the shape "
+                    f"{self._shape(name)}."
+                )
+        if not (self.inputs and self.outputs):
+            raise ValueError("`path` must be a file with an input and an output besides its states.")
+        self.batch = self._shape(self.inputs[0])[0]
         self.seconds = np.zeros(0)
         self.reset()
 
-    def __call__(self, x):
+    def __call__(
+        self, x: ArrayLike | dict[str, ArrayLike] | list[ArrayLike]
+    ) -> np.ndarray | dict[str, np.ndarray]:
         """Runs every sample, each from the start.
 
         Args:
@@ -70,8 +96,8 @@ class Runner:
                 time, ...) with any number of time steps.
 
         Returns:
-            The outputs as float32 (samples, ...), of a streaming file (samples, time, ...); a dictionary output
-            name -> array for several outputs.
+            The output as float32: (samples, ...), or (samples, time, ...) from a streaming file. With several
+            outputs, a dictionary output name -> array.
 
         Raises:
             ValueError: an input is missing, has another shape than the file takes, or holds NaN.
@@ -84,12 +110,14 @@ class Runner:
                 raise _wrong_shape(name, expected, array)
         lengths = {array.shape[: 1 + self.streaming] for array in arrays.values()}
         if len(lengths) > 1:
-            raise ValueError(f"x: different numbers of samples or time steps: {sorted(lengths)}.")
+            raise ValueError(
+                f"`x` must have one number of samples and time steps for all inputs. Received: {sorted(lengths)}"
+            )
         samples = lengths.pop()[0]
         batch = self.batch or samples
         parts, seconds = [], []
         for start in range(0, samples, batch):
-            # The last batch is filled up with its own last sample, and what comes of that is cut off again.
+            # The last batch is filled up with its own last sample; the surplus outputs are cut off below.
             rows = np.minimum(np.arange(start, start + batch), samples - 1)
             parts.append(self._from_zero({name: array[rows] for name, array in arrays.items()}))
             seconds.append(self.seconds)
@@ -97,19 +125,21 @@ class Runner:
         self.seconds = np.concatenate(seconds)
         return self._result({n: np.concatenate([part[n] for part in parts])[:samples] for n in self.outputs})
 
-    def step(self, x_t):
-        """Runs one time step of a streaming file, from the state that the last step left.
+    def step(self, x_t: ArrayLike | dict[str, ArrayLike]) -> np.ndarray | dict[str, np.ndarray]:
+        """Runs one time step of a streaming file from the state that the last step left.
 
         Args:
             x_t: the step's input (features,), a scalar for a token id, or a dictionary input name -> value. With a
-                leading batch axis it is one step of that many streams: as many as the file's batch size.
+                leading batch axis it holds one step of each stream, as many as the file's batch size.
 
         Returns:
-            The step's output as float32 without time axis, and with a batch axis if `x_t` has one; a dictionary
-            for several outputs.
+            The step's output as float32 without time axis, and with a batch axis if `x_t` has one. With several
+            outputs, a dictionary.
         """
         if not self.streaming:
-            raise ValueError("step: the file takes whole sequences; export it with form='streaming'.")
+            raise ValueError(
+                "`step` needs a streaming file, but this file takes whole sequences. Export it with form='streaming'."
+            )
         arrays = self._by_name(x_t)
         batched = all(array.ndim == len(self._shape(name)) - 1 for name, array in arrays.items())
         for name, array in arrays.items():
@@ -123,29 +153,31 @@ class Runner:
         outputs = self._invoke({n: a[:, None] if batched else a[None, None] for n, a in arrays.items()})
         return self._result({n: o if batched else o[0] for n, o in _without_time(outputs).items()})
 
-    def reset(self):
-        """Puts the states of a streaming file back to zero."""
+    def reset(self) -> None:
+        """Sets the states of a streaming file to zero."""
         for source, _ in self._states.values():
             self._engine.set(source, quantize(np.zeros(self._engine.get(source).shape), source))
         if self._engine.can_reset:
             self._engine.reset()
 
     @property
-    def state(self):
-        """The states of a streaming file as real values: name -> (batch, units). Set it to go on from there."""
+    def state(self) -> dict[str, np.ndarray]:
+        """The states of a streaming file as real values: name -> (batch, units). Set it to continue from there."""
         return {
             name: dequantize(self._engine.get(source), source) for name, (source, _) in self._states.items()
         }
 
     @state.setter
-    def state(self, states):
+    def state(self, states: dict[str, ArrayLike]) -> None:
         if set(states) != set(self._states):
-            raise ValueError(f"state: expected {list(self._states)}, received {sorted(states)}.")
+            raise ValueError(
+                f"`state` must be a dictionary with the keys {list(self._states)}. Received the keys {sorted(states)}"
+            )
         for name, (source, _) in self._states.items():
             self._engine.set(source, quantize(np.asarray(states[name], np.float32), source))
 
     def _from_zero(self, arrays):
-        """Runs one batch from the start: one invoke, or one for each time step."""
+        """Runs one batch from the start: one invoke, or one per time step."""
         rows = len(next(iter(arrays.values())))
         shapes = {s["index"]: (rows, *s["shape"][1:]) for s, _ in self._states.values()}
         for name, array in arrays.items():
@@ -163,7 +195,7 @@ class Runner:
         return {name: np.stack([step[name] for step in steps], axis=1) for name in self.outputs}
 
     def _invoke(self, arrays):
-        """One invoke on arrays of the file's own shapes; carries the states on."""
+        """Invokes once on arrays of the file's own shapes, and carries the states over."""
         for name, detail in self._inputs.items():
             self._engine.set(detail, quantize(arrays[name], detail))
         start = time.perf_counter()
@@ -174,7 +206,7 @@ class Runner:
         return {name: dequantize(self._engine.get(detail), detail) for name, detail in self._outputs.items()}
 
     def _shape(self, name):
-        """The shape of an input; None where the file takes any number."""
+        """Returns the shape of an input; None where the file takes any number."""
         return tuple(None if n < 0 else int(n) for n in self._inputs[name]["shape_signature"])
 
     def _by_name(self, x):
@@ -182,44 +214,54 @@ class Runner:
             listed = [x] if len(self.inputs) == 1 else list(x)
             if len(listed) != len(self.inputs):
                 raise ValueError(
-                    f"x: expected {len(self.inputs)} arrays for {self.inputs}, received {len(listed)}."
+                    f"`x` must be {len(self.inputs)} arrays, one for each of {self.inputs}. Received {len(listed)}"
                 )
             x = dict(zip(self.inputs, listed, strict=True))
         if set(x) != set(self.inputs):
-            raise ValueError(f"x: expected the inputs {self.inputs}, received {sorted(x)}.")
+            raise ValueError(f"`x` must hold the inputs {self.inputs}. Received: {sorted(x)}")
         return {name: _numbers(name, array, self._inputs[name]) for name, array in x.items()}
 
     def _result(self, outputs):
         return outputs if len(outputs) > 1 else outputs[self.outputs[0]]
 
 
+def state_pairs(inputs, outputs):
+    """Returns the states among the names of inputs and outputs: name on the way in -> name on the way out."""
+    pairs = {name: name.removesuffix(STATE_IN) + STATE_OUT for name in inputs if name.endswith(STATE_IN)}
+    # An input of the user's own may be called so too; it has no counterpart.
+    return {name: out for name, out in pairs.items() if out in outputs}
+
+
 def _numbers(name, array, detail):
     """Returns an input as an array that can be quantized, or cast without loss."""
     array = np.asarray(array)
     if array.dtype.kind not in "fiub":
-        raise ValueError(f"x: input {name!r} takes numbers, received an array of {array.dtype}.")
+        raise ValueError(f"`x` must hold numbers. Received for input {name!r} an array of {array.dtype}")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise ValueError(f"x: input {name!r} holds NaN or infinite values.")
+        raise ValueError(f"`x` must be finite. Received for input {name!r} NaN or infinite values")
     integer = np.issubdtype(detail["dtype"], np.integer) and detail["quantization"][0] == 0.0
     if integer and not np.array_equal(array, array.astype(detail["dtype"])):
-        raise ValueError(f"x: input {name!r} takes integers of {np.dtype(detail['dtype']).name}.")
+        raise ValueError(
+            f"`x` must hold integers of {np.dtype(detail['dtype']).name} for input {name!r}. Received other numbers"
+        )
     return array
 
 
 def _fits(array, shape):
-    """Tells whether an array has a shape in which only numbers count."""
+    """Returns whether an array has a shape; only the numbers in it count."""
     return array.ndim == len(shape) and all(
         n == expected or not isinstance(expected, int) for n, expected in zip(array.shape, shape, strict=True)
     )
 
 
 def _without_time(outputs):
-    """Outputs of one step (B, 1, ...) or (B, units) without the time axis."""
+    """Returns the outputs of one step, (B, 1, ...) or (B, units), without the time axis."""
     return {name: o[:, 0] if o.ndim > 2 else o for name, o in outputs.items()}
 
 
 def _wrong_shape(name, expected, array):
     shape = ", ".join("any" if n is None else str(n) for n in expected)
     return ValueError(
-        f"x: input {name!r} takes the shape ({shape}) with at least one sample, received {array.shape}."
+        f"`x` must have the shape ({shape}) with at least one sample for input {name!r}. Received the shape "
+        f"{array.shape}"
     )

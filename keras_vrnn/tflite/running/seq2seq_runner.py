@@ -1,12 +1,16 @@
-"""Runs an exported encoder-decoder: greedy and beam search. Needs numpy and ai-edge-litert only."""
+"""Runs an exported encoder-decoder: greedy and beam search. Needs NumPy and ai-edge-litert only."""
 
 import dataclasses
 import json
-import math
+import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from keras_vrnn import _checks as checks
 from keras_vrnn.hypotheses import Hypotheses
 from keras_vrnn.symbols import PADDING, Symbols
 from keras_vrnn.tflite.running.engines import LiteRT, dequantize, quantize
@@ -14,12 +18,16 @@ from keras_vrnn.tflite.running.engines import LiteRT, dequantize, quantize
 ENCODER, DECODER, MANIFEST = "encoder.tflite", "decoder_step.tflite", "manifest.json"
 SOURCE_SYMBOLS, TARGET_SYMBOLS = "source_symbols.json", "target_symbols.json"
 FORMAT = "keras-vrnn encoder-decoder 1"
-# What the energies of padded steps are lowered by: e^-16 is 1e-7, and a range of 16 more leaves int8 fine enough.
+# Added to the energies of padded steps: e^-16 is 1e-7, and a range wider by 16 leaves int8 fine enough.
 HIDDEN = -16.0
 
 
+# Entries of the manifest, all positive integers.
+_NUMBERS = ("start", "end", "source_vocab_size", "target_vocab_size", "source_length", "max_length")
+
+
 class Seq2SeqRunner:
-    """Decodes with the files that `kv.tflite.export` wrote of an `EncoderDecoder`.
+    """Decodes with the files that `kv.tflite.export` wrote for an `EncoderDecoder`.
 
     ```python
     runner = Seq2SeqRunner("g2p_int8")
@@ -31,64 +39,90 @@ class Seq2SeqRunner:
         folder: the folder.
         threads: how many threads each interpreter may use.
 
+    Attributes:
+        manifest: what the exporter wrote about the model: its start and end tokens, sizes and lengths.
+        source_symbols, target_symbols: the `kv.Symbols` in the folder; None if it holds none.
+
     Raises:
         FileNotFoundError: a file is missing.
-        ValueError: the manifest is not one, or a file can't be run.
+        ValueError: a file is damaged, or can't be run.
     """
 
-    def __init__(self, folder, threads=1):
-        folder = Path(folder)
-        if not (folder / MANIFEST).is_file():
-            raise FileNotFoundError(f"folder: there is no {MANIFEST} in {str(folder)!r}.")
-        try:
-            self.manifest = json.loads((folder / MANIFEST).read_text())
-        except ValueError as error:
-            raise ValueError(f"folder: {MANIFEST} in {str(folder)!r} is not JSON ({error}).") from None
-        if not isinstance(self.manifest, dict) or self.manifest.get("format") != FORMAT:
-            raise ValueError(f'folder: {MANIFEST} in {str(folder)!r} has no "format": "{FORMAT}".')
-        self._encoder, self._step = LiteRT(folder / ENCODER, threads), LiteRT(folder / DECODER, threads)
+    manifest: dict[str, Any]
+    source_symbols: Symbols | None
+    target_symbols: Symbols | None
+
+    def __init__(self, folder: str | os.PathLike[str], threads: int = 1):
+        folder, threads = Path(folder), checks.positive_int("threads", threads)
+        self.manifest = _read_manifest(folder)
+        self._encoder = LiteRT(folder / ENCODER, threads, "folder")
+        self._step = LiteRT(folder / DECODER, threads, "folder")
         self._states = [name for name in self._step.inputs if name.startswith("state_")]
+        self._check_names(folder)
         self.source_symbols, self.target_symbols = (
             Symbols.load(folder / name) if (folder / name).is_file() else None
             for name in (SOURCE_SYMBOLS, TARGET_SYMBOLS)
         )
 
-    def __call__(self, sequences, **search):
-        """The best hypothesis of each sequence, from symbols to symbols.
+    def _check_names(self, folder):
+        """Makes sure that the two files fit each other."""
+        following = {f"next_{name}" for name in self._states}
+        fits = (
+            list(self._encoder.inputs) == ["source"]
+            and set(self._step.inputs) - {"hidden"} == {"token", *self._encoder.outputs}
+            and set(self._step.outputs) == {"logits", *following}
+            and self._step.outputs["logits"]["shape"][-1] == self.manifest["target_vocab_size"]
+            and self._encoder.inputs["source"]["shape"][-1] == self.manifest["source_length"]
+        )
+        if not fits:
+            raise ValueError(
+                f"`folder` must hold the two files of one encoder-decoder. Received: folder={str(folder)!r}, whose "
+                f"{DECODER} takes {list(self._step.inputs)} and gives {list(self._step.outputs)}, while {ENCODER} "
+                f"takes {list(self._encoder.inputs)} and gives {list(self._encoder.outputs)}; the manifest may not fit "
+                "them either. Export it again."
+            )
+
+    def __call__(self, sequences: Sequence[str | Sequence[str]], **search: Any) -> list[tuple[str, ...]]:
+        """Returns the best hypothesis for each sequence, from symbols to symbols.
 
         Args:
             sequences: strings, or lists of strings.
             **search: arguments of `decode`.
 
         Returns:
-            A tuple of symbols for each.
+            One tuple of symbols per sequence.
         """
         if self.source_symbols is None or self.target_symbols is None:
             raise ValueError(
-                "The folder holds no symbols: export with source_symbols and target_symbols, or use decode."
+                "`folder` must hold the symbols of source and target. Export with source_symbols and target_symbols, "
+                "or call decode with token ids."
             )
         encoded = self.source_symbols.encode(sequences, self.manifest["source_length"])
         return [self.target_symbols.decode(row) for row in self.decode(encoded, **search).best]
 
-    def decode(self, source, beam_width=1, max_length=None, length_penalty=0.0):
-        """As `EncoderDecoder.decode`: `Hypotheses`, `beam_width` of them for each source.
+    def decode(
+        self,
+        source: ArrayLike,
+        beam_width: int = 1,
+        max_length: int | None = None,
+        length_penalty: float = 0.0,
+    ) -> Hypotheses:
+        """Returns the `Hypotheses` for token ids, `beam_width` per source, as `EncoderDecoder.decode` does.
 
         Args:
-            source: token ids, (samples, steps), padded with 0 at the end; no more steps than the encoder has.
-            beam_width, max_length, length_penalty: as there.
+            source: token ids, (samples, steps), padded with 0 at the end; at most as many steps as the encoder has.
+            beam_width, max_length, length_penalty: as for `EncoderDecoder.decode`.
         """
-        source = self._checked(source)
+        rows = self._checked(source)
+        beam_width = checks.positive_int("beam_width", beam_width)
         max_length = self.manifest["max_length"] if max_length is None else max_length
-        for name, value in (("beam_width", beam_width), ("max_length", max_length)):
-            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-                raise ValueError(f"{name}={value!r}: expected a positive integer.")
-        if not (math.isfinite(length_penalty) and length_penalty >= 0):
-            raise ValueError(f"length_penalty={length_penalty!r}: expected a finite number ≥ 0.")
+        max_length = checks.positive_int("max_length", max_length)
+        length_penalty = checks.number("length_penalty", length_penalty, at_least=0)
 
-        shape = (len(source), beam_width)
+        shape = (len(rows), beam_width)
         tokens = np.full((*shape, max_length), PADDING, np.int32)
         lengths, log_p = np.zeros(shape, np.int32), np.full(shape, -np.inf, np.float32)
-        for n, row in enumerate(source):
+        for n, row in enumerate(rows):
             start = self._encode(row)
             found = [self._search(start, 1, max_length, length_penalty)[0]]
             if beam_width > 1:
@@ -103,28 +137,27 @@ class Seq2SeqRunner:
         return Hypotheses(tokens, lengths, log_p, scores.astype(np.float32))
 
     def _checked(self, source):
-        ids, size, length = (
-            np.asarray(source),
-            self.manifest["source_vocab_size"],
-            self.manifest["source_length"],
-        )
-        if ids.ndim != 2 or ids.size == 0 or ids.dtype.kind not in "iu" or ids.shape[1] > length:
+        """Returns token ids that the encoder takes, padded to its length."""
+        ids = np.asarray(source)
+        size, length = self.manifest["source_vocab_size"], self.manifest["source_length"]
+        if ids.ndim != 2 or ids.dtype.kind not in "iu" or ids.size == 0 or ids.shape[1] > length:
             raise ValueError(
-                f"source: expected token ids of shape (samples, steps) with at most {length} steps, received "
-                f"{ids.dtype} of shape {ids.shape}."
+                f"`source` must be token ids of shape (samples, steps) with at most {length} steps. Received: "
+                f"{ids.dtype} of shape {ids.shape}"
             )
         if ids.min() < 0 or ids.max() >= size:
             raise ValueError(
-                f"source: expected token ids in 0 … {size - 1}, received {ids.min()} to {ids.max()}."
+                f"`source` must hold token ids from 0 to {size - 1}. Received: {ids.min()} to {ids.max()}"
             )
         if not ids[:, 0].all():
             raise ValueError(
-                f"source: row {np.argmin(ids[:, 0] != PADDING)} is empty, or starts with padding."
+                "`source` must start every row with a token other than padding (0). "
+                f"Received: padding first in row {np.argmin(ids[:, 0] != PADDING)}"
             )
         return np.pad(ids.astype(np.int32), ((0, 0), (0, length - ids.shape[1])))
 
     def _encode(self, row):
-        """Runs the encoder, hands on what the decoder's step reads throughout, and returns the first beam."""
+        """Runs the encoder, sets the inputs of the decoder that stay the same, and returns the first beam."""
         _run(self._encoder, {"source": row[None]})
         made = {n: dequantize(self._encoder.get(d), d) for n, d in self._encoder.outputs.items()}
         made["hidden"] = np.where(row != PADDING, 0.0, HIDDEN).astype(np.float32)[None]
@@ -154,7 +187,7 @@ class Seq2SeqRunner:
         return beams
 
     def _advance(self, beam):
-        """One step of a hypothesis: log p of the next token, and the next states as the file holds them."""
+        """Runs one step of a hypothesis; returns log p of the next token, and the next states in the file's format."""
         token = np.array([[beam.last]], np.int32)
         _run(self._step, {"token": token} | dict(zip(self._states, beam.states, strict=True)))
         detail = self._step.outputs["logits"]
@@ -166,7 +199,7 @@ class Seq2SeqRunner:
         for name in self._states:
             source, target = self._step.outputs[f"next_{name}"], self._step.inputs[name]
             state = self._step.get(source)
-            if source["quantization"] != target["quantization"]:  # of an activation without a fixed range
+            if source["quantization"] != target["quantization"]:  # an activation without a fixed range
                 state = quantize(dequantize(state, source), target)
             states.append(state)
         return log_p, states
@@ -174,7 +207,7 @@ class Seq2SeqRunner:
 
 @dataclasses.dataclass(frozen=True)
 class _Beam:
-    """A hypothesis: its tokens, Σ log p, the token to go on from and the states to go on with."""
+    """A hypothesis: its tokens, Σ log p, and the last token and the states from which it continues."""
 
     tokens: tuple
     log_p: float
@@ -184,6 +217,25 @@ class _Beam:
 
     def score(self, exponent):
         return self.log_p / ((5.0 + len(self.tokens)) / 6.0) ** exponent
+
+
+def _read_manifest(folder):
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise FileNotFoundError(f"`folder` must hold {MANIFEST}. Received: folder={str(folder)!r}")
+    damaged = f"`folder` must hold the {MANIFEST} of an export. Received: folder={str(folder)!r}, where it"
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{damaged} is not JSON ({error}).") from None
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise ValueError(f'{damaged} has no "format": "{FORMAT}".')
+    for name in _NUMBERS:
+        if not isinstance(manifest.get(name), int) or manifest[name] < 1:
+            raise ValueError(f'{damaged} has "{name}": {manifest.get(name)!r} instead of a positive integer.')
+    if max(manifest["start"], manifest["end"]) >= manifest["target_vocab_size"]:
+        raise ValueError(f"{damaged} has a start or end token outside the vocabulary.")
+    return manifest
 
 
 def _run(engine, arrays):

@@ -1,7 +1,7 @@
-"""The error of each recurrence's state over time: whether it grows.
+"""The error of each recurrence's state over time, which shows whether it grows.
 
-A streaming file shows its states. A whole-sequence file does not, so the state is read from copies of it in which one
-loop ends after t steps and hands its state out; operators, weights and scales are those of the file.
+A streaming file shows its states. A whole-sequence file does not, so the state is read from copies of the file in which
+one loop ends after t steps and gives its state as an output; operators, weights and scales stay the same.
 
 Needs the TensorFlow backend.
 """
@@ -10,11 +10,14 @@ import copy
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from keras_vrnn.layers.interception import vanilla_layers
 from keras_vrnn.layers.stepping import run
 from keras_vrnn.tflite.exporting.capture.observation import observe
+from keras_vrnn.tflite.exporting.capture.preparation import prepared
 from keras_vrnn.tflite.exporting.recurrences import cell_of
 from keras_vrnn.tflite.exporting.writing import operators
 from keras_vrnn.tflite.exporting.writing.flatbuffer import ModelFile
@@ -22,21 +25,21 @@ from keras_vrnn.tflite.reading import constant_bytes, operator_name, read
 from keras_vrnn.tflite.running.runner import Runner
 from keras_vrnn.tflite.verifying.comparison import saturated
 
-# Samples and, for files that are copied for each, time steps at which the state is compared.
+# How many samples are compared, and at how many time steps where each takes a copy of the file.
 _SAMPLES, _TIMES = 64, 12
 _PROBE = "probe"
 
 
 @dataclass(frozen=True)
 class Drift:
-    """The error of one recurrence's state, over the steps that it has made.
+    """The error of one recurrence's state after some numbers of steps.
 
     Attributes:
-        steps: after how many time steps the state was compared.
-        mean_error: mean absolute error then, over samples and units.
-        max_error: the largest error at any of these steps.
+        steps: the numbers of time steps after which the state was compared.
+        mean_error: mean absolute error after each, over samples and units.
+        max_error: the largest error after any of them.
         scale: the state's quantization step; None if it is not quantized.
-        values, saturated: how many numbers were compared, and how many of the file's lie at the end of their range.
+        values, saturated: how many numbers were compared, and how many of the file's numbers are an end of their range.
     """
 
     steps: tuple[int, ...]
@@ -46,32 +49,34 @@ class Drift:
     values: int
     saturated: int | None
 
-    def to_dict(self):
-        """Returns the figures as a dictionary for JSON."""
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the measures as a dictionary for JSON."""
         return asdict(self)
 
 
-def measure(model, path, runner, arrays):
+def measure(model, path, runner, inputs):
     """Compares the states of every recurrence with Keras'.
 
     Args:
         model: the Keras model.
         path: the `.tflite` file.
         runner: a `Runner` of it.
-        arrays: inputs, one array an input of the model, the batch axis first.
+        inputs: the file's name of each input -> array with the batch axis first, in the model's order.
 
     Returns:
-        Layer name -> `Drift`, and "" or, where there is none, the reason.
+        Layer name -> `Drift`, and "" or, where there is no drift to show, the reason.
     """
-    arrays = [array[:_SAMPLES] for array in arrays]
-    calls = observe(model, arrays)
-    inputs = dict(zip([tensor.name for tensor in model.inputs], arrays, strict=True))
+    if not vanilla_layers(model):
+        return {}, "the model has no vanilla RNN"
+    inputs = {name: array[:_SAMPLES] for name, array in inputs.items()}
+    model = prepared(model)  # from a zero state, in float32 and for any batch size
+    calls = observe(model, [a.astype(t.dtype) for a, t in zip(inputs.values(), model.inputs, strict=True)])
     if runner.streaming:
         found = _of_stream(runner, inputs) if runner.state else {}
         names, reason = list(found), "the states stay inside the interpreter; export with state='explicit'"
     else:
         found = _of_loops(path, inputs)
-        names, reason = list(found), "the file holds no loop whose state could be read"
+        names, reason = list(found), "the file does not hold a loop whose state can be read"
     units = [call.initial_state.shape[-1] for call in calls]
     if units != [found[name][1].shape[-1] for name in names]:
         return {}, reason
@@ -109,7 +114,7 @@ def _keras_states(call):
 
 
 def _of_stream(runner, inputs):
-    """State name -> (steps, states, detail), of a streaming file with explicit state."""
+    """Returns state name -> (steps, states, detail) of a streaming file with explicit state."""
     states = {name: [] for name in runner.state}
     samples, length = next(iter(inputs.values())).shape[:2]
     for start in range(0, samples, runner.batch):
@@ -124,11 +129,11 @@ def _of_stream(runner, inputs):
             states[name].append(np.stack(history, axis=1))
     runner.reset()
     steps = np.arange(1, length + 1)
-    return {n: (steps, np.concatenate(s)[:samples], runner.details[n]) for n, s in states.items()}
+    return {n: (steps, np.concatenate(s)[:samples], runner.input_details[n]) for n, s in states.items()}
 
 
 def _of_loops(path, inputs):
-    """Number of its body -> (steps, states, detail), of each loop of a whole-sequence file, in order of call."""
+    """Returns number of the body -> (steps, states, detail) of each loop of a whole-sequence file, in order of call."""
     _, model = read(path)
     found = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -142,15 +147,15 @@ def _of_loops(path, inputs):
                 runner = Runner(probe)
                 made.append(runner(inputs)[_PROBE])
             states = np.stack(made, axis=1)
-            found[loop.body] = steps, states, runner.details[_PROBE]
+            found[loop.body] = steps, states, runner.output_details[_PROBE]
     return found
 
 
 @dataclass(frozen=True)
 class _Loop:
-    """A recurrence's loop: its WHILE, the comparison it ends by, its last state in main.
+    """A recurrence's loop: its WHILE, the comparison that ends it, and its last state in the main graph.
 
-    It makes `length` steps, `block` in each turn.
+    It makes `length` steps, `block` per turn.
     """
 
     body: int
@@ -162,7 +167,7 @@ class _Loop:
 
 
 def _loops(model):
-    """The loops that hold a recurrence, in order of call: that in which they were written."""
+    """Returns the loops that hold a recurrence, in order of call, which is the order in which they were written."""
     main, loops = model.subgraphs[0], []
     for position, operator in enumerate(main.operators):
         if operator_name(model, operator) != "WHILE":
@@ -174,8 +179,11 @@ def _loops(model):
             continue
         condition = model.subgraphs[options.condSubgraphIndex]
         comparison = operator_name(model, condition.operators[0])
+        limit = condition.tensors[condition.operators[0].inputs[1]]
+        if not constant_bytes(model, limit):  # a loop of another program
+            continue
         if comparison == "LESS":
-            length = _integer(model, condition.tensors[condition.operators[0].inputs[1]])
+            length = _integer(model, limit)
         else:
             length = _integer(model, main.tensors[operator.inputs[0]]) + 1
         state = int(operator.outputs[variable])
@@ -184,13 +192,13 @@ def _loops(model):
 
 
 def _state_variable(model, body):
-    """Position of the loop variable h: the one that is multiplied, in h·W_h; None if there is none."""
+    """Returns the position of the loop variable h, which h·W_h multiplies; None if there is none."""
     multiplied = {int(o.inputs[0]) for o in body.operators if operator_name(model, o) == "FULLY_CONNECTED"}
     return next((k for k, index in enumerate(body.inputs) if int(index) in multiplied), None)
 
 
 def _stride(model, body):
-    """By how much a turn changes the first variable, the time step; None if that is no constant."""
+    """Returns the change of the first variable, the time step, per turn; None if it is not a constant."""
     for operator in body.operators:
         if operator_name(model, operator) == "ADD" and operator.inputs[0] == body.inputs[0]:
             step = body.tensors[operator.inputs[1]]
@@ -199,12 +207,12 @@ def _stride(model, body):
 
 
 def _integer(model, tensor):
-    """The first element of a constant of int32."""
+    """Returns the first element of an int32 constant."""
     return int(np.frombuffer(bytes(model.buffers[tensor.buffer].data), np.int32)[0])
 
 
 def _probing(path, loop, step):
-    """The file with one loop ended after `step` steps and its state handed out."""
+    """Returns the file with one loop ended after `step` steps and its state as an output."""
     file = ModelFile(Path(path).read_bytes())
     main, options = file.main, file.main.subgraph.operators[loop.operator].builtinOptions
     # A copy: loops of the same length may share their condition.

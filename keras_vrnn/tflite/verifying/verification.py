@@ -4,24 +4,33 @@ Needs the TensorFlow backend.
 """
 
 import json
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
+from numpy.typing import ArrayLike
 
-from keras_vrnn.tflite.exporting.capture.inputs import as_inputs, with_integer_tokens
+from keras_vrnn.tflite.exporting.capture.inputs import as_inputs
 from keras_vrnn.tflite.micro.interpreter import MicroRunner
 from keras_vrnn.tflite.running.runner import Runner
-from keras_vrnn.tflite.verifying import drift
-from keras_vrnn.tflite.verifying.comparison import Comparison, compare, predictions, saturated
+from keras_vrnn.tflite.verifying import drift, originals
+from keras_vrnn.tflite.verifying.comparison import Comparison, compare, saturated
+from keras_vrnn.tflite.verifying.truth import interpret
+
+if TYPE_CHECKING:
+    import keras
+    from matplotlib.figure import Figure
 
 _WORST = 5
 
 
 @dataclass(frozen=True)
 class Verification:
-    """How a `.tflite` file differs from the Keras model it came from. Of several outputs the worst figure stands.
+    """How a `.tflite` file differs from the Keras model that it came from.
+
+    With several outputs, each measure is that of the output where it is worst; `outputs` holds them all.
 
     Attributes:
         path: the file.
@@ -31,10 +40,12 @@ class Verification:
         agreement: share (0 to 1) of predictions on which both agree: the class with the highest output, or the
             side of 0.5 for a single output between 0 and 1; None for other single outputs.
         accuracy_keras, accuracy_tflite: share of predictions that equal the labels; None without labels.
-        microseconds: median duration of one invoke (of a streaming file: one step) on this machine, one thread.
+        mae_keras, mae_tflite: mean absolute error against the targets; None without real targets.
+        rmse_keras, rmse_tflite: root of the mean squared error, likewise.
+        microseconds: median duration of one invoke (one step of a streaming file) on this machine, one thread.
         outputs: output name -> `Comparison` on LiteRT.
-        micro: the same on TFLite Micro; None if it was not asked for.
-        states: layer name -> `Drift`, the error of its state over time; empty if it can't be seen.
+        micro: the same on TFLite Micro; None if `micro` was False.
+        states: layer name -> `Drift`, the error of its state over time; empty if the state can't be read.
         states_note: why `states` is empty.
         saturated_inputs: input name -> share of the data that the file's integer input holds as an end of its range.
         worst: the samples with the largest errors: (index, largest error of any output).
@@ -49,6 +60,10 @@ class Verification:
     agreement: float | None
     accuracy_keras: float | None
     accuracy_tflite: float | None
+    mae_keras: float | None
+    mae_tflite: float | None
+    rmse_keras: float | None
+    rmse_tflite: float | None
     microseconds: float
     outputs: dict[str, Comparison]
     micro: dict[str, Comparison] | None
@@ -58,25 +73,27 @@ class Verification:
     worst: tuple[tuple[int, float], ...]
     sample_errors: np.ndarray = field(repr=False, compare=False)
 
-    def to_dict(self):
-        """Returns the figures as a dictionary for JSON; `sample_errors` is left out."""
-        figures = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "sample_errors"}
-        figures["path"] = str(self.path)
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the measures as a dictionary for JSON, without `sample_errors`."""
+        measures = {
+            name: getattr(self, name) for name in self.__dataclass_fields__ if name != "sample_errors"
+        }
+        measures["path"] = str(self.path)
         for name in ("outputs", "micro", "states"):
-            if figures[name] is not None:
-                figures[name] = {key: value.to_dict() for key, value in figures[name].items()}
-        return figures
+            if measures[name] is not None:
+                measures[name] = {key: value.to_dict() for key, value in measures[name].items()}
+        return measures
 
-    def to_json(self):
-        """Returns the figures as JSON text."""
+    def to_json(self) -> str:
+        """Returns the measures as JSON text."""
         return json.dumps(self.to_dict(), indent=2)
 
-    def plot(self, path=None, overwrite=False):
+    def plot(self, path: str | os.PathLike[str] | None = None, overwrite: bool = False) -> "Figure":
         """Draws the errors of the samples, and of outputs and states over time; returns the matplotlib Figure.
 
         Args:
-            path: where to save the picture, in a format that the ending names; None to save nothing.
-            overwrite: whether `path` may replace a file that exists.
+            path: where to save the picture, in the format that its ending names; None to save nothing.
+            overwrite: whether `path` may replace an existing file.
 
         Raises:
             ImportError: matplotlib (extra `plots`) is not installed.
@@ -96,11 +113,16 @@ class Verification:
             "agreement": _show(self.agreement),
             "accuracy_keras": _show(self.accuracy_keras),
             "accuracy_tflite": _show(self.accuracy_tflite),
+            "mae_keras": _show(self.mae_keras),
+            "mae_tflite": _show(self.mae_tflite),
+            "rmse_keras": _show(self.rmse_keras),
+            "rmse_tflite": _show(self.rmse_tflite),
             "microseconds": _show(self.microseconds),
         }
-        lines = [f"{name:16}{value}" for name, value in head.items()]
+        # Classes have an accuracy, real targets have errors; a measure without a value has no line.
+        lines = [f"{name:16}{value}" for name, value in head.items() if value != "None"]
         for title, outputs in (("LiteRT", self.outputs), ("TFLite Micro", self.micro or {})):
-            lines += [f"{title}, output {name}: {_line(figures)}" for name, figures in outputs.items()]
+            lines += [f"{title}, output {name}: {_line(output)}" for name, output in outputs.items()]
         for name, state in self.states.items():
             last, steps = state.mean_error[-1], state.steps
             middle = state.mean_error[len(steps) // 2]
@@ -116,15 +138,26 @@ class Verification:
         return "\n".join(lines)
 
 
-def verify(model, path, x, y=None, micro=False):
+def verify(
+    model: "keras.Model",
+    path: str | os.PathLike[str],
+    x: ArrayLike | list[ArrayLike] | dict[str, ArrayLike],
+    y: ArrayLike | list[ArrayLike] | dict[str, ArrayLike] | None = None,
+    micro: bool = False,
+) -> Verification:
     """Runs `x` through the Keras model and the exported file, and returns how far they differ.
+
+    Every sample starts from a zero state in both, also in a stateful model, whose states are as before afterwards. A
+    model in half precision is compared in float32, as it was exported.
 
     Args:
         model: the Keras model.
         path: the `.tflite` file that `export` wrote.
         x: inputs, the batch axis first; a list or a dictionary by input name for several inputs.
-        y: labels, for models with one output: class indices (samples,) or, for outputs per time step,
-            (samples, time); 0 and 1 for a single output.
+        y: the right answers; a list or a dictionary by output name for several outputs. Labels are class indices
+            (samples,) or, for outputs per time step, (samples, time); 0 and 1 for a single output between 0 and 1; or
+            one-hot vectors. They give the accuracy of both. Real targets of the output's shape (a last axis of length
+            1 may be left out) give the mean absolute error and the root mean squared error of both.
         micro: run the file in TFLite Micro too (extra `micro`).
 
     Returns:
@@ -132,98 +165,115 @@ def verify(model, path, x, y=None, micro=False):
 
     Raises:
         FileNotFoundError: there is no file `path`.
-        ValueError: the file is no TFLite model, `x` or `y` do not fit the model, or TFLite Micro can't run the file.
-        ImportError: `micro` is asked for, but the package tflite-micro is not installed.
+        ValueError: the file is not a TFLite model, `x` or `y` do not fit the model, or TFLite Micro can't run the file.
+        ImportError: `micro` is True, but the package tflite-micro is not installed.
     """
     runner = Runner(path)
     on_micro = MicroRunner(path) if micro else None
-    model = with_integer_tokens(model)
+    if not getattr(model, "inputs", None):
+        raise ValueError(
+            f"`model` must be a built functional or Sequential Keras model. Received: a {type(model).__name__} without "
+            "inputs"
+        )
     arrays = as_inputs(model, x, "x")
-    names = [tensor.name for tensor in model.inputs]
-    if set(names) != set(runner.inputs):
-        raise ValueError(f"path: {str(path)!r} has the inputs {runner.inputs}, the model has {names}.")
-    expected = keras.tree.flatten(model.predict(arrays if len(arrays) > 1 else arrays[0], verbose=0))
-    expected = [np.asarray(e) for e in expected]
-    inputs = dict(zip(names, arrays, strict=True))
+    inputs = dict(zip(originals.input_names(model, runner), arrays, strict=True))
+    names = originals.output_names(model, runner)
+    expected = dict(zip(names, originals.outputs(model, arrays), strict=True))
     actual = _outputs(runner, path, inputs, expected)
     microseconds = float(np.median(runner.seconds) * 1e6)
-    if y is not None:
-        y = _as_labels(y, expected)
+    truths = {} if y is None else _truths(y, expected)
 
     def compared(runner, outputs):
         return {
-            name: compare(a, e, runner.details[name], y)
-            for name, a, e in zip(runner.outputs, outputs, expected, strict=True)
+            name: compare(output, expected[name], runner.output_details[name], truths.get(name))
+            for name, output in outputs.items()
         }
 
-    figures = compared(runner, actual)
-    states, note = drift.measure(model, path, runner, arrays)
-    per_sample = [
-        np.abs(a - e).max(axis=tuple(range(1, a.ndim))) for a, e in zip(actual, expected, strict=True)
-    ]
+    outputs = compared(runner, actual)
+    states, note = drift.measure(model, path, runner, inputs)
+    per_sample = [np.abs(actual[name] - e).max(axis=tuple(range(1, e.ndim))) for name, e in expected.items()]
     sample_errors = np.max(per_sample, axis=0)
     worst = np.argsort(-sample_errors, kind="stable")[:_WORST]
-    shares = [f.agreement for f in figures.values() if f.agreement is not None]
+    accuracy = _worst(outputs, "accuracy", min)
+    mae, rmse = _worst(outputs, "mae", max), _worst(outputs, "rmse", max)
     return Verification(
         path=Path(path),
         size=Path(path).stat().st_size,
         samples=len(arrays[0]),
-        max_error=max(f.max_error for f in figures.values()),
-        mean_error=max(f.mean_error for f in figures.values()),
-        agreement=min(shares, default=None),
-        accuracy_keras=None if y is None else float(np.mean(predictions(expected[0], expected[0]) == y)),
-        accuracy_tflite=None if y is None else next(iter(figures.values())).accuracy,
+        max_error=max(output.max_error for output in outputs.values()),
+        mean_error=max(output.mean_error for output in outputs.values()),
+        agreement=getattr(_worst(outputs, "agreement", min), "agreement", None),
+        accuracy_keras=getattr(accuracy, "accuracy_keras", None),
+        accuracy_tflite=getattr(accuracy, "accuracy", None),
+        mae_keras=getattr(mae, "mae_keras", None),
+        mae_tflite=getattr(mae, "mae", None),
+        rmse_keras=getattr(rmse, "rmse_keras", None),
+        rmse_tflite=getattr(rmse, "rmse", None),
         microseconds=microseconds,
-        outputs=figures,
+        outputs=outputs,
         micro=None if on_micro is None else compared(on_micro, _outputs(on_micro, path, inputs, expected)),
         states=states,
         states_note=note,
         saturated_inputs={
-            name: saturated(array, runner.details[name]) / array.size
+            name: saturated(array, runner.input_details[name]) / array.size
             for name, array in inputs.items()
-            if runner.details[name]["quantization"][0]
+            if runner.input_details[name]["quantization"][0]
         },
         worst=tuple((int(n), float(sample_errors[n])) for n in worst),
         sample_errors=sample_errors,
     )
 
 
+def _worst(outputs, measure, worst):
+    """Returns the `Comparison` of the output where a measure is worst; None where no output has it."""
+    measured = [output for output in outputs.values() if getattr(output, measure) is not None]
+    return worst(measured, key=lambda output: getattr(output, measure), default=None)
+
+
 def _outputs(runner, path, inputs, expected):
-    """Returns the file's outputs in the shapes of Keras'."""
+    """Returns output name -> the file's output in the shape of Keras', in the order of `expected`."""
     actual = runner(inputs)
-    actual = list(actual.values()) if isinstance(actual, dict) else [actual]
+    actual = actual if isinstance(actual, dict) else {runner.outputs[0]: actual}
+    actual = {name: actual[name] for name in expected}
     if runner.streaming:  # a model that gives its last output only is compared at the last step
-        actual = [a if a.ndim == e.ndim else a[:, -1] for a, e in zip(actual, expected, strict=True)]
-    shapes = [[array.shape for array in outputs] for outputs in (actual, expected)]
+        actual = {n: a if a.ndim == expected[n].ndim else a[:, -1] for n, a in actual.items()}
+    shapes = [[array.shape for array in outputs.values()] for outputs in (actual, expected)]
     if shapes[0] != shapes[1]:
         raise ValueError(
-            f"path: {str(path)!r} gives outputs of the shapes {shapes[0]}, the model {shapes[1]}."
+            f"`path` must be a file of the model. Received: path={os.fspath(path)!r} with outputs of the shapes "
+            f"{shapes[0]}, the model gives {shapes[1]}"
         )
     return actual
 
 
-def _as_labels(y, expected):
-    shape = expected[0].shape[:-1]
-    y = np.asarray(y)
-    if y.shape == (*shape, 1):
-        y = y[..., 0]
-    if len(expected) != 1 or y.shape != shape or predictions(expected[0], expected[0]) is None:
+def _truths(y, expected):
+    """Returns output name -> `Truth`, of the outputs for which `y` holds something."""
+    if isinstance(y, dict):
+        if not set(y) <= set(expected):
+            raise ValueError(f"`y` must have keys among the outputs {list(expected)}. Received: {sorted(y)}")
+        return {name: interpret(part, expected[name], f"y[{name!r}]") for name, part in y.items()}
+    if len(expected) == 1:
+        return {name: interpret(y, output) for name, output in expected.items()}
+    if not isinstance(y, (list, tuple)) or len(y) != len(expected):
         raise ValueError(
-            f"y: expected class labels of shape {shape} for a model with one classifying output, "
-            f"received shape {y.shape} for {len(expected)} outputs."
+            f"`y` must be a list of {len(expected)} arrays or a dictionary by output name, for the outputs "
+            f"{list(expected)}. Received: {type(y).__name__}"
         )
-    return y
+    parts = zip(y, expected.items(), strict=True)
+    return {
+        name: interpret(part, output, f"y[{name!r}]") for part, (name, output) in parts if part is not None
+    }
 
 
 def _show(value):
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def _line(figures):
-    line = f"error max {_show(figures.max_error)}, mean {_show(figures.mean_error)}"
-    if figures.scale is not None:
-        line += f" ({figures.max_steps:.2g} and {figures.mean_steps:.2g} steps of {figures.scale:.3g})"
-        line += f"; {figures.saturated / figures.values:.1%} saturated"
-    if figures.agreement is not None:
-        line += f"; agreement {figures.agreement:.2%}"
+def _line(output):
+    line = f"error max {_show(output.max_error)}, mean {_show(output.mean_error)}"
+    if output.scale is not None:
+        line += f" ({output.max_steps:.2g} and {output.mean_steps:.2g} steps of {output.scale:.3g})"
+        line += f"; {output.saturated / output.values:.1%} saturated"
+    if output.agreement is not None:
+        line += f"; agreement {output.agreement:.2%}"
     return line

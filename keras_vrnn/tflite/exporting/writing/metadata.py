@@ -3,6 +3,7 @@
 from ai_edge_litert import schema_py_generated as schema
 
 from keras_vrnn._version import __version__
+from keras_vrnn.tflite import digest
 
 _RUNTIME = "min_runtime_version"
 _RUNTIME_BYTES = 16  # by convention: the text, padded with zeros
@@ -43,7 +44,12 @@ def write(file):
             major, minor = map(int, found.split(".")[:2])
             needed = max(needed, (major, minor))
     # The converter's CONVERSION_METADATA is left out: it tells of a conversion of a part.
+    runtime = f"{needed[0]}.{needed[1]}.0".encode().ljust(_RUNTIME_BYTES, b"\0")
+    # `packing.pack` fills in the digest.
+    file.model.metadata = [_entry(file, _RUNTIME, runtime), _entry(file, digest.ENTRY, digest.PLACEHOLDER)]
+
+
+def _entry(file, name, content):
     entry = schema.MetadataT()
-    entry.name = _RUNTIME
-    entry.buffer = file.new_buffer(f"{needed[0]}.{needed[1]}.0".encode().ljust(_RUNTIME_BYTES, b"\0"))
-    file.model.metadata = [entry]
+    entry.name, entry.buffer = name, file.new_buffer(content)
+    return entry

@@ -3,12 +3,14 @@
 import flatbuffers
 import numpy as np
 
+from keras_vrnn.tflite import digest
+
 _IDENTIFIER = b"TFL3"
 _ALIGNMENT = 16  # the schema's force_align of a buffer's data: a microcontroller reads int32 there
 
 
 def pack(model):
-    """Returns the bytes of a `.tflite` file.
+    """Returns the bytes of a `.tflite` file, with its digest if the metadata has an entry for one.
 
     Args:
         model: the schema's ModelT.
@@ -24,7 +26,7 @@ def pack(model):
         operator.inputs, operator.outputs = _numbers(operator.inputs), _numbers(operator.outputs)
     builder = _Builder(1024)
     builder.Finish(model.Pack(builder), _IDENTIFIER)
-    return bytes(builder.Output())
+    return digest.sealed(bytes(builder.Output()))
 
 
 def _numbers(values):

@@ -1,0 +1,112 @@
+"""The Keras model as the original of a file: its outputs, and which of the file's inputs and outputs are which.
+
+Needs the TensorFlow backend.
+"""
+
+import re
+
+import keras
+import numpy as np
+
+from keras_vrnn.layers.interception import layers_of, recurrent_layers
+from keras_vrnn.tflite.exporting.capture.preparation import prepared
+
+# Names that Keras gives to inputs without one; loading a saved model changes them.
+_AUTOMATIC = re.compile(r"(keras_tensor|input_layer|input)(_\d+)?")
+_HALF = ("float16", "bfloat16")
+
+
+def outputs(model, arrays):
+    """Returns the model's outputs as float32 arrays, every sample computed from a zero state.
+
+    The user's own model is run, not what the exporter made of it. Only a model in half precision is run as the
+    exporter rebuilt it, in float32: otherwise its own rounding would count as an error of the file.
+
+    Args:
+        model: the Keras model.
+        arrays: one array per input, the batch axis first.
+    """
+    if any(layer.compute_dtype in _HALF for layer in layers_of(model)):
+        model = prepared(model)
+    states = [
+        state
+        for layer in recurrent_layers(model)
+        if layer.stateful
+        for state in keras.tree.flatten(layer.states)
+    ]
+    size = model.inputs[0].shape[0]
+    if size is None:
+        made = model.predict(_structured(model, arrays), verbose=0)
+        return [np.asarray(output, np.float32) for output in keras.tree.flatten(made)]
+    before = [np.asarray(state) for state in states]
+    samples, parts = len(arrays[0]), []
+    for start in range(0, samples, size):
+        # The last batch is filled up with its own last sample.
+        rows = np.minimum(np.arange(start, start + size), samples - 1)
+        for state in states:
+            state.assign(np.zeros(state.shape))
+        made = model.predict_on_batch(_structured(model, [array[rows] for array in arrays]))
+        parts.append([np.asarray(output, np.float32) for output in keras.tree.flatten(made)])
+    for state, value in zip(states, before, strict=True):
+        state.assign(value)
+    return [np.concatenate(batches)[:samples] for batches in zip(*parts, strict=True)]
+
+
+def _structured(model, arrays):
+    """Returns the arrays as the model takes them: one, a list, or a dictionary."""
+    return keras.tree.pack_sequence_as(_structures(model)[0], arrays)
+
+
+def _structures(model):
+    """Returns inputs and outputs as the user arranged them; a Sequential has them only after its first call."""
+    if isinstance(model, keras.Sequential):
+        return model.inputs[0], model.outputs[0]
+    return model.input, model.output
+
+
+def input_names(model, runner):
+    """Returns the file's name of each input of the model, in the model's order.
+
+    Inputs that the user named, or that have a key in a dictionary, are matched by that name; inputs that Keras named
+    are matched by their order.
+
+    Raises:
+        ValueError: the file has other inputs.
+    """
+    keys = _keys(_structures(model)[0])
+    if set(keys) == set(runner.inputs):
+        return keys
+    automatic = iter([name for name in runner.inputs if _AUTOMATIC.fullmatch(name)])
+    names = [
+        next(automatic, None) if _AUTOMATIC.fullmatch(tensor.name) else tensor.name for tensor in model.inputs
+    ]
+    if set(names) != set(runner.inputs):
+        raise ValueError(
+            f"`path` must be a file of the model. It has the inputs {runner.inputs}, the model has "
+            f"{[tensor.name for tensor in model.inputs]}."
+        )
+    return names
+
+
+def output_names(model, runner):
+    """Returns the file's name of each output of the model, in the model's order.
+
+    Raises:
+        ValueError: the file has another number of outputs.
+    """
+    keys = _keys(_structures(model)[1])
+    if set(keys) == set(runner.outputs):
+        return keys
+    if len(keys) != len(runner.outputs):
+        raise ValueError(
+            f"`path` must be a file of the model. It has the outputs {runner.outputs}, the model has {len(keys)}."
+        )
+    return runner.outputs
+
+
+def _keys(structure):
+    """Returns the key of each tensor of a dictionary in the order of Keras' flattening; None for other tensors."""
+    count = len(keras.tree.flatten(structure))
+    if isinstance(structure, dict) and len(structure) == count:
+        return keras.tree.flatten({key: key for key in structure})
+    return [None] * count
