@@ -36,7 +36,10 @@ def two(build, shape_a=(T, F), shape_b=(T, F)):
 
     def make():
         a, b = keras.Input(shape_a, name="a"), keras.Input(shape_b, name="b")
-        return randomize(keras.Model([a, b], build(a, b))), {"a": signal(*shape_a), "b": signal(*shape_b, seed=13)}
+        return randomize(keras.Model([a, b], build(a, b))), {
+            "a": signal(*shape_a),
+            "b": signal(*shape_b, seed=13),
+        }
 
     return make
 
@@ -118,19 +121,25 @@ MODELS = {
     "three outputs of one kind": one(lambda x: [rnn()(x[:, :, 2 * k : 2 * k + 2]) for k in (2, 0, 1)]),
     "the same output twice": one(lambda x: [y := rnn()(x), y]),
     "an input that is an output": one(lambda x: [x, rnn()(x)]),
-    "an input behind nothing": one(lambda x: [layers.Activation("linear")(x), rnn()(x), layers.Dropout(0.5)(x)]),
+    "an input behind nothing": one(
+        lambda x: [layers.Activation("linear")(x), rnn()(x), layers.Dropout(0.5)(x)]
+    ),
     "a slice of the input is an output": one(lambda x: [x[:, 0], rnn()(x), x[:, -1]]),
     "state and sequence": one(lambda x: kv.VanillaRNN(4, return_sequences=True, return_state=True)(x)),
     "sequence and its last step": one(lambda x: [y := every()(x), y[:, -1], y[:, 0]]),
     "outputs as a dictionary": one(dict_outputs),
-    "outputs as a nested structure": one(lambda x: {"b": [rnn()(x), rnn()(x[:, :, 1:])], "a": rnn()(x[:, :, 2:])}),
+    "outputs as a nested structure": one(
+        lambda x: {"b": [rnn()(x), rnn()(x[:, :, 1:])], "a": rnn()(x[:, :, 2:])}
+    ),
     "an output that is constant": one(lambda x: [rnn()(x), ops.zeros_like(x[:, 0])]),
     # inputs
     "two inputs of one shape": two(lambda a, b: [rnn()(b), rnn()(a)]),
     "two inputs joined": two(lambda a, b: rnn()(layers.Concatenate()([b, a]))),
     "two inputs subtracted": two(lambda a, b: rnn()(layers.Subtract()([b, a]))),
     "one layer on two inputs": two(shared(lambda layer, a, b: [layer(b), layer(a)])),
-    "one layer on two inputs, joined": two(shared(lambda layer, a, b: layers.Concatenate()([layer(b), layer(a)]))),
+    "one layer on two inputs, joined": two(
+        shared(lambda layer, a, b: layers.Concatenate()([layer(b), layer(a)]))
+    ),
     "a layer called twice": one(shared(lambda layer, x: [layer(x[:, ::-1]), layer(x)])),
     "inputs as a dictionary": dict_inputs(),
     "an initial state as an input": two(lambda a, b: rnn()(a, initial_state=b), shape_b=(4,)),
@@ -167,7 +176,9 @@ MODELS = {
     "Permute": one(lambda x: rnn()(layers.Permute((2, 1))(x))),
     "Reshape": one(lambda x: rnn()(layers.Reshape((4, 12))(x))),
     "Flatten and RepeatVector": one(lambda x: rnn()(layers.RepeatVector(3)(layers.Flatten()(x)))),
-    "Flatten, RepeatVector, no weights": one(lambda x: rnn()(layers.RepeatVector(T)(layers.GlobalMaxPooling1D()(x)))),
+    "Flatten, RepeatVector, no weights": one(
+        lambda x: rnn()(layers.RepeatVector(T)(layers.GlobalMaxPooling1D()(x)))
+    ),
     "steps backwards": one(lambda x: rnn()(x[:, ::-1])),
     "every second step": one(lambda x: rnn()(x[:, ::2])),
     "Activation": one(lambda x: rnn()(layers.Activation("tanh")(x))),

@@ -13,7 +13,7 @@ import tensorflow as tf
 from keras_vrnn import _files
 from keras_vrnn.quantization.formats import Quantization
 from keras_vrnn.tflite.exporting import stock
-from keras_vrnn.tflite.exporting.capture import sampling, streaming
+from keras_vrnn.tflite.exporting.capture import sampling, streaming, structure
 from keras_vrnn.tflite.exporting.capture.inputs import as_inputs
 from keras_vrnn.tflite.exporting.capture.observation import observe
 from keras_vrnn.tflite.exporting.capture.partition import partition
@@ -53,6 +53,7 @@ def convert(model, path, options, calibration_data, overwrite):
     """Does what `kv.tflite.export` says of a model that becomes one file; arguments as there."""
     path = _files.check_writable(path, overwrite)
     model = prepared(model)
+    structure.check_names(model, options.streaming)
     if options.integer and calibration_data is None:
         raise ValueError(
             f"calibration_data: quantization={options.quantization!r} needs inputs to read the scales off; pass "
@@ -94,8 +95,8 @@ def _partition(model, options, arrays):
         model = streaming.one_step(model, [array[:4] for array in arrays])
         arrays = [array[:, :1] for array in arrays]
     specs = {
-        tensor.name: tf.TensorSpec((options.batch_size, *array.shape[1:]), tensor.dtype, name=tensor.name)
-        for tensor, array in zip(model.inputs, arrays, strict=True)
+        name: tf.TensorSpec((options.batch_size, *array.shape[1:]), tensor.dtype)
+        for name, tensor, array in zip(structure.input_names(model), model.inputs, arrays, strict=True)
     }
     parts = partition(model, specs, observe(model, [array[:1] for array in arrays]), options.quantization)
     return streaming.with_states(parts) if options.streaming else parts
@@ -105,7 +106,8 @@ def _run_once(path, model, arrays, options):
     """Loads the file and runs it on one sample, so that none is left behind that does not run."""
     steps = slice(None, 1) if options.streaming else slice(None)
     runner = Runner(path)
-    runner({t.name: array[:1, steps] for t, array in zip(model.inputs, arrays, strict=True)})
+    names = structure.input_names(model)
+    runner({name: array[:1, steps] for name, array in zip(names, arrays, strict=True)})
 
 
 def _example(model):
