@@ -18,6 +18,7 @@ from keras_vrnn.tflite.exporting.capture.inputs import as_inputs
 from keras_vrnn.tflite.exporting.capture.observation import observe
 from keras_vrnn.tflite.exporting.capture.partition import partition
 from keras_vrnn.tflite.exporting.capture.preparation import prepared
+from keras_vrnn.tflite.exporting.capture.rebuilding import check_same
 from keras_vrnn.tflite.exporting.recurrences.base import Formats
 from keras_vrnn.tflite.exporting.writing import stitching
 from keras_vrnn.tflite.running.runner import Runner
@@ -52,7 +53,7 @@ class ExportResult:
 def convert(model, path, options, calibration_data, overwrite):
     """Does what `kv.tflite.export` says of a model that becomes one file; arguments as there."""
     path = _files.check_writable(path, overwrite)
-    model = prepared(model)
+    original, model = model, prepared(model)
     structure.check_names(model, options.streaming)
     if options.integer and calibration_data is None:
         raise ValueError(
@@ -64,6 +65,8 @@ def convert(model, path, options, calibration_data, overwrite):
         if calibration_data is None
         else as_inputs(model, calibration_data, "calibration_data")
     )
+    if model is not original:
+        check_same(original, model, arrays)
     parts = _partition(model, options, arrays)
     for recurrence in parts.recurrences:
         recurrence.cell.check(recurrence.layer, options.scheme)

@@ -49,13 +49,16 @@ def call(model, values):
 
 
 def flat(model, x):
-    """Returns what a user passed for the inputs as a list in the order of `model.inputs`, or None if it does not fit."""
+    """Returns what a user passed for the inputs, in the order of `model.inputs`, or None if it does not fit."""
     names = input_names(model)
     if isinstance(x, dict) and set(x) == set(names):
         return [x[name] for name in names]
     structure = _input_structure(model)
-    if isinstance(x, (list, tuple)) and isinstance(structure, (list, tuple)) and len(x) == len(names) > 1:
+    nested = any(len(path) > 1 for path, _ in keras.tree.flatten_with_path(structure))
+    if isinstance(x, (list, tuple)) and not nested and len(x) == len(names) > 1:
         return list(x)
+    if isinstance(x, dict) and not isinstance(structure, dict):
+        return None
     if len(names) == 1 and not isinstance(x, dict):
         listed = isinstance(x, (list, tuple)) and len(x) == 1 and np.ndim(x[0]) == len(model.inputs[0].shape)
         return list(x) if listed else [x]
