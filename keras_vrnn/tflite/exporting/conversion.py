@@ -13,11 +13,12 @@ import tensorflow as tf
 from keras_vrnn import _files
 from keras_vrnn.quantization.formats import Quantization
 from keras_vrnn.tflite.exporting import stock
-from keras_vrnn.tflite.exporting.capture import sampling, streaming
+from keras_vrnn.tflite.exporting.capture import sampling, streaming, structure
 from keras_vrnn.tflite.exporting.capture.inputs import as_inputs
 from keras_vrnn.tflite.exporting.capture.observation import observe
 from keras_vrnn.tflite.exporting.capture.partition import partition
 from keras_vrnn.tflite.exporting.capture.preparation import prepared
+from keras_vrnn.tflite.exporting.capture.rebuilding import check_same
 from keras_vrnn.tflite.exporting.recurrences.base import Formats
 from keras_vrnn.tflite.exporting.writing import stitching
 from keras_vrnn.tflite.running.runner import Runner
@@ -52,7 +53,8 @@ class ExportResult:
 def convert(model, path, options, calibration_data, overwrite):
     """Does what `kv.tflite.export` says of a model that becomes one file; arguments as there."""
     path = _files.check_writable(path, overwrite)
-    model = prepared(model)
+    original, model = model, prepared(model)
+    structure.check_names(model, options.streaming)
     if options.integer and calibration_data is None:
         raise ValueError(
             f"calibration_data: quantization={options.quantization!r} needs inputs to read the scales off; pass "
@@ -63,6 +65,8 @@ def convert(model, path, options, calibration_data, overwrite):
         if calibration_data is None
         else as_inputs(model, calibration_data, "calibration_data")
     )
+    if model is not original:
+        check_same(original, model, arrays)
     parts = _partition(model, options, arrays)
     for recurrence in parts.recurrences:
         recurrence.cell.check(recurrence.layer, options.scheme)
@@ -94,8 +98,8 @@ def _partition(model, options, arrays):
         model = streaming.one_step(model, [array[:4] for array in arrays])
         arrays = [array[:, :1] for array in arrays]
     specs = {
-        tensor.name: tf.TensorSpec((options.batch_size, *array.shape[1:]), tensor.dtype, name=tensor.name)
-        for tensor, array in zip(model.inputs, arrays, strict=True)
+        name: tf.TensorSpec((options.batch_size, *array.shape[1:]), tensor.dtype)
+        for name, tensor, array in zip(structure.input_names(model), model.inputs, arrays, strict=True)
     }
     parts = partition(model, specs, observe(model, [array[:1] for array in arrays]), options.quantization)
     return streaming.with_states(parts) if options.streaming else parts
@@ -105,7 +109,8 @@ def _run_once(path, model, arrays, options):
     """Loads the file and runs it on one sample, so that none is left behind that does not run."""
     steps = slice(None, 1) if options.streaming else slice(None)
     runner = Runner(path)
-    runner({t.name: array[:1, steps] for t, array in zip(model.inputs, arrays, strict=True)})
+    names = structure.input_names(model)
+    runner({name: array[:1, steps] for name, array in zip(names, arrays, strict=True)})
 
 
 def _example(model):

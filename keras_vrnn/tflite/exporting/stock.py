@@ -55,6 +55,8 @@ def convert(concrete, quantization, samples=None):
     owner = tf.Module()
     owner.function = concrete
     converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], owner)
+    # By way of a SavedModel, which it takes where no variable is read, it reorders the outputs and adds a signature.
+    converter.experimental_lower_to_saved_model = False
     if quantization != "float32":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if quantization == "float16":

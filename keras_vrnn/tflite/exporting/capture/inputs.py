@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 from keras_vrnn.layers.interception import layers_of
+from keras_vrnn.tflite.exporting.capture import structure
 
 
 def with_integer_tokens(model):
@@ -24,11 +25,30 @@ def with_integer_tokens(model):
 
 
 def with_inputs(model, inputs):
-    """Returns a model of the same layers, weights shared, on other `keras.Input`s."""
-    if isinstance(model, keras.Sequential):  # clone_model makes a plain Sequential, and compiles it like ours
-        return keras.Sequential([*inputs, *model.layers], name=model.name)
-    inputs = keras.tree.pack_sequence_as(model.input, inputs)
-    return keras.models.clone_model(model, input_tensors=inputs, clone_function=lambda layer: layer)
+    """Returns a model of the same layers, weights shared, on other `keras.Input`s; models inside it follow."""
+    sequential = isinstance(model, keras.Sequential)
+    # A plain model first: clone_model compiles what it makes of a compiled one.
+    graph = keras.Model(*((model.inputs, model.outputs) if sequential else (model.input, model.output)))
+    cloned = keras.models.clone_model(
+        graph,
+        input_tensors=keras.tree.pack_sequence_as(graph.input, list(inputs)),
+        clone_function=lambda layer: layer,
+        call_function=_call_on_any_shape,
+    )
+    return keras.Model(inputs[0], cloned.output) if sequential else cloned
+
+
+def _call_on_any_shape(layer, *args, **kwargs):
+    """Calls a layer; a model, whose inputs have a fixed shape, is made anew for another one."""
+    if isinstance(layer, keras.Model) and getattr(layer, "inputs", None) and args:
+        given = keras.tree.flatten(args[0])
+        if any(a.shape[1:] != t.shape[1:] for a, t in zip(given, layer.inputs, strict=True)):
+            inputs = [
+                keras.Input(batch_shape=a.shape, dtype=t.dtype, name=t.name)
+                for a, t in zip(given, layer.inputs, strict=True)
+            ]
+            layer = with_inputs(layer, inputs)
+    return layer(*args, **kwargs)
 
 
 def as_inputs(model, x, argument):
@@ -36,28 +56,25 @@ def as_inputs(model, x, argument):
 
     Args:
         model: a built Keras model.
-        x: an array, a list or tuple of arrays, or a dictionary input name -> array; the batch axis first.
+        x: an array, a list or tuple of arrays, a dictionary input name -> array, or arrays in the structure of the
+            model's inputs; the batch axis first.
         argument: the name of the caller's argument, for the error.
 
     Raises:
         ValueError: there is no sample, an input is missing, or a shape, dtype or value is not one the model takes.
     """
-    names = [tensor.name for tensor in model.inputs]
-    if isinstance(x, dict):
-        if set(x) != set(names):
-            raise ValueError(f"{argument}: expected the inputs {names}, received {sorted(x)}.")
-        arrays = [x[name] for name in names]
-    elif isinstance(x, (list, tuple)) and len(names) > 1:
-        arrays = list(x)
-    else:
-        arrays = [x]
-    if len(arrays) != len(names):
+    names = structure.input_names(model)
+    given = structure.flat(model, x)
+    if given is None and isinstance(x, dict):
+        raise ValueError(f"{argument}: expected the inputs {names}, received {sorted(map(str, x))}.")
+    if given is None:
+        received = f"{len(x)} of them" if isinstance(x, (list, tuple)) else type(x).__name__
         raise ValueError(
-            f"{argument}: expected {len(names)} arrays, one for each of {names}; received {len(arrays)}."
+            f"{argument}: expected {len(names)} arrays, one per input {names}; received {received}."
         )
     arrays = [
-        _as_input(tensor, array, f"{argument}[{tensor.name!r}]" if len(names) > 1 else argument)
-        for tensor, array in zip(model.inputs, arrays, strict=True)
+        _as_input(tensor, array, f"{argument}[{name!r}]" if len(names) > 1 else argument)
+        for name, tensor, array in zip(names, model.inputs, given, strict=True)
     ]
     if len({len(array) for array in arrays}) > 1:
         raise ValueError(

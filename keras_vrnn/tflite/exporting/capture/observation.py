@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
+from keras_vrnn.layers import VanillaRNN
 from keras_vrnn.layers.interception import recurrences_replaced, vanilla_layers
+from keras_vrnn.tflite.exporting.capture import structure
 
 
 @dataclass
@@ -44,8 +46,14 @@ def observe(model, x):
         return last, outputs, states
 
     with recurrences_replaced(vanilla_layers(model), record):
-        model(x if len(x) > 1 else x[0], training=False)
+        structure.call(model, x)
     return calls
+
+
+def zeroes_last(layer):
+    """Whether a layer's only output is zero where the last step is masked, as in Keras' RNN but not in VanillaRNN."""
+    zeroes = layer.zero_output_for_mask and not layer.return_sequences
+    return zeroes and not isinstance(layer, VanillaRNN)
 
 
 def emitted(layer, sequence, final):

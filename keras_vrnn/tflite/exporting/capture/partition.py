@@ -14,8 +14,8 @@ import numpy as np
 import tensorflow as tf
 
 from keras_vrnn.layers.interception import recurrences_replaced, vanilla_layers
-from keras_vrnn.tflite.exporting.capture import masks
-from keras_vrnn.tflite.exporting.capture.observation import emitted
+from keras_vrnn.tflite.exporting.capture import masks, structure
+from keras_vrnn.tflite.exporting.capture.observation import emitted, zeroes_last
 from keras_vrnn.tflite.exporting.capture.substitutes import plain_layers
 from keras_vrnn.tflite.exporting.parts import Mask, Partition, Recurrence
 from keras_vrnn.tflite.exporting.recurrences import cell_of
@@ -40,7 +40,7 @@ class _Trace:
         while tensor.name not in self.names and tensor.op.type == "Identity":
             tensor = tensor.op.inputs[0]
         if tensor.name not in self.names:
-            name = f"stock_{len(self.stock_outputs)}"
+            name = f"stock/{len(self.stock_outputs)}"
             self.define(name, tensor)
             self.stock_outputs[name] = tensor
         return self.names[tensor.name]
@@ -52,7 +52,7 @@ class _Trace:
             return self.use(mask)
         source, *how = found
         written = Mask(self.use(source), *how)
-        name = f"{written.source}_mask" + ("_backwards" if written.backwards else "")
+        name = f"{written.source}/mask" + ("_backwards" if written.backwards else "")
         if self.masks.setdefault(name, written) != written:  # another value of the same source
             return self.use(mask)
         return name
@@ -61,8 +61,8 @@ class _Trace:
         """Returns a mask (B, T) as 1.0 and 0.0; that of an input is not left to the stock part either."""
         found = masks.find(mask)
         if found is not None and self.names.get(found[0].name) in values:
-            name = f"{self.use_mask(mask)}_number"
-            self.numbers[name] = name.removesuffix("_number")
+            name = f"{self.use_mask(mask)}/number"
+            self.numbers[name] = name.removesuffix("/number")
             if name in values:
                 return values[name]
         return tf.cast(mask, tf.float32)
@@ -94,8 +94,8 @@ def partition(model, inputs, calls, quantization):
         for kind in ("sequence", "final"):
             value = getattr(call, kind)
             if value is not None:
-                name = f"{_unique_name(k, call)}_{kind}"
-                placeholders[name] = tf.TensorSpec((batch, *value.shape[1:]), tf.float32, name=name)
+                name = f"{_unique_name(k, call)}/{kind}"
+                placeholders[name] = tf.TensorSpec((batch, *value.shape[1:]), tf.float32)
     trace = _Trace()
 
     def traced(**values):
@@ -108,17 +108,20 @@ def partition(model, inputs, calls, quantization):
             name = _unique_name(len(trace.recurrences), calls[len(trace.recurrences)])
             trace.recurrences.append(_recurrence(name, layer, trace, sequences, initial_state[0], mask))
             # A result that the layer does not hand on is never read: any tensor will do.
-            final = values.get(f"{name}_final", initial_state[0])
-            return final, values.get(f"{name}_sequence", final), [final]
+            final = values.get(f"{name}/final", initial_state[0])
+            last = final
+            if mask is not None and zeroes_last(layer):
+                counts = trace.number(mask, values)
+                last = final * (counts[:, :1] if layer.go_backwards else counts[:, -1:])
+            return last, values.get(f"{name}/sequence", final), [final]
 
         with (
             recurrences_replaced(vanilla_layers(model), cut),
             plain_layers(model, quantization, lambda mask: trace.number(mask, values)),
         ):
-            arguments = [values[name] for name in inputs]
-            made = model(arguments if len(arguments) > 1 else arguments[0], training=False)
-        outputs = keras.tree.flatten(made)
-        for name, output in zip(_output_names(model, len(outputs)), outputs, strict=True):
+            made = structure.call(model, [values[name] for name in inputs])
+        names = structure.output_names(model, made, taken=inputs)
+        for name, output in zip(names, keras.tree.flatten(made), strict=True):
             trace.outputs[name] = trace.use(output)
         return list(trace.stock_outputs.values())
 
@@ -127,9 +130,9 @@ def partition(model, inputs, calls, quantization):
         lambda: traced(**{n: tf.zeros(s.shape, s.dtype) for n, s in placeholders.items()})
     ).get_concrete_function()
     steps = {name: inputs[trace.masks[mask].source].shape[:2] for name, mask in trace.numbers.items()}
-    placeholders |= {name: tf.TensorSpec(shape, tf.float32, name=name) for name, shape in steps.items()}
+    placeholders |= {name: tf.TensorSpec(shape, tf.float32) for name, shape in steps.items()}
     stock, used = _trace_with_used_inputs(traced, placeholders)
-    _refuse_float_tokens(stock, [name for name in used if name in inputs])
+    _refuse_float_tokens({name: t for name, t in zip(used, stock.inputs, strict=False) if name in inputs})
     return Partition(
         inputs=dict(inputs),
         masks=trace.masks,
@@ -155,7 +158,8 @@ def _trace_with_used_inputs(function, specs):
                 **{n: given[n] if n in given else tf.zeros(s.shape, s.dtype) for n, s in specs.items()}
             )
 
-        signature = [tf.TensorSpec(specs[n].shape, specs[n].dtype, name=n) for n in kept]
+        # Numbered: a user's name may be one that TensorFlow has to change.
+        signature = [tf.TensorSpec(specs[n].shape, specs[n].dtype, f"value_{k}") for k, n in enumerate(kept)]
         return tf.function(body, input_signature=signature, autograph=False).get_concrete_function()
 
     names = list(specs)
@@ -177,21 +181,20 @@ def _operations_behind(tensors):
     return needed
 
 
-def _refuse_float_tokens(stock, names):
-    arguments = {tensor.name.removesuffix(":0"): tensor for tensor in stock.inputs}
-    for name in names:
-        readers = arguments[name].consumers()
-        if arguments[name].dtype.is_floating and all(
+def _refuse_float_tokens(inputs):
+    for name, tensor in inputs.items():
+        readers = tensor.consumers()
+        if tensor.dtype.is_floating and all(
             op.type == "Cast" and op.outputs[0].dtype.is_integer for op in readers
         ):
             raise ValueError(
-                f"model: input {name!r} is declared {arguments[name].dtype.name}, but the model reads it as integers; "
+                f"model: input {name!r} is declared {tensor.dtype.name}, but the model reads it as integers; "
                 "declare it with keras.Input(..., dtype='int32')."
             )
 
 
 def _recurrence(name, layer, trace, sequences, initial_state, mask):
-    sequence, final = emitted(layer, f"{name}_sequence", f"{name}_final")
+    sequence, final = emitted(layer, f"{name}/sequence", f"{name}/final")
     return Recurrence(
         name=name,
         layer=layer.name,
@@ -209,15 +212,3 @@ def _recurrence(name, layer, trace, sequences, initial_state, mask):
 
 def _unique_name(index, call):
     return f"{call.layer.name}_{index}"
-
-
-def _output_names(model, count):
-    """The model's own names of its outputs, each made unique."""
-    names = getattr(model, "output_names", None)
-    if not names or len(names) != count:
-        names = ["output"] * count
-    unique = []
-    for name in names:
-        taken = sum(name == other for other in names[: len(unique)])
-        unique.append(f"{name}_{taken}" if taken else name)
-    return unique

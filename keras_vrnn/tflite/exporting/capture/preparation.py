@@ -4,11 +4,11 @@ Needs the TensorFlow backend.
 """
 
 import keras
-import numpy as np
 
 from keras_vrnn.layers import VanillaRNNCell
 from keras_vrnn.layers.interception import layers_of, vanilla_layers
 from keras_vrnn.tflite.exporting.capture.inputs import with_integer_tokens
+from keras_vrnn.tflite.exporting.capture.rebuilding import rebuilt
 
 _STEPS = (keras.layers.SimpleRNNCell.call, VanillaRNNCell.call)
 
@@ -37,38 +37,6 @@ def prepared(model):
                 "which can't be exported; use VanillaRNNCell or keras.layers.SimpleRNNCell."
             )
     stateful = any(getattr(layer, "stateful", False) for layer in layers_of(model))
-    plain = all(layer.compute_dtype in ("float32", "int32") for layer in layers_of(model))
-    return with_integer_tokens(model if plain and not stateful else _rebuilt(model))
-
-
-def _rebuilt(model):
-    """The model anew from its configuration, float32 and not stateful, with the same weights."""
-    try:
-        rebuilt = type(model).from_config(_plain(model.get_config()))
-        for old, new in zip(model.weights, rebuilt.weights, strict=True):
-            new.assign(np.asarray(old, np.float32) if "float" in new.dtype else old)
-    except Exception as error:  # of the user's own layers: any kind
-        raise ValueError(
-            "model: it is stateful or computes in another type than float32, and can't be rebuilt otherwise "
-            f"({error}). Build it with dtype='float32' and stateful=False, and copy the weights."
-        ) from error
-    return rebuilt
-
-
-def _plain(config):
-    """A configuration of layers, nested as it may be, with float32, without states and fixed batch sizes."""
-    if isinstance(config, (list, tuple)):
-        return [_plain(item) for item in config]
-    if not isinstance(config, dict):
-        return config
-    return {key: _plain_entry(key, value) for key, value in config.items()}
-
-
-def _plain_entry(key, value):
-    if key == "dtype" and (isinstance(value, dict) or "float" in str(value)):
-        return "float32"
-    if key == "stateful":
-        return False
-    if key == "batch_shape" and value is not None:
-        return [None, *value[1:]]
-    return _plain(value)
+    types = {str(layer.compute_dtype) for layer in layers_of(model)}
+    other = any("float" in name and name != "float32" for name in types)
+    return with_integer_tokens(rebuilt(model) if stateful or other else model)

@@ -1,0 +1,146 @@
+"""Makes a model anew in float32 and without states, and compares a model that was made anew with its original.
+
+Needs the TensorFlow backend.
+"""
+
+import contextlib
+import tempfile
+import types
+
+import keras
+import numpy as np
+
+from keras_vrnn.layers.interception import layers_of
+from keras_vrnn.tflite.exporting.capture import structure
+
+# Mean difference relative to the largest output that computing in another precision may make: some tens of roundings
+# of 2^-11 and 2^-8; for float32 and float64, float32 rounding over some hundred steps.
+_MEAN_ERROR = {"float16": 0.02, "bfloat16": 0.1}
+_FLOAT32_ERROR = 1e-4
+
+
+def rebuilt(model):
+    """Returns a model of the same layers and weights that computes in float32 and starts every batch from zero.
+
+    Raises:
+        ValueError: its configuration can't be read back.
+    """
+    layers, functions = layers_of(model), {}
+    try:
+        config = _plain(model.get_config(), {layer.name: layer for layer in layers}, functions)
+        # The user's own classes need not be registered.
+        classes = {type(layer).__name__: type(layer) for layer in layers}
+        with keras.saving.custom_object_scope(classes | functions):
+            made = type(model).from_config(config)
+        for old, new in zip(layers, layers_of(made), strict=True):
+            _copy_state(old, new)
+    except Exception as error:  # of the user's own layers: any kind
+        raise ValueError(
+            "model: it is stateful or computes in another type than float32, and can't be rebuilt otherwise "
+            f"({error}). Build it with dtype='float32' and stateful=False, and copy the weights."
+        ) from error
+    return made
+
+
+def check_same(model, made, arrays):
+    """Refuses a model that was made anew if it computes something else than its original.
+
+    Args:
+        model: the original; its states are what they were afterwards.
+        made: the new one.
+        arrays: inputs of the new one, the batch axis first.
+
+    Raises:
+        ValueError: an output differs by more than rounding.
+    """
+    size = next((t.shape[0] for t in model.inputs if t.shape[0] is not None), min(32, len(arrays[0])))
+    arrays = [array[np.arange(size) % len(array)] for array in arrays]
+    with _from_zero(model):
+        given = [array.astype(t.dtype) for array, t in zip(arrays, model.inputs, strict=True)]
+        expected = [_float(output) for output in keras.tree.flatten(structure.call(model, given))]
+    received = [_float(output) for output in keras.tree.flatten(structure.call(made, arrays))]
+    types_ = {str(layer.compute_dtype) for layer in layers_of(model)}
+    tolerance = max([_FLOAT32_ERROR, *(_MEAN_ERROR[name] for name in types_ & set(_MEAN_ERROR))])
+    for e, r in zip(expected, received, strict=True):
+        finite = np.isfinite(e)
+        error = np.abs(e - r)[finite].mean() if finite.any() else 0.0
+        if not error <= tolerance * np.abs(e[finite]).max(initial=0.0):
+            raise ValueError(
+                "model: rebuilt for the export (in float32, without states, with integer tokens), it gives other "
+                f"outputs: they differ by {error:.3g} on average. A layer holds something that is neither in its "
+                "weights nor in its configuration, or the model has a `call` of its own. Build the model with "
+                "dtype='float32', stateful=False and int32 inputs of tokens yourself, and copy the weights."
+            )
+
+
+def _float(tensor):
+    return np.asarray(keras.ops.convert_to_numpy(tensor)).astype(np.float64)
+
+
+def _copy_state(old, new):
+    """Lets a layer read what the other one would save: its variables, and what it makes of them."""
+    store = {}
+    old.save_own_variables(store)
+    new.load_own_variables({key: np.array(value) for key, value in store.items()})
+    if hasattr(old, "save_assets"):  # lookup tables
+        with tempfile.TemporaryDirectory() as folder:
+            old.save_assets(folder)
+            new.load_assets(folder)
+
+
+def _plain(config, layers, functions):
+    """A configuration, nested as it may be, in float32, without states and fixed batch sizes.
+
+    Args:
+        config: the configuration.
+        layers: name -> layer.
+        functions: is filled with name -> function, for the functions that layers hold: Keras stores the code of a
+            lambda, and only the name of any other.
+    """
+    if isinstance(config, (list, tuple)):
+        return [_plain(item, layers, functions) for item in config]
+    if not isinstance(config, dict):
+        return config
+    layer = layers.get(config.get("name"))
+    plain = {}
+    for key, value in config.items():
+        if key == "output_shape":  # a Lambda layer infers it
+            continue
+        function = getattr(layer, key, None) if isinstance(value, dict) else None
+        if isinstance(function, types.FunctionType):
+            name = f"{key} of {layer.name}"
+            functions[name] = function
+            plain[key] = {"class_name": "function", "config": name, "registered_name": name, "module": None}
+        else:
+            plain[key] = _plain_entry(key, value, layers, functions)
+    return plain
+
+
+def _plain_entry(key, value, layers, functions):
+    if key == "dtype" and "float" in str(value):
+        return "float32"
+    if key == "stateful":
+        return False
+    if key == "batch_shape" and value is not None:
+        return [None, *value[1:]]
+    return _plain(value, layers, functions)
+
+
+@contextlib.contextmanager
+def _from_zero(model):
+    """Sets the states of stateful layers to zero, and back to what they were."""
+    states = [
+        state
+        for layer in layers_of(model)
+        if getattr(layer, "stateful", False)
+        for state in keras.tree.flatten(getattr(layer, "states", None))
+        if state is not None
+    ]
+    before = [np.array(state) for state in states]
+    try:
+        for state in states:
+            state.assign(np.zeros(state.shape))
+        yield
+    finally:
+        for state, value in zip(states, before, strict=True):
+            state.assign(value)
