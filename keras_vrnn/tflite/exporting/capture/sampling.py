@@ -20,7 +20,7 @@ def calibrated(model, options, parts, arrays):
     Returns:
         samples: function that yields lists of arrays, one for each input of the stock part.
         formats_of: recurrence name -> `Formats`.
-        unread: input name -> `Quantization` of the float inputs that the stock part does not read.
+        value_formats: name of a float input or of a recurrence's result -> the `Quantization` that holds it.
     """
     scheme = options.scheme
     if options.calibration == "percentile":
@@ -54,12 +54,16 @@ def calibrated(model, options, parts, arrays):
         for end in (0, 1):
             yield [_reaching(values[name][rows], spans, name, end) for name in parts.stock_inputs]
 
-    unread = {
+    value_formats = {
         name: scheme.format(values[name].min(), values[name].max())
         for name in parts.inputs
-        if name not in parts.stock_inputs and values[name].dtype.kind == "f"
+        if values[name].dtype.kind == "f"
     }
-    return samples, formats_of, unread
+    for recurrence in parts.recurrences:
+        value_formats |= dict.fromkeys(
+            (recurrence.sequence, recurrence.final), formats_of[recurrence.name].signal("h")
+        )
+    return samples, formats_of, value_formats
 
 
 def _batches(count, size):

@@ -20,14 +20,14 @@ from keras_vrnn.tflite.running.runner import STATE_IN, STATE_OUT
 SIGNATURE = "serving_default"
 
 
-def stitch(parts, stock, formats_of, input_quantization, options):
+def stitch(parts, stock, formats_of, value_formats, options):
     """Builds the whole model.
 
     Args:
         parts: the `Partition` of the Keras model.
         stock: bytes of its converted stock part, or None where the model is nothing but recurrences.
         formats_of: recurrence name -> `Formats`.
-        input_quantization: input name -> `Quantization` (or None) for inputs that the stock part does not read.
+        value_formats: name of a float input or of a recurrence's result -> the `Quantization` that holds it.
         options: the `Options` of the export.
 
     Returns:
@@ -37,17 +37,19 @@ def stitch(parts, stock, formats_of, input_quantization, options):
     if stock is None:
         file.graph("main")
     main = file.main
-    scales.agree(main)
-    tables.narrow(main)
     values = {}
     if stock is not None:
         values |= zip(parts.stock_inputs, map(int, main.subgraph.inputs), strict=True)
         values |= zip(parts.stock_outputs, map(int, main.subgraph.outputs), strict=True)
+    for name in parts.stock_inputs:
+        scales.widen(main, values[name], value_formats.get(name))
+    scales.agree(main)
+    tables.narrow(main)
     expected = {name: index for name, index in values.items() if name not in parts.stock_outputs}
 
     for name, spec in parts.inputs.items():
         if name not in values:
-            quantization = input_quantization.get(name)
+            quantization = value_formats.get(name)
             dtype = spec.dtype.as_numpy_dtype if quantization is None else options.scheme.dtype
             values[name] = main.tensor(name, spec.shape, dtype, quantization)
     states = _add_states(file, parts, values, formats_of, options)
