@@ -27,6 +27,7 @@ UNBOUNDED = (-math.inf, math.inf)
 # XNNPACK's ADD takes ratios of scales from 2⁻¹⁰ to 2⁸; half of that is used, as the converter may choose a slightly
 # different scale than calibration predicts.
 _LEAST_RATIO, _LARGEST_RATIO = 2.0**-9, 2.0**7
+_MARGIN = 0.1  # share of the range
 _INT32_BITS = 29  # TFLite Micro scales an accumulator in int32, by a power of two first
 # Pre-activations beyond which an activation is constant, in any number format.
 _CLIPPING = {"relu": (0.0, math.inf), "relu6": (0.0, 6.0), "hard_tanh": (-1.0, 1.0)}
@@ -136,6 +137,21 @@ class _Integer(Scheme):
         # to exactly 1/32768.
         return span(fixed, self.dtype)
 
+    def range_with_mark(self, low, high, mark) -> tuple[float, float]:
+        """Returns the range for a signal in [low, high] that also holds a mark, such as the value of masked steps.
+
+        A mark far outside would stretch the scale. It gets the last integer of its side instead, which the signal
+        leaves free, with a margin for values that calibration has not met.
+        """
+        low, high = span(self.format(low, high), self.dtype)
+        if low <= mark <= high:
+            return low, high
+        gap = low - mark if mark < low else mark - high
+        margin = min(gap / 2, _MARGIN * (high - low))
+        wide = high - low + margin
+        margin += wide / self._steps_for_signal
+        return (low - margin, high) if mark < low else (low, high + margin)
+
     def product_format(self, low, high, x, matrix):
         step = x.scale * np.max(_scales(matrix.T, self._weights_axis))
         return no_finer(self.format(low, high), step / self._largest_multiplier)
@@ -190,6 +206,7 @@ class Int8(_Integer):
     _bias_dtype = np.int32
     _weights_axis = 0
     _accumulator_bits = 30
+    _steps_for_signal = 254
     _largest_multiplier = 2.0**3  # of some thousand inputs the sum still fits int32
 
     def format(self, low, high):
@@ -209,6 +226,7 @@ class Int16x8(_Integer):
     _saturation: ClassVar = {"tanh": (-8.0, 8.0), **_CLIPPING}
     _bias_dtype = np.int64
     _weights_axis = None
+    _steps_for_signal = math.inf  # −32768 is left out by the format, but saturated to
     _accumulator_bits = 46  # LiteRT scales an int64 sum back in fixed point, below 2⁴⁷
     _largest_multiplier = 2.0**-2  # of a thousand inputs the scaled sum still fits int32
 

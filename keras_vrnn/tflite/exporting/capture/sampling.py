@@ -3,6 +3,8 @@
 Needs the TensorFlow backend.
 """
 
+import dataclasses
+
 import numpy as np
 
 from keras_vrnn.tflite.exporting.capture.calibration import calibrate, clipped
@@ -33,6 +35,7 @@ def calibrated(model, options, parts, arrays):
         )
     }
     values = dict(zip(parts.inputs, arrays, strict=True)) | measured.values
+    values |= _without_far_marks(values, parts, scheme)
     if options.streaming:  # every step of every sample is a sample
         values = {name: value.reshape(-1, 1, *value.shape[2:]) for name, value in values.items()}
         for recurrence, states in zip(parts.recurrences, measured.states, strict=True):
@@ -64,6 +67,19 @@ def calibrated(model, options, parts, arrays):
             (recurrence.sequence, recurrence.final), formats_of[recurrence.name].signal("h")
         )
     return samples, formats_of, value_formats
+
+
+def _without_far_marks(values, parts, scheme):
+    """Returns the float inputs whose masked steps hold a value far from all others, brought to where it needs no room."""
+    near = {}
+    for mask in parts.masks.values():
+        array = near.get(mask.source, values[mask.source]) if mask.source in parts.inputs else None
+        if array is None or array.dtype.kind != "f":
+            continue
+        real = array[dataclasses.replace(mask, backwards=False).of(array)]
+        if real.size:
+            near[mask.source] = np.clip(array, *scheme.range_with_mark(real.min(), real.max(), mask.value))
+    return near
 
 
 def _batches(count, size):

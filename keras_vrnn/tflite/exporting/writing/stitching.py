@@ -53,8 +53,14 @@ def stitch(parts, stock, formats_of, value_formats, options):
             dtype = spec.dtype.as_numpy_dtype if quantization is None else options.scheme.dtype
             values[name] = main.tensor(name, spec.shape, dtype, quantization)
     states = _add_states(file, parts, values, formats_of, options)
-    for name, mask in parts.masks.items():
-        values[name] = masks.write(main, name, mask, values)
+    inputs = {name: values[name] for name in parts.inputs}
+    if options.io == "float32":
+        inputs = {name: edges.float_input(main, index) for name, index in inputs.items()}
+    for (
+        name,
+        mask,
+    ) in parts.masks.items():  # of float inputs, where there are any: a small step is not zero there
+        values[name] = masks.write(main, name, mask, values | inputs)
     for name, mask in parts.numbers.items():
         number = masks.write_number(main, name, values[mask], options.scheme.dtype)
         _connect(main, values, source=number, target=expected[name])
@@ -64,11 +70,10 @@ def stitch(parts, stock, formats_of, value_formats, options):
             if made in expected:
                 _connect(main, values, source=values[made], target=expected[made])
 
-    sources = [values[name] for name in parts.inputs]
-    results = _distinct(main, [values[value] for value in parts.outputs.values()], sources)
+    taken = [values[name] for name in parts.inputs]
+    results = _distinct(main, [values[value] for value in parts.outputs.values()], taken)
     if options.io == "float32":
-        sources, results = edges.as_float(main, sources, results)
-    inputs = dict(zip(parts.inputs, sources, strict=True))
+        results = [edges.float_output(main, index) for index in results]
     outputs = dict(zip(parts.outputs, results, strict=True))
     if options.state == "internal":
         variables.keep(file, states, {name: values[final] for name, final in parts.states.items()})
