@@ -3,12 +3,15 @@
 real = scale · (integer − zero point), as in the TFLite 8-bit quantization specification.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 INT8_MIN, INT8_MAX = -128, 127
 INT16_MAX = 32767
+# Runtimes store scales and their products as float32. A product of two scales in this range is a normal number there;
+# a subnormal one makes LiteRT 2.3 abort.
+LEAST_SCALE, LARGEST_SCALE = 2.0**-60, 2.0**60
 
 
 @dataclass(frozen=True)
@@ -42,9 +45,16 @@ def affine_int8(low: float, high: float) -> Quantization:
     scale = (high - low) / (INT8_MAX - INT8_MIN)
     if scale == 0.0:  # a signal that is always zero; any scale holds it
         return Quantization(1.0, 0)
+    scale = max(scale, LEAST_SCALE)
     return Quantization(scale, int(np.clip(round(INT8_MIN - low / scale), INT8_MIN, INT8_MAX)))
 
 
 def symmetric_int16(low: float, high: float) -> Quantization:
     """Returns the int16 format over [low, high]; its kernels demand a zero point of 0."""
-    return Quantization(max(-float(low), float(high)) / INT16_MAX or 1.0, 0)
+    scale = max(-float(low), float(high)) / INT16_MAX
+    return Quantization(max(scale, LEAST_SCALE) if scale else 1.0, 0)
+
+
+def no_finer(quantization: Quantization, scale: float) -> Quantization:
+    """Returns the format with at least this scale; with the same zero point it holds a wider range."""
+    return replace(quantization, scale=max(float(quantization.scale), float(scale)))

@@ -5,6 +5,7 @@ A scheme holds for any recurrent cell. Which signals a cell has, and how far eac
 """
 
 import math
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -13,16 +14,31 @@ from keras_vrnn.quantization.formats import (
     INT8_MAX,
     INT8_MIN,
     INT16_MAX,
+    LEAST_SCALE,
     Quantization,
     affine_int8,
+    no_finer,
     span,
     symmetric_int16,
 )
 from keras_vrnn.quantization.rounding import compensated
 
 UNBOUNDED = (-math.inf, math.inf)
+# XNNPACK's ADD takes ratios of scales from 2⁻¹⁰ to 2⁸; half of that is used, as the converter may choose a slightly
+# different scale than calibration predicts.
+_LEAST_RATIO, _LARGEST_RATIO = 2.0**-9, 2.0**7
+_MARGIN = 0.1  # share of the range
+_INT32_BITS = 29  # TFLite Micro scales an accumulator in int32, by a power of two first
 # Pre-activations beyond which an activation is constant, in any number format.
 _CLIPPING = {"relu": (0.0, math.inf), "relu6": (0.0, 6.0), "hard_tanh": (-1.0, 1.0)}
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A constant as a file stores it: an array and its format, None for floats."""
+
+    array: np.ndarray
+    quantization: Quantization | None = None
 
 
 class Scheme:
@@ -48,21 +64,29 @@ class Scheme:
         """Returns the pre-activations beyond which an activation's output no longer changes in this scheme."""
         return UNBOUNDED
 
-    def weights(self, matrix, moment=None):
-        """Returns the weights of a product as FULLY_CONNECTED stores them.
+    def product_format(self, low, high, x, matrix) -> Quantization | None:
+        """Returns the format of the product of `x` and a matrix, with the range [low, high]."""
+        return None
+
+    def sum_formats(self, terms, result) -> tuple[list[Quantization | None], Quantization | None]:
+        """Returns the formats of the terms of a sum and of its result, such that one ADD can take the step."""
+        return list(terms), result
+
+    def product(self, matrix, bias, x, result, moment=None) -> tuple["Stored", "Stored | None"]:
+        """Returns the weights and the bias of y = x·W + b as FULLY_CONNECTED stores them.
 
         Args:
-            matrix: the weights, (inputs, outputs).
-            moment: (count, Σ v·vᵀ) of the inputs v, by which integers are rounded; without it, to nearest.
-
-        Returns:
-            The stored weights, (outputs, inputs), and their `Quantization` or None.
+            matrix: W, (inputs, outputs).
+            bias: b, (outputs,), or None.
+            x, result: the formats of x and y.
+            moment: (count, Σ x·xᵀ) of the inputs, by which integers are rounded; without it, to nearest.
         """
-        return np.ascontiguousarray(matrix.T, np.float32), None
+        stored = Stored(*self._weights(matrix))
+        return stored, None if bias is None else Stored(np.asarray(bias, np.float32))
 
-    def bias(self, vector, x, weights):
-        """Returns the bias of a product of `x` and `weights`, given by their formats, and its `Quantization`."""
-        return np.asarray(vector, np.float32), None
+    def _weights(self, matrix):
+        """Returns the stored weights, (outputs, inputs), and their `Quantization` or None."""
+        return np.ascontiguousarray(matrix.T, np.float32), None
 
 
 class Float32(Scheme):
@@ -72,16 +96,18 @@ class Float32(Scheme):
 class Float16(Scheme):
     """float16 weights, dequantized when the file is loaded; the rest is float32."""
 
-    def weights(self, matrix, moment=None):
-        rows, _ = super().weights(matrix)
+    def _weights(self, matrix):
+        rows, _ = super()._weights(matrix)
         return rows.astype(np.float16), None
 
 
 class Dynamic(Scheme):
     """int8 weights; the signals stay float32, and the kernel quantizes each row for its own product."""
 
-    def weights(self, matrix, moment=None):
-        return _symmetric_int8(matrix, axis=0)
+    def _weights(self, matrix):
+        rows = matrix.T.astype(np.float64)
+        scale = _scales(rows, axis=0)
+        return compensated(rows, scale[:, None], INT8_MAX), Quantization(scale, 0, 0)
 
 
 class _Integer(Scheme):
@@ -92,6 +118,9 @@ class _Integer(Scheme):
     _saturation: ClassVar[dict[str, tuple[float, float]]]
     _bias_dtype: ClassVar[type]
     _weights_axis: ClassVar[int | None]
+    _accumulator_bits: ClassVar[
+        int
+    ]  # what the sum of bias and products may take, with room to spare for the products
 
     def output_format(self, activation):
         return self._output_formats.get(activation)
@@ -108,14 +137,51 @@ class _Integer(Scheme):
         # to exactly 1/32768.
         return span(fixed, self.dtype)
 
-    def weights(self, matrix, moment=None):
-        return _symmetric_int8(matrix, self._weights_axis, moment)
+    def range_with_mark(self, low, high, mark) -> tuple[float, float]:
+        """Returns the range for a signal in [low, high] that also holds a mark, such as the value of masked steps.
 
-    def bias(self, vector, x, weights):
-        scale = x.scale * weights.scale
-        limit = np.iinfo(np.int32).max
-        integers = np.clip(np.round(vector / scale), -limit, limit).astype(self._bias_dtype)
-        return integers, Quantization(scale, 0, self._weights_axis)
+        A mark far outside would stretch the scale. It gets the last integer of its side instead, which the signal
+        leaves free, with a margin for values that calibration has not met.
+        """
+        low, high = span(self.format(low, high), self.dtype)
+        if low <= mark <= high:
+            return low, high
+        gap = low - mark if mark < low else mark - high
+        margin = min(gap / 2, _MARGIN * (high - low))
+        wide = high - low + margin
+        margin += wide / self._steps_for_signal
+        return (low - margin, high) if mark < low else (low, high + margin)
+
+    def product_format(self, low, high, x, matrix):
+        step = x.scale * np.max(_scales(matrix.T, self._weights_axis))
+        return no_finer(self.format(low, high), step / self._largest_multiplier)
+
+    def sum_formats(self, terms, result):
+        result = no_finer(result, max(term.scale for term in terms) / _LARGEST_RATIO)
+        return [no_finer(term, result.scale * _LEAST_RATIO) for term in terms], result
+
+    def product(self, matrix, bias, x, result, moment=None):
+        """Returns what the base class does.
+
+        The bias has the scale of the accumulator, x.scale · weights.scale. Where weights are tiny or zero, that scale
+        would be so fine that the bias overflows, or too coarse or fine to be told from the result's scale. So the
+        weights' scale is never less than what lets the bias and the whole range of the result fit the accumulator:
+        the weights lose less by it than a thousandth of the result's step.
+        """
+        rows, axis = matrix.T.astype(np.float64), self._weights_axis
+        # Nothing that the products can add would bring a larger bias back into the result's range.
+        end = result.scale * 2.0**_INT32_BITS
+        bias = None if bias is None else np.clip(np.asarray(bias, np.float64), -end, end)
+        largest = np.zeros(len(rows)) if bias is None else np.abs(bias)
+        largest = np.maximum(largest, max(map(abs, span(result, self.dtype))))
+        least = largest / 2.0**self._accumulator_bits / x.scale
+        scale = np.maximum(_scales(rows, axis), least if axis is not None else least.max())
+        integers = compensated(rows, scale if axis is None else scale[:, None], INT8_MAX, moment)
+        stored = Stored(integers, Quantization(float(scale) if axis is None else scale, 0, axis))
+        if bias is None:
+            return stored, None
+        integers = np.round(bias / (x.scale * scale)).astype(self._bias_dtype)
+        return stored, Stored(integers, Quantization(x.scale * scale, 0, axis))
 
 
 class Int8(_Integer):
@@ -139,6 +205,9 @@ class Int8(_Integer):
     }
     _bias_dtype = np.int32
     _weights_axis = 0
+    _accumulator_bits = 30
+    _steps_for_signal = 254
+    _largest_multiplier = 2.0**3  # of some thousand inputs the sum still fits int32
 
     def format(self, low, high):
         return affine_int8(low, high)
@@ -157,17 +226,18 @@ class Int16x8(_Integer):
     _saturation: ClassVar = {"tanh": (-8.0, 8.0), **_CLIPPING}
     _bias_dtype = np.int64
     _weights_axis = None
+    _steps_for_signal = math.inf  # −32768 is left out by the format, but saturated to
+    _accumulator_bits = 46  # LiteRT scales an int64 sum back in fixed point, below 2⁴⁷
+    _largest_multiplier = 2.0**-2  # of a thousand inputs the scaled sum still fits int32
 
     def format(self, low, high):
         return symmetric_int16(low, high)
 
 
-def _symmetric_int8(matrix, axis, moment=None):
-    rows = np.asarray(matrix, np.float64).T
+def _scales(rows, axis):
+    """Returns the scale of each row, or of all for `axis` None; a row of zeros gets the least."""
     scale = np.abs(rows).max(axis=None if axis is None else 1) / INT8_MAX
-    scale = np.where(scale == 0.0, 1.0, scale)  # a row of zeros
-    integers = compensated(rows, scale if axis is None else scale[:, None], INT8_MAX, moment)
-    return integers, Quantization(float(scale) if axis is None else scale, 0, axis)
+    return np.maximum(scale, LEAST_SCALE)
 
 
 SCHEMES: dict[str, Scheme] = {

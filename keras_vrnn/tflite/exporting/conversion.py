@@ -71,11 +71,12 @@ def convert(model, path, options, calibration_data, overwrite):
     for recurrence in parts.recurrences:
         recurrence.cell.check(recurrence.layer, options.scheme)
     if options.integer:
-        samples, formats_of, unread = sampling.calibrated(model, options, parts, arrays)
+        samples, formats_of, value_formats = sampling.calibrated(model, options, parts, arrays)
     else:
-        samples, formats_of, unread = None, {r.name: Formats(options.scheme) for r in parts.recurrences}, {}
+        samples, value_formats = None, {}
+        formats_of = {r.name: Formats(options.scheme) for r in parts.recurrences}
     converted = stock.convert(parts.stock, options.quantization, samples) if parts.stock else None
-    content, signatures = stitching.stitch(parts, converted, formats_of, unread, options)
+    content, signatures = stitching.stitch(parts, converted, formats_of, value_formats, options)
 
     packed = content.pack()
     with _files.replacing(path) as temporary:

@@ -21,7 +21,7 @@ class Calibration:
     Attributes:
         values: value name -> what a recurrence made, (samples, T, U) or (samples, U).
         states: for each recurrence all its states h, (samples, T, U), in the order they were computed.
-        ranges: for each recurrence signal -> (low, high).
+        ranges: for each recurrence signal or operand -> (low, high).
         moments: for each recurrence "x", "h" -> (count, Σ v·vᵀ) of what its weights are multiplied with.
     """
 
@@ -89,7 +89,9 @@ def calibrate(model, data, recurrences, method):
     """
     values = defaultdict(list)
     states: list[list[np.ndarray]] = [[] for _ in recurrences]
-    signals = [{name: _OBSERVERS[method]() for name in r.cell.signals} for r in recurrences]
+    signals = [
+        {name: _OBSERVERS[method]() for name in (*r.cell.operands, *r.cell.signals)} for r in recurrences
+    ]
     moments = [{name: _Moment() for name in r.cell.operands} for r in recurrences]
     for start in range(0, len(data[0]), _BATCH):
         calls = observe(model, [array[start : start + _BATCH] for array in data])
@@ -133,6 +135,7 @@ def _measure(recurrence, call, signals, moments):
     mask = np.ones(z.shape[:2], bool) if mask is None else mask.astype(bool)
     signals["h"].add(call.initial_state)
     signals["z"].add(z[mask])
+    signals["x"].add(call.x[mask])
     moments["x"].add(call.x[mask])
 
     def step(t, h):

@@ -3,6 +3,8 @@
 Needs the TensorFlow backend.
 """
 
+import dataclasses
+
 import numpy as np
 
 from keras_vrnn.tflite.exporting.capture.calibration import calibrate, clipped
@@ -20,7 +22,7 @@ def calibrated(model, options, parts, arrays):
     Returns:
         samples: function that yields lists of arrays, one for each input of the stock part.
         formats_of: recurrence name -> `Formats`.
-        unread: input name -> `Quantization` of the float inputs that the stock part does not read.
+        value_formats: name of a float input or of a recurrence's result -> the `Quantization` that holds it.
     """
     scheme = options.scheme
     if options.calibration == "percentile":
@@ -33,6 +35,7 @@ def calibrated(model, options, parts, arrays):
         )
     }
     values = dict(zip(parts.inputs, arrays, strict=True)) | measured.values
+    values |= _without_far_marks(values, parts, scheme)
     if options.streaming:  # every step of every sample is a sample
         values = {name: value.reshape(-1, 1, *value.shape[2:]) for name, value in values.items()}
         for recurrence, states in zip(parts.recurrences, measured.states, strict=True):
@@ -54,12 +57,29 @@ def calibrated(model, options, parts, arrays):
         for end in (0, 1):
             yield [_reaching(values[name][rows], spans, name, end) for name in parts.stock_inputs]
 
-    unread = {
+    value_formats = {
         name: scheme.format(values[name].min(), values[name].max())
         for name in parts.inputs
-        if name not in parts.stock_inputs and values[name].dtype.kind == "f"
+        if values[name].dtype.kind == "f"
     }
-    return samples, formats_of, unread
+    for recurrence in parts.recurrences:
+        value_formats |= dict.fromkeys(
+            (recurrence.sequence, recurrence.final), formats_of[recurrence.name].signal("h")
+        )
+    return samples, formats_of, value_formats
+
+
+def _without_far_marks(values, parts, scheme):
+    """Returns the float inputs whose masked steps hold a value far from all others, brought to where it needs no room."""
+    near = {}
+    for mask in parts.masks.values():
+        array = near.get(mask.source, values[mask.source]) if mask.source in parts.inputs else None
+        if array is None or array.dtype.kind != "f":
+            continue
+        real = array[dataclasses.replace(mask, backwards=False).of(array)]
+        if real.size:
+            near[mask.source] = np.clip(array, *scheme.range_with_mark(real.min(), real.max(), mask.value))
+    return near
 
 
 def _batches(count, size):

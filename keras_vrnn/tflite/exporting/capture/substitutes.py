@@ -51,6 +51,29 @@ def _embedding(layer, original):
     return call
 
 
+def _category_encoding(layer, original):
+    """One GATHER from the unit matrix; Keras takes token ids through floats, which integers of 8 bits round away."""
+
+    def call(inputs, count_weights=None):
+        while inputs.op.type in ("Cast", "Identity"):  # Keras makes floats of them before the call
+            inputs = inputs.op.inputs[0]
+        if len(inputs.shape) < 2:
+            return original(inputs, count_weights)
+        tokens = tf.cast(inputs, tf.int32)
+        if layer.output_mode == "one_hot" and tokens.shape[-1] == 1:
+            tokens = tf.squeeze(tokens, -1)
+        encoded = tf.gather(tf.eye(layer.num_tokens, dtype=layer.compute_dtype), tokens)
+        if layer.output_mode == "one_hot":
+            return encoded
+        if layer.output_mode == "multi_hot":
+            return tf.reduce_max(encoded, 1)
+        if count_weights is not None:
+            encoded = encoded * tf.cast(count_weights, encoded.dtype)[..., None]
+        return tf.reduce_sum(encoded, 1)  # Keras' axis, in whatever rank
+
+    return call
+
+
 def _masking(number, layer, original):
     """x_t·m_t, where Keras selects; zeros where all features are zeros change nothing."""
 
@@ -153,6 +176,7 @@ def _time_distributed(layer, original):
 
 
 _FORMS = {
+    keras.layers.CategoryEncoding: _category_encoding,
     keras.layers.Embedding: _embedding,
     keras.layers.GlobalMaxPooling1D: _global_max_pooling,
     keras.layers.LayerNormalization: _layer_normalization,

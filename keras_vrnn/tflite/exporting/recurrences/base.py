@@ -40,9 +40,9 @@ class Formats:
         """Returns the quantization of a signal, None if it is float32."""
         return self.signals.get(name)
 
-    def weights(self, matrix, operand):
-        """Returns what `Scheme.weights` does, for weights that are multiplied with `operand`."""
-        return self.scheme.weights(matrix, self.moments.get(operand))
+    def product(self, matrix, bias, operand, x, result):
+        """Returns what `Scheme.product` does, for weights that are multiplied with `operand`."""
+        return self.scheme.product(matrix, bias, x, result, self.moments.get(operand))
 
 
 class Cell(ABC):
@@ -50,7 +50,7 @@ class Cell(ABC):
 
     Attributes:
         signals: names of what is measured and given a format; the state is "h".
-        operands: names of what weights are multiplied with.
+        operands: names of what weights are multiplied with; measured too.
     """
 
     signals: ClassVar[tuple[str, ...]]
@@ -84,7 +84,7 @@ class Cell(ABC):
 
         Args:
             scheme: the quantization scheme, one with integer signals.
-            ranges: signal -> (low, high).
+            ranges: signal or operand -> (low, high).
             moments: operand -> (count, Σ v·vᵀ).
         """
 

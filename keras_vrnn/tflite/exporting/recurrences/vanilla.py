@@ -60,16 +60,17 @@ class Vanilla(Cell):
         return {"r": r, "a": a, "h": self.activation(a)}
 
     def formats(self, scheme, ranges, moments):
-        low, high = scheme.saturation(self.activation.name)
+        name = self.activation.name
+        low, high = scheme.saturation(name)
         (z_low, z_high), (r_low, r_high) = ranges["z"], ranges["r"]
-        signals = {
-            # A term so large that the sum saturates whatever the other term is needs no room either.
-            "z": scheme.format(*np.clip((z_low, z_high), low - r_high, high - r_low)),
-            "r": scheme.format(*np.clip((r_low, r_high), low - z_high, high - z_low)),
-            "a": scheme.format(*np.clip(ranges["a"], low, high)),
-            "h": scheme.output_format(self.activation.name) or scheme.format(*ranges["h"]),
-        }
-        return Formats(scheme, signals, moments)
+        x, h = scheme.format(*ranges["x"]), scheme.output_format(name) or scheme.format(*ranges["h"])
+        # A term so large that the sum saturates whatever the other term is needs no room either.
+        z = scheme.product_format(*np.clip((z_low, z_high), low - r_high, high - r_low), x, self.kernel)
+        r = scheme.product_format(
+            *np.clip((r_low, r_high), low - z_high, high - z_low), h, self.recurrent_kernel
+        )
+        (z, r), a = scheme.sum_formats((z, r), scheme.format(*np.clip(ranges["a"], low, high)))
+        return Formats(scheme, {"z": z, "r": r, "a": a, "h": h}, moments)
 
     def state_span(self, scheme, ranges):
         return scheme.output_span(self.activation.name, ranges["h"])
@@ -79,15 +80,18 @@ class Vanilla(Cell):
         return features < units
 
     def write_projection(self, graph, name, formats, x, flat=False):
-        weights, quantization = formats.weights(self.kernel, "x")
-        bias, bias_quantization = formats.scheme.bias(self.bias, graph.quantization(x), quantization)
-        kernel = op.weights(graph, f"{name}/kernel", weights, quantization)
-        bias = graph.constant("bias", bias, bias_quantization)
+        kernel, bias = formats.product(
+            self.kernel, self.bias, "x", graph.quantization(x), formats.signal("z")
+        )
+        kernel = op.weights(graph, f"{name}/kernel", kernel.array, kernel.quantization)
+        bias = graph.constant("bias", bias.array, bias.quantization)
         return op.fully_connected(graph, "z", x, kernel, bias, formats.dtype, formats.signal("z"), flat)
 
     def write_step(self, graph, name, formats):
-        weights, quantization = formats.weights(self.recurrent_kernel, "h")
-        kernel = op.weights(graph, f"{name}/recurrent_kernel", weights, quantization)
+        stored, _ = formats.product(
+            self.recurrent_kernel, None, "h", formats.signal("h"), formats.signal("r")
+        )
+        kernel = op.weights(graph, f"{name}/recurrent_kernel", stored.array, stored.quantization)
 
         def step(z_t, h):
             r = op.fully_connected(graph, "r", h, kernel, -1, formats.dtype, formats.signal("r"))

@@ -8,33 +8,22 @@ from keras_vrnn.tflite.exporting.writing import operators as op
 _INTEGERS = (np.dtype("int8"), np.dtype("int16"))
 
 
-def as_float(main, inputs, outputs):
-    """Lets quantized inputs come and quantized outputs go as float32.
+def float_input(main, index):
+    """Returns a float32 input that is quantized to the tensor `index`; one that is not quantized stays as it is."""
+    if not _is_quantized(main, index):
+        return index
+    source = main.tensor("input_float32", main.shape(index), np.float32)
+    op.quantize_into(main, source, index)
+    return source
 
-    Args:
-        main: the main `Graph`.
-        inputs, outputs: its tensors at the edge.
 
-    Returns:
-        The tensors at the edge afterwards: inputs, outputs.
-    """
-    return (
-        [_float_input(main, index) if _is_quantized(main, index) else index for index in inputs],
-        [
-            op.dequantize(main, "output_float32", index) if _is_quantized(main, index) else index
-            for index in outputs
-        ],
-    )
+def float_output(main, index):
+    """Returns a tensor as float32; one that is not quantized stays as it is."""
+    return op.dequantize(main, "output_float32", index) if _is_quantized(main, index) else index
 
 
 def _is_quantized(main, index):
     return main.dtype(index) in _INTEGERS and main.quantization(index) is not None
-
-
-def _float_input(main, index):
-    source = main.tensor("input_float32", main.shape(index), np.float32)
-    op.quantize_into(main, source, index)
-    return source
 
 
 def sign(file, key, graph_index, inputs, outputs):

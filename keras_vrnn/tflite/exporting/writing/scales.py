@@ -1,9 +1,15 @@
-"""Operators that move integers without looking at their scale, and what they need: one format on both sides.
+"""Operators that move or pick integers without reading their scales: operands and result need one format.
 
-The stock converter now and then declares another one for the result (REVERSE_V2 before an addition that is halved,
-TensorFlow 2.21), which the kernels ignore: the result is read wrongly.
+The stock converter sometimes declares another one (TensorFlow 2.21: for the result of REVERSE_V2 before an addition
+that is halved, for the second value of ONE_HOT), which the kernels ignore: the integers are then read wrongly. At int16
+it also declares one format where the result needs a wider one: for sums, and for a padding beyond the data's range.
 """
 
+import math
+
+import numpy as np
+
+from keras_vrnn.quantization.formats import INT16_MAX, Quantization, limits, no_finer, span
 from keras_vrnn.tflite.exporting.writing import operators as op
 
 # Operator -> position of the input whose format the result has.
@@ -17,7 +23,6 @@ _MOVERS = {
     "MAX_POOL_2D": 0,
     "AVERAGE_POOL_2D": 0,
     "MIRROR_PAD": 0,
-    "PACK": 0,
     "PAD": 0,
     "REDUCE_MAX": 0,
     "REDUCE_MIN": 0,
@@ -33,31 +38,96 @@ _MOVERS = {
     "TRANSPOSE": 0,
     "UNPACK": 0,
 }
-
+# Operator -> positions of the inputs that it picks from, which take the result's format; None for all inputs.
+_PICKERS = {
+    "MAXIMUM": None,
+    "MINIMUM": None,
+    "ONE_HOT": (2, 3),
+    "PACK": None,
+    "PADV2": (0, 2),
+    "SELECT": (1, 2),
+    "SELECT_V2": (1, 2),
+}
 
 # Between scales of a ratio outside of these XNNPACK converts nothing, and a CONCATENATION that needs it fails to load.
 _RATIOS = (2.0**-8, 2.0**7)
 
 
 def agree(main):
-    """Gives such results the format of what they are made of, and converts them to the declared one by QUANTIZE."""
+    """Converts what such operators read and make, wherever the declared formats differ or are too narrow."""
     for operator in list(main.subgraph.operators):
-        if main.file.operator_name(operator) == "CONCATENATION":
+        name = main.file.operator_name(operator)
+        if name == "SUM":
+            _make_room_for_sum(main, operator)
+        if name == "CONCATENATION":
             _convert_far_apart(main, operator)
-        position = _MOVERS.get(main.file.operator_name(operator))
-        if position is None:
+        if name in _MOVERS:
+            _convert_results(main, operator, main.quantization(int(operator.inputs[_MOVERS[name]])))
+        if name in _PICKERS:
+            positions, result = _PICKERS[name] or range(len(operator.inputs)), int(operator.outputs[0])
+            _make_room_for_constants(main, [int(operator.inputs[k]) for k in positions], result)
+            operator.inputs = [
+                _in_format_of(main, int(index), result) if k in positions else index
+                for k, index in enumerate(operator.inputs)
+            ]
+
+
+def _make_room_for_sum(main, operator):
+    """Gives an int16 sum the format of its n terms, n times as wide."""
+    source, result = int(operator.inputs[0]), int(operator.outputs[0])
+    if main.dtype(result) == np.int16 and same(main.quantization(source), main.quantization(result)):
+        terms = math.prod(main.shape(source)) / math.prod(main.shape(result))
+        main.declare(result, Quantization(main.quantization(source).scale * terms))
+
+
+def _make_room_for_constants(main, picked, result):
+    """Lets the format of an int16 result hold the constants among what it is picked from."""
+    if main.dtype(result) != np.int16 or main.quantization(result) is None:
+        return
+    reals = [np.abs(_real(main, index)).max() for index in picked if main.data(index) is not None]
+    main.declare(result, no_finer(main.quantization(result), max(reals, default=0.0) / INT16_MAX))
+
+
+def _real(main, index):
+    """Returns the real values of a constant tensor."""
+    values, source = main.data(index), main.quantization(index)
+    return values if source is None else source.scale * (values.astype(np.float64) - source.zero_point)
+
+
+def _convert_results(main, operator, source):
+    """Gives the results of an operator the format `source`, and converts them to the declared one by QUANTIZE."""
+    for k, declared in enumerate(map(int, operator.outputs)):
+        if source is None or main.quantization(declared) is None or same(source, main.quantization(declared)):
             continue
-        source = main.quantization(int(operator.inputs[position]))
-        for k, declared in enumerate(map(int, operator.outputs)):
-            if (
-                source is None
-                or main.quantization(declared) is None
-                or same(source, main.quantization(declared))
-            ):
-                continue
-            moved = main.tensor("moved", main.shape(declared), main.dtype(declared), source)
-            operator.outputs = [*operator.outputs[:k], moved, *operator.outputs[k + 1 :]]
-            op.quantize_into(main, moved, declared)
+        moved = main.tensor("moved", main.shape(declared), main.dtype(declared), source)
+        operator.outputs = [*operator.outputs[:k], moved, *operator.outputs[k + 1 :]]
+        op.quantize_into(main, moved, declared)
+
+
+def _in_format_of(main, index, result):
+    """Returns the tensor, or one with the same real values in the format of `result`."""
+    source, target = main.quantization(index), main.quantization(result)
+    if target is None or (same(source, target) and main.dtype(index) == main.dtype(result)):
+        return index
+    if main.data(index) is None:
+        return op.quantize(main, "converted", index, target)
+    integers = np.round(_real(main, index) / target.scale) + target.zero_point
+    integers = np.clip(integers, *limits(main.dtype(result)))
+    return main.constant("converted", integers.astype(main.dtype(result)), target)
+
+
+def widen(main, index, quantization):
+    """Gives an input its own format where the converter chose a narrower one, that of MAXIMUM's or another result.
+
+    That loses nothing for the reader with that result, but for any other.
+    """
+    declared, dtype = main.quantization(index), main.dtype(index)
+    readers = sum(index in map(int, operator.inputs) for operator in main.subgraph.operators)
+    if declared is None or quantization is None or readers < 2:
+        return
+    (low, high), (lowest, highest) = span(declared, dtype), span(quantization, dtype)
+    if low > lowest + quantization.scale or high < highest - quantization.scale:
+        main.declare(index, quantization)
 
 
 def _convert_far_apart(main, operator):

@@ -20,14 +20,14 @@ from keras_vrnn.tflite.running.runner import STATE_IN, STATE_OUT
 SIGNATURE = "serving_default"
 
 
-def stitch(parts, stock, formats_of, input_quantization, options):
+def stitch(parts, stock, formats_of, value_formats, options):
     """Builds the whole model.
 
     Args:
         parts: the `Partition` of the Keras model.
         stock: bytes of its converted stock part, or None where the model is nothing but recurrences.
         formats_of: recurrence name -> `Formats`.
-        input_quantization: input name -> `Quantization` (or None) for inputs that the stock part does not read.
+        value_formats: name of a float input or of a recurrence's result -> the `Quantization` that holds it.
         options: the `Options` of the export.
 
     Returns:
@@ -37,22 +37,30 @@ def stitch(parts, stock, formats_of, input_quantization, options):
     if stock is None:
         file.graph("main")
     main = file.main
-    scales.agree(main)
-    tables.narrow(main)
     values = {}
     if stock is not None:
         values |= zip(parts.stock_inputs, map(int, main.subgraph.inputs), strict=True)
         values |= zip(parts.stock_outputs, map(int, main.subgraph.outputs), strict=True)
+    for name in parts.stock_inputs:
+        scales.widen(main, values[name], value_formats.get(name))
+    scales.agree(main)
+    tables.narrow(main)
     expected = {name: index for name, index in values.items() if name not in parts.stock_outputs}
 
     for name, spec in parts.inputs.items():
         if name not in values:
-            quantization = input_quantization.get(name)
+            quantization = value_formats.get(name)
             dtype = spec.dtype.as_numpy_dtype if quantization is None else options.scheme.dtype
             values[name] = main.tensor(name, spec.shape, dtype, quantization)
     states = _add_states(file, parts, values, formats_of, options)
-    for name, mask in parts.masks.items():
-        values[name] = masks.write(main, name, mask, values)
+    inputs = {name: values[name] for name in parts.inputs}
+    if options.io == "float32":
+        inputs = {name: edges.float_input(main, index) for name, index in inputs.items()}
+    for (
+        name,
+        mask,
+    ) in parts.masks.items():  # of float inputs, where there are any: a small step is not zero there
+        values[name] = masks.write(main, name, mask, values | inputs)
     for name, mask in parts.numbers.items():
         number = masks.write_number(main, name, values[mask], options.scheme.dtype)
         _connect(main, values, source=number, target=expected[name])
@@ -62,11 +70,10 @@ def stitch(parts, stock, formats_of, input_quantization, options):
             if made in expected:
                 _connect(main, values, source=values[made], target=expected[made])
 
-    sources = [values[name] for name in parts.inputs]
-    results = _distinct(main, [values[value] for value in parts.outputs.values()], sources)
+    taken = [values[name] for name in parts.inputs]
+    results = _distinct(main, [values[value] for value in parts.outputs.values()], taken)
     if options.io == "float32":
-        sources, results = edges.as_float(main, sources, results)
-    inputs = dict(zip(parts.inputs, sources, strict=True))
+        results = [edges.float_output(main, index) for index in results]
     outputs = dict(zip(parts.outputs, results, strict=True))
     if options.state == "internal":
         variables.keep(file, states, {name: values[final] for name, final in parts.states.items()})

@@ -36,7 +36,7 @@ def test_float_step_equals_keras(kind, use_bias):
 
 
 def test_terms_get_no_more_room_than_the_saturated_sum_can_use():
-    ranges = {"z": (-100.0, 2.0), "r": (-1.0, 1.0), "a": (-101.0, 3.0), "h": (-1.0, 1.0)}
+    ranges = {"z": (-100.0, 2.0), "r": (-1.0, 1.0), "a": (-101.0, 3.0), "h": (-1.0, 1.0), "x": (-1.0, 1.0)}
     signals = cell("tanh").formats(SCHEMES["int8"], ranges, {}).signals
     lowest = signals["z"].scale * (-128 - signals["z"].zero_point)
     assert lowest == pytest.approx(math.atanh(-127.5 / 128) - 1.0, abs=signals["z"].scale)
