@@ -11,6 +11,7 @@ A gradient inside its bound comes back unchanged to the last bit, since c / max(
 """
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ import tensorflow as tf
 
 @dataclasses.dataclass(frozen=True)
 class Clipped:
-    """Gradients after clipping, with the figures of both sides.
+    """Gradients after clipping, with the norms of both sides.
 
     Attributes:
         gradients: list of tensors, None where a variable has no gradient.
@@ -27,6 +28,7 @@ class Clipped:
         global_norm: n before clipping, a scalar.
         clipped_norms, clipped_global_norm: the same after clipping.
         changed: scalar bool, whether clipping changed anything.
+        shrink: clips other parts of the same gradients, rows of an embedding or a replica's share, by the same factors.
     """
 
     gradients: list
@@ -35,13 +37,14 @@ class Clipped:
     clipped_norms: Any
     clipped_global_norm: Any
     changed: Any
+    shrink: Callable[[list], list]
 
 
 def densify(gradient):
     """Sums the rows of an embedding's gradient that belong to the same id.
 
     A token that occurs k times gives k rows of `IndexedSlices`. The norm of the rows is not the norm of their sum,
-    and Keras (3.15) optimizers square the rows one by one: Adam's second moment comes out too small.
+    which is what moves the weights.
     """
     if isinstance(gradient, tf.IndexedSlices):
         return tf.math.unsorted_segment_sum(gradient.values, gradient.indices, gradient.dense_shape[0])
@@ -66,21 +69,31 @@ def clip(gradients, settings):
     if settings.global_clipnorm is not None:
         c = _at_most(settings.global_clipnorm)
         factor = c / tf.maximum(n, c)
-        clipped = [_times(g, factor) for g in gradients]
-        return Clipped(clipped, n_i, n, n_i * factor, tf.minimum(n, c), n > c)
+
+        def shrink(gradients):
+            return [times(g, factor) for g in gradients]
+
+        return Clipped(shrink(gradients), n_i, n, n_i * factor, tf.minimum(n, c), n > c, shrink)
     if settings.clipnorm is not None:
         c = _at_most(settings.clipnorm)
         factors = tf.unstack(c / tf.maximum(n_i, c), num=len(gradients))
-        clipped = [_times(g, factor) for g, factor in zip(gradients, factors, strict=True)]
+
+        def shrink(gradients):
+            return [times(g, factor) for g, factor in zip(gradients, factors, strict=True)]
+
         clipped_n_i = tf.minimum(n_i, c)
-        return Clipped(clipped, n_i, n, clipped_n_i, tf.norm(clipped_n_i), tf.reduce_any(n_i > c))
+        norm = tf.norm(clipped_n_i)
+        return Clipped(shrink(gradients), n_i, n, clipped_n_i, norm, tf.reduce_any(n_i > c), shrink)
     if settings.clipvalue is not None:
         c = settings.clipvalue
-        clipped = [g if g is None else tf.clip_by_value(g, -c, c) for g in gradients]
+
+        def shrink(gradients):
+            return [_map(lambda t: tf.clip_by_value(t, -c, c), g) for g in gradients]
+
+        clipped = shrink(gradients)
         outside = [tf.reduce_any(tf.abs(g) > c) for g in gradients if g is not None]
-        clipped_n_i, clipped_n = norms(clipped)
-        return Clipped(clipped, n_i, n, clipped_n_i, clipped_n, tf.reduce_any(tf.stack(outside)))
-    return Clipped(gradients, n_i, n, n_i, n, tf.constant(False))
+        return Clipped(clipped, n_i, n, *norms(clipped), tf.reduce_any(tf.stack(outside)), shrink)
+    return Clipped(gradients, n_i, n, n_i, n, tf.constant(False), lambda gradients: gradients)
 
 
 def _at_most(threshold):
@@ -89,5 +102,14 @@ def _at_most(threshold):
     return c if float(c) <= threshold else np.nextafter(c, np.float32(0))
 
 
-def _times(gradient, factor):
-    return gradient if gradient is None else gradient * tf.cast(factor, gradient.dtype)
+def times(gradient, factor):
+    """The product with a scalar, in the gradient's own type; None stays None."""
+    if isinstance(factor, float) and factor == 1.0:
+        return gradient
+    return _map(lambda tensor: tensor * tf.cast(factor, tensor.dtype), gradient)
+
+
+def _map(function, gradient):
+    if isinstance(gradient, tf.IndexedSlices):
+        return tf.IndexedSlices(function(gradient.values), gradient.indices, gradient.dense_shape)
+    return gradient if gradient is None else function(gradient)

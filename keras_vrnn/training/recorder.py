@@ -12,6 +12,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_vrnn.training.xla import IndexChecks
+
 # Rows that the ring holds at least. Emptying it costs as much as a few hundred kernels, so it is done rarely.
 _LEAST_CAPACITY = 256
 
@@ -19,11 +21,6 @@ LOG_NAMES = ("grad_norm", "clipped_grad_norm", "clip_fraction", "grad_norm_max",
 
 # Figures before the per-variable norms in a row: whether the update was made, n before and after clipping.
 _SCALARS = 3
-
-
-def named(packed_logs):
-    """The figures of `GradientRecorder.packed_logs`, by name."""
-    return dict(zip(LOG_NAMES, packed_logs.numpy().tolist(), strict=False))
 
 
 class Rows:
@@ -54,6 +51,7 @@ class GradientRecorder:
     def __init__(self):
         self.names: tuple[str, ...] | None = None
         self.sinks: weakref.WeakSet = weakref.WeakSet()
+        self.index_checks = IndexChecks()
         self._steps: Any = None
         self._capacity = 0
         self._rows_per_execution = 0
@@ -97,6 +95,8 @@ class GradientRecorder:
         # The figures of LOG_NAMES, and the number of updates that the means are over.
         self._epoch = _variable(tf.zeros([6]), "gradient_epoch")
         self._halted = _variable(tf.constant(False), "gradient_halted")
+        # What `IndexChecks.found` has found first.
+        self._outside = _variable(tf.zeros([2], tf.int32), "gradient_index_outside")
 
     # Inside the training function.
 
@@ -108,6 +108,16 @@ class GradientRecorder:
     def halt_if(self, condition):
         halted = _local(self._halted)
         halted.assign(tf.logical_or(halted.read_value(), condition))
+
+    @property
+    def all_inside(self):
+        """Scalar bool: no index has been out of range."""
+        return tf.equal(_local(self._outside).read_value()[0], 0)
+
+    def keep_outside(self, found):
+        """Keeps the result of `IndexChecks.found`, the first that found something."""
+        outside = _local(self._outside)
+        outside.assign(tf.where(self.all_inside, found, outside.read_value()))
 
     def write(self, clipped, applied, counts):
         """Adds a step's figures.
@@ -137,14 +147,27 @@ class GradientRecorder:
         epoch.assign(tf.where(counts, tf.where(applied, if_made, if_skipped), before))
 
     def packed_logs(self):
-        """Figures of the epoch so far, in one tensor."""
-        return _local(self._epoch).read_value()
+        """Statistics of the epoch so far, in one tensor."""
+        outside = tf.cast(_local(self._outside).read_value(), tf.float32)
+        return tf.concat([_local(self._epoch).read_value(), outside], axis=0)
 
     # On the host.
 
+    def unpacked(self, packed_logs):
+        """The statistics in `packed_logs`, by name.
+
+        Raises:
+            tf.errors.InvalidArgumentError: An index was out of range in a step that XLA has compiled.
+        """
+        *statistics, number, index = packed_logs.numpy().tolist()
+        if number:
+            _local(self._outside).assign(tf.zeros([2], tf.int32))
+            raise self.index_checks.error(number, index)
+        return dict(zip(LOG_NAMES, statistics, strict=False))
+
     def logs(self):
-        """Figures of the epoch so far, by name."""
-        return named(self.packed_logs())
+        """Statistics of the epoch so far, by name."""
+        return self.unpacked(self.packed_logs())
 
     def reset_logs(self):
         if self.is_built:

@@ -1,15 +1,24 @@
 """What `compile` was told about gradients: checked once, before anything is built."""
 
 import dataclasses
-import math
-import numbers
 import warnings
 import weakref
+from typing import Literal
+
+from keras_vrnn import _checks as checks
 
 NONFINITE = ("skip", "raise", "apply")
 
 # Optimizers whose own clipping has been announced as taken over: said once each.
 _ANNOUNCED: weakref.WeakSet = weakref.WeakSet()
+
+
+@dataclasses.dataclass(frozen=True)
+class Automatic:
+    """Which arguments of `compile` are left to `fit`."""
+
+    steps_per_execution: bool = False
+    jit_compile: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,45 +36,31 @@ class GradientSettings:
     clipnorm: float | None = None
     global_clipnorm: float | None = None
     clipvalue: float | None = None
-    nonfinite: str = "skip"
+    nonfinite: Literal["skip", "raise", "apply"] = "skip"
     truncate_steps: int | None = None
 
     def __post_init__(self):
         for name, threshold in self.thresholds.items():
-            _check_threshold(name, threshold)
+            checks.number(name, threshold, above=0)
         if len(self.thresholds) > 1:
             received = ", ".join(f"{name}={value}" for name, value in self.thresholds.items())
-            raise ValueError(f"Set one way of clipping, received {received}. Leave the others at None.")
+            raise ValueError(
+                f"Only one way of clipping may be set. Received: {received}. Leave the others at None."
+            )
         if self.nonfinite not in NONFINITE:
             raise ValueError(
-                f"`nonfinite` must be one of {', '.join(map(repr, NONFINITE))}, received {self.nonfinite!r}. "
-                "'skip' leaves out the update and counts it, 'raise' stops and names the variables, "
-                "'apply' updates with whatever the gradient is."
+                f"`nonfinite` must be one of {', '.join(map(repr, NONFINITE))}: 'skip' leaves out the update and counts "
+                "it, 'raise' stops and names the variables, 'apply' updates with whatever the gradient is. "
+                f"Received: nonfinite={self.nonfinite!r}"
             )
-        if self.truncate_steps is not None and not is_count(self.truncate_steps):
-            raise ValueError(
-                "`truncate_steps` must be a positive integer, the time steps between two updates, or None for "
-                f"back-propagation through the whole sequence, received {self.truncate_steps!r}."
-            )
+        if self.truncate_steps is not None:
+            checks.positive_int("truncate_steps", self.truncate_steps)
 
     @property
     def thresholds(self):
         """The clipping arguments that are set, by name."""
         values = {name: getattr(self, name) for name in ("clipnorm", "global_clipnorm", "clipvalue")}
         return {name: value for name, value in values.items() if value is not None}
-
-
-def is_count(value):
-    """Tells whether `value` is an integer above 0."""
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) > 0
-
-
-def _check_threshold(name, value):
-    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if not is_number or not math.isfinite(value) or value <= 0:
-        raise ValueError(
-            f"`{name}` must be a finite number above 0, or None for no clipping, received {value!r}."
-        )
 
 
 def innermost(optimizer):

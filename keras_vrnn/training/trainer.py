@@ -3,27 +3,30 @@
 Training needs the TensorFlow backend; importing this module, building a model and predicting do not.
 """
 
-import contextlib
+import dataclasses
 import functools
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal
 
 import keras
 
-from keras_vrnn.training import speed, windowing, workers
-from keras_vrnn.training.settings import GradientSettings, innermost, mark_announced, take_over_clipping
-
-# One entry of the logs of `train_step`, which `train_function` replaces by the figures in it.
-_PACKED_LOGS = "gradients"
+from keras_vrnn import _checks as checks
+from keras_vrnn.training import logs, windowing, workers
+from keras_vrnn.training.automatic import AutomaticFit
+from keras_vrnn.training.settings import (
+    Automatic,
+    GradientSettings,
+    innermost,
+    mark_announced,
+    take_over_clipping,
+)
 
 # Updates of truncated BPTT that one execution may make: 100,000 time steps in windows of 50. They are all recorded, and
 # the ring for them has to be there before the length of the longest batch is known.
 _MOST_WINDOWS = 2048
 
-_Mixin: Any = keras.Model if TYPE_CHECKING else object
 
-
-class GradientTraining(_Mixin):
+class GradientTraining(logs.GradientLogs, AutomaticFit):
     """Mixin before `keras.Model`: gradient clipping and norms in `compile`, `fit` and `train_on_batch`.
 
     While training, the logs have five more entries, each over the updates of the epoch so far: `grad_norm` and
@@ -32,22 +35,25 @@ class GradientTraining(_Mixin):
     because the gradient was not finite). The norms of every step go to `kv.callbacks.GradientNorms`.
     """
 
-    train_function: Any
-    _evaluating = False
+    gradient_settings: GradientSettings
 
     def compile(
         self,
-        optimizer="rmsprop",
-        loss=None,
-        *args,
-        clipnorm=None,
-        global_clipnorm=None,
-        nonfinite="skip",
-        truncate_steps=None,
-        steps_per_execution="auto",
-        jit_compile="auto",
-        **kwargs,
-    ):
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        loss_weights: Any = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
+        run_eagerly: bool = False,
+        steps_per_execution: int | Literal["auto"] = "auto",
+        jit_compile: bool | Literal["auto"] = "auto",
+        auto_scale_loss: bool = True,
+        *,
+        clipnorm: float | None = None,
+        global_clipnorm: float | None = None,
+        nonfinite: Literal["skip", "raise", "apply"] = "skip",
+        truncate_steps: int | None = None,
+    ) -> None:
         """Configures the model for training: `keras.Model.compile` with four more arguments.
 
         Both thresholds hold for the gradient that moves the weights: after loss unscaling, averaged over
@@ -87,25 +93,37 @@ class GradientTraining(_Mixin):
         )
         optimizer = keras.optimizers.get(optimizer)
         settings = take_over_clipping(settings, optimizer)
+        automatic = Automatic(steps_per_execution == "auto", jit_compile == "auto")
+        steps = (
+            1
+            if automatic.steps_per_execution
+            else checks.positive_int("steps_per_execution", steps_per_execution)
+        )
         replicas = self.distribute_strategy.num_replicas_in_sync
         workers.check_replicas(
             replicas,
             gradient_accumulation_steps=getattr(innermost(optimizer), "gradient_accumulation_steps", None),
-            steps_per_execution=None if steps_per_execution == "auto" else steps_per_execution,
+            steps_per_execution=steps,
         )
         workers.check_replicas(replicas, least=0, truncate_steps=truncate_steps)
         if truncate_steps is not None:
             from keras_vrnn.training import truncated_checks
 
             truncated_checks.model(self, truncate_steps)
-        steps = 1 if steps_per_execution == "auto" else steps_per_execution
-        super().compile(optimizer, loss, *args, steps_per_execution=steps, jit_compile=jit_compile, **kwargs)
+        super().compile(
+            optimizer,
+            loss,
+            loss_weights=loss_weights,
+            metrics=metrics,
+            weighted_metrics=weighted_metrics,
+            run_eagerly=run_eagerly,
+            steps_per_execution=steps,
+            jit_compile=jit_compile,
+            auto_scale_loss=auto_scale_loss,
+        )
         self.gradient_settings = settings
-        self._automatic = {
-            "steps_per_execution": steps_per_execution == "auto",
-            "jit_compile": jit_compile == "auto",
-        }
-        self._choose_xla()
+        self._automatic = automatic
+        self._kept, self._xla_is_refused = None, False
 
     def get_compile_config(self):
         config = super().get_compile_config()
@@ -118,7 +136,7 @@ class GradientTraining(_Mixin):
             "global_clipnorm": settings.global_clipnorm,
             "nonfinite": settings.nonfinite,
             "truncate_steps": settings.truncate_steps,
-            **{name: "auto" for name, chosen in self._automatic.items() if chosen},
+            **{name: "auto" for name, chosen in dataclasses.asdict(self._automatic).items() if chosen},
         }
 
     def compile_from_config(self, config):
@@ -129,49 +147,73 @@ class GradientTraining(_Mixin):
         if self.built:
             self.optimizer.build(self.trainable_variables)
 
-    def fit(self, x=None, y=None, batch_size=None, epochs=1, verbose="auto", callbacks=None, *args, **kwargs):
-        """As in Keras; see `compile` for what it chooses by itself."""
-        self._choose_xla()
-        if self._automatic["steps_per_execution"]:
-            split, steps = kwargs.get("validation_split", 0.0), kwargs.get("steps_per_epoch")
-            batches = speed.batches_in(x, batch_size, split) if steps is None else steps
-            together = speed.batches_per_execution(self, batch_size or 32, batches, callbacks)
-            if together != self.steps_per_execution:
-                self.steps_per_execution = together
-                self.train_function = self.test_function = self.predict_function = None
-        return super().fit(x, y, batch_size, epochs, verbose, callbacks, *args, **kwargs)
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: Any = "auto",
+        callbacks: Any = None,
+        validation_split: float = 0.0,
+        validation_data: Any = None,
+        shuffle: bool = True,
+        class_weight: dict[int, float] | None = None,
+        sample_weight: Any = None,
+        initial_epoch: int = 0,
+        steps_per_epoch: int | None = None,
+        validation_steps: int | None = None,
+        validation_batch_size: int | None = None,
+        validation_freq: Any = 1,
+    ) -> keras.callbacks.History:
+        """As in Keras; `compile` says what it chooses by itself."""
+        self._check_class_weight(class_weight)
+        with self._as_compiled(), self._faster(callbacks, x, batch_size, steps_per_epoch):
+            return super().fit(
+                x,
+                y,
+                batch_size=batch_size,
+                epochs=epochs,
+                verbose=verbose,
+                callbacks=callbacks,
+                validation_split=validation_split,
+                validation_data=validation_data,
+                shuffle=shuffle,
+                class_weight=class_weight,
+                sample_weight=sample_weight,
+                initial_epoch=initial_epoch,
+                steps_per_epoch=steps_per_epoch,
+                validation_steps=validation_steps,
+                validation_batch_size=validation_batch_size,
+                validation_freq=validation_freq,
+            )
+
+    def train_on_batch(
+        self,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        class_weight: dict[int, float] | None = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """As in Keras. The values of the gradient come with `return_dict=True` only."""
+        self._check_class_weight(class_weight)
+        with self._as_compiled():
+            return super().train_on_batch(x, y, sample_weight, class_weight, return_dict)
+
+    def _check_class_weight(self, class_weight):
+        if self.compiled and self.gradient_settings.truncate_steps is not None:
+            from keras_vrnn.training import truncated_checks
+
+            truncated_checks.weights_of_classes(class_weight)
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         if iterator is not None and workers.has_others(self.distribute_strategy):
             iterator, data_batch = None, workers.own_batch(self.distribute_strategy, iterator)
         super()._maybe_symbolic_build(iterator, data_batch)
 
-    def _choose_xla(self):
-        """Before the first step, and again before `fit`: a Sequential model may have no inputs until then."""
-        if self._automatic["jit_compile"] and self.train_function is None:
-            self.jit_compile = speed.xla_helps(self)
-
-    def make_predict_function(self, force=False):
-        # Predictions are asked for in batches of any size, and XLA compiles each size anew.
-        chosen = self.jit_compile
-        self.jit_compile = chosen and not self._automatic["jit_compile"]
-        try:
-            return super().make_predict_function(force)
-        finally:
-            self.jit_compile = chosen
-
-    @property
-    def gradient_recorder(self):
-        """The `GradientRecorder` that keeps the norms of every step."""
-        if not hasattr(self, "_gradient_recorder"):
-            from keras_vrnn.training.recorder import GradientRecorder
-
-            self._gradient_recorder = GradientRecorder()
-        return self._gradient_recorder
-
     def train_step(self, data):
-        _require_tensorflow()
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(windowing.begin(self, data))
+        x, y, sample_weight = self._unpacked(data)
         truncate_steps = self.gradient_settings.truncate_steps
         if truncate_steps is None:
             y_pred, loss = self._learn(x, y, sample_weight)
@@ -181,18 +223,27 @@ class GradientTraining(_Mixin):
             windows = Windows(self, truncate_steps, (x, y, sample_weight), self._metrics_read_outputs())
             y_pred, loss = windows.learn(functools.partial(self._learn, windows=windows))
         self._track_loss(loss, x)
-        logs = self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
-        if not self.trainable_weights:
-            return workers.reducible(logs, self.distribute_strategy)
-        # Five results of their own would cost a compiled step more than all of the recording does.
-        logs = {**logs, _PACKED_LOGS: self.gradient_recorder.packed_logs()}
-        return workers.reducible(logs, self.distribute_strategy)
+        results = self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
+        if self.trainable_weights:
+            # Five results of their own would cost a compiled step more than all of the recording does.
+            results = {**results, logs.PACKED: self.gradient_recorder.packed_logs()}
+        return workers.reducible(results, self.distribute_strategy)
 
     def test_step(self, data):
-        return workers.reducible(super().test_step(windowing.begin(self, data)), self.distribute_strategy)
+        return workers.reducible(super().test_step(self._unpacked(data)), self.distribute_strategy)
 
-    def predict_step(self, data):
-        return super().predict_step(windowing.begin(self, data))
+    def _unpacked(self, data):
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(windowing.begin(self, data))
+        if self.gradient_settings.truncate_steps is None:
+            return x, y, sample_weight
+        from keras_vrnn.training.truncated import with_weights_per_step
+
+        return with_weights_per_step(x, y, sample_weight)
+
+    def predict_step(self, *args):
+        # Keras on JAX puts its state before the data.
+        *state, data = args
+        return super().predict_step(*state, windowing.begin(self, data))
 
     def _learn(self, x, y, sample_weight, windows=None):
         """Updates the weights once; returns the outputs before it and the loss."""
@@ -200,6 +251,8 @@ class GradientTraining(_Mixin):
 
         from keras_vrnn.training.update import update
 
+        graph = tf.compat.v1.get_default_graph() if self._tries_xla else None
+        before = len(graph.get_operations()) if graph is not None else 0
         with tf.GradientTape() as tape:
             y_pred = self(x, training=True)
             if windows is not None:
@@ -207,10 +260,13 @@ class GradientTraining(_Mixin):
             loss = self._compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=True)
             variables = self.trainable_weights
             self._build_training(variables, 1 if windows is None else windows.count)
-            scaled_loss = self.optimizer.scale_loss(loss)
+            scaled_loss = loss if self.optimizer is None else self.optimizer.scale_loss(loss)
+        recorder = self.gradient_recorder
+        if graph is not None and variables:
+            recorder.keep_outside(recorder.index_checks.found(graph.get_operations()[before:]))
         if variables:
             gradients = tape.gradient(scaled_loss, variables)
-            update(self.optimizer, variables, gradients, self.gradient_settings, self.gradient_recorder)
+            update(self.optimizer, variables, gradients, self.gradient_settings, recorder, graph is not None)
         else:
             warnings.warn("The model does not have any trainable weights.", stacklevel=2)
         return y_pred, loss
@@ -244,83 +300,6 @@ class GradientTraining(_Mixin):
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         batch_size = tf.shape(next(leaf for leaf in keras.tree.flatten(x) if leaf is not None))[0]
         self._loss_tracker.update_state(loss * replicas if replicas > 1 else loss, sample_weight=batch_size)
-
-    def make_train_function(self, force=False):
-        if self.train_function is not None and not force:
-            return
-        super().make_train_function(force=force)
-        from keras_vrnn.training.recorder import named
-
-        recorder, execute = self.gradient_recorder, self.train_function
-        recorder.expect_new_function()
-        raises = self.gradient_settings.nonfinite == "raise"
-
-        def execute_and_record(iterator):
-            recorder.make_room()
-            logs = execute(iterator)
-            if raises:
-                recorder.raise_if_halted()
-            if not isinstance(logs, dict) or _PACKED_LOGS not in logs:
-                self._warn_of_foreign_train_step()
-                return logs
-            packed = logs.pop(_PACKED_LOGS)
-            return {**logs, **named(packed)}
-
-        self.train_function = execute_and_record
-
-    def _warn_of_foreign_train_step(self):
-        asked_for = self.gradient_settings.thresholds or self.gradient_recorder.sinks
-        if asked_for and self.trainable_weights:
-            warnings.warn(
-                f"{type(self).__name__}.train_step does not call super().train_step(data), which clips and records: "
-                "clipnorm, global_clipnorm and GradientNorms have no effect. Call it, or clip in the optimizer.",
-                stacklevel=3,
-            )
-
-    # Logs: the figures of training appear in training, and nowhere else.
-
-    @property
-    def _reports_gradients(self):
-        recorder = getattr(self, "_gradient_recorder", None)
-        return recorder is not None and recorder.is_built and not self._evaluating
-
-    def get_metrics_result(self):
-        result = super().get_metrics_result()
-        if self._reports_gradients:
-            import tensorflow as tf
-
-            if not tf.inside_function():
-                result.update(self.gradient_recorder.logs())
-        return result
-
-    def reset_metrics(self):
-        super().reset_metrics()
-        if self._reports_gradients:
-            self.gradient_recorder.reset_logs()
-
-    @contextlib.contextmanager
-    def _evaluation(self):
-        before, self._evaluating = self._evaluating, True
-        try:
-            yield
-        finally:
-            self._evaluating = before
-
-    def evaluate(self, *args, **kwargs):
-        with self._evaluation():
-            return super().evaluate(*args, **kwargs)
-
-    def test_on_batch(self, *args, **kwargs):
-        with self._evaluation():
-            return super().test_on_batch(*args, **kwargs)
-
-    def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict=False):
-        """As in Keras. The gradient figures come with `return_dict=True`; the list has only what Keras puts there."""
-        logs = super().train_on_batch(x, y, sample_weight, class_weight, return_dict=True)
-        if return_dict:
-            return logs
-        own = self.gradient_recorder.logs() if self.gradient_recorder.is_built else {}
-        return self._flatten_metrics_in_order({name: logs[name] for name in logs if name not in own})
 
 
 def _require_tensorflow():

@@ -25,7 +25,7 @@ class Windows:
     Args:
         model: the model, for its recurrent layers.
         steps: k, time steps in a window.
-        data: (x, y, sample_weight) of tensors (batch, time, …); sample weights may also be (batch,).
+        data: (x, y, sample_weight) of tensors (batch, time, …).
         keep_outputs: whether to put the outputs of all windows together: they are as long as the sequences.
 
     Raises:
@@ -36,8 +36,7 @@ class Windows:
         checks.model(model, steps)
         self._layers = [layer for layer in recurrent_layers(model) if not layer.stateful]
         self._steps = steps
-        # Without a graph, Keras hands over NumPy arrays.
-        self._data = _map(lambda t: None if t is None else tf.convert_to_tensor(t), data)
+        self._data = data
         self._keep_outputs = keep_outputs
         self._length = checks.sequence_length(*self._data)
 
@@ -80,7 +79,7 @@ class Windows:
         return (_joined(outputs) if self._keep_outputs else None), loss
 
     def _part(self, time):
-        return _map(lambda t: t if _is_whole(t) else t[:, time], self._data)
+        return _map(lambda t: None if t is None else t[:, time], self._data)
 
     def _one(self, learn, data, states):
         """→ [final states, loss · count, count, outputs] of one window."""
@@ -94,12 +93,12 @@ class Windows:
     def _loop(self, learn, full, states, like):
         """→ [final states, loss · count, count, outputs] of the windows 1 … full - 1."""
         steps = self._steps
-        blocks = _map(lambda t: t if _is_whole(t) else _in_blocks(t, full, steps), self._data)
+        blocks = _map(lambda t: None if t is None else _in_blocks(t, full, steps), self._data)
         loss, count, outputs = like
         arrays = _map(lambda o: _array(o, steps, tf.maximum(full - 1, 0)), outputs)
 
         def body(i, states, loss, count, arrays):
-            data = _map(lambda t: t if _is_whole(t) else tf.gather(t, i, axis=1), blocks)
+            data = _map(lambda t: None if t is None else tf.gather(t, i, axis=1), blocks)
             new, more_loss, more_count, outputs = self._one(learn, data, states)
             # A batch size that is known in one place and not in the other would change the loop's shape.
             _map(lambda state, first: state.set_shape(first.shape), new, states)
@@ -129,6 +128,33 @@ class Windows:
         return [loss, count, _map(lambda output: output[:, :rest], outputs)]
 
 
+def with_weights_per_step(x, y, sample_weight):
+    """The same data as tensors, weights of whole sequences given to each of their steps.
+
+    Keras takes weights (batch,) of outputs (batch, time, …) for weights of the time steps, where their number fits.
+
+    Args:
+        x, y, sample_weight: what Keras hands to a step. Weights are (batch,) or (batch, 1) for whole sequences, else
+            (batch, time, …).
+    """
+    # Without a graph, Keras hands over NumPy arrays.
+    x, y, sample_weight = _map(
+        lambda t: None if t is None else tf.convert_to_tensor(t), (x, y, sample_weight)
+    )
+    first = keras.tree.flatten(x)[0]
+    shape = tf.stack([tf.shape(first)[0], first.shape[1] or tf.shape(first)[1]])
+
+    def per_step(weight):
+        # A function that has seen weights of both shapes is traced for an unknown rank.
+        if weight is None or (weight.shape.rank == 2 and weight.shape[1] not in (1, None)):
+            return weight
+        if weight.shape.rank is not None and weight.shape.rank > 2:
+            return weight
+        return tf.broadcast_to(tf.reshape(weight, [shape[0], -1]), shape)
+
+    return x, y, _map(per_step, sample_weight)
+
+
 @contextlib.contextmanager
 def carried(layers, states):
     """Lets recurrent layers start from given states, and tells in which they end.
@@ -154,11 +180,6 @@ def carried(layers, states):
 
     with recurrences_replaced(layers, carry):
         yield final
-
-
-def _is_whole(tensor):
-    """What has no time axis: weights of whole sequences, and what is not there."""
-    return tensor is None or tensor.shape.rank == 1
 
 
 def _in_blocks(tensor, count, steps):

@@ -61,16 +61,24 @@ def model(model, steps):
         )
 
 
+def weights_of_classes(class_weight):
+    """Raises if there are any: Keras makes one weight per sample of them, from what it takes for its class."""
+    if class_weight is not None:
+        raise ValueError(
+            "`class_weight` cannot be used with `truncate_steps`: targets have a class per time step, and Keras makes one "
+            f"weight per sequence. Give a sample_weight of shape (batch, time). Received: class_weight={class_weight}"
+        )
+
+
 def sequence_length(x, y, sample_weight):
-    """T, which all inputs, targets and weights (but those of shape (batch,)) have as their second axis.
+    """T, which all inputs, targets and weights have as their second axis.
 
     Returns:
         An integer, or a scalar tensor where it is not known while the step is traced.
     """
     named = [("x", leaf) for leaf in keras.tree.flatten(x)]
     named += [("y", leaf) for leaf in keras.tree.flatten(y)]
-    weights = keras.tree.flatten(sample_weight)
-    named += [("sample_weight", leaf) for leaf in weights if leaf is not None and leaf.shape.rank != 1]
+    named += [("sample_weight", leaf) for leaf in keras.tree.flatten(sample_weight)]
     named = [(name, leaf) for name, leaf in named if leaf is not None]
     for name, leaf in named:
         if leaf.shape.rank < 2:

@@ -11,10 +11,11 @@ import keras
 import tensorflow as tf
 
 from keras_vrnn.training import gradients as equations
+from keras_vrnn.training.gradients import times
 from keras_vrnn.training.settings import innermost, own_clipping
 
 
-def update(optimizer, variables, gradients, settings, recorder):
+def update(optimizer, variables, gradients, settings, recorder, indices_checked=False):
     """Updates `variables`, and records the norms. To be called in a replica context.
 
     Args:
@@ -23,21 +24,33 @@ def update(optimizer, variables, gradients, settings, recorder):
         gradients: of `optimizer.scale_loss(loss)`: tensors, `IndexedSlices` or None.
         settings: `GradientSettings`.
         recorder: a built `GradientRecorder`.
+        indices_checked: Whether `recorder.all_inside` decides, too: no update follows an index out of range.
     """
     replica = tf.distribute.get_replica_context()
     scale = optimizer.scale_loss(1.0)
     accumulation = Accumulation(optimizer)
 
     own = [_unscaled(g, v, scale) for g, v in zip(gradients, variables, strict=True)]
-    clipped = equations.clip(_summed(replica, accumulation.averaged(own)), settings)
+    dense = [equations.densify(g) for g in own]
+    clipped = equations.clip(_summed(replica, accumulation.averaged(dense)), settings)
     finite = tf.math.is_finite(clipped.global_norm)
 
     # The optimizer will sum over the replicas and divide by the scale itself.
     share = scale / replica.num_replicas_in_sync
-    final = [_times(g, share) for g in accumulation.choose(clipped.gradients, own)]
+    final = [times(g, share) for g in accumulation.choose(clipped.gradients, dense)]
+    if accumulation.batches == 1 and not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        # Keras' optimizers take the rows of an embedding's gradient one by one. They sum them to accumulate them, and a
+        # LossScaleOptimizer (3.15) fails on them.
+        rows = [times(g, scale) for g in clipped.shrink(own)]
+        final = [r if isinstance(r, tf.IndexedSlices) else f for r, f in zip(rows, final, strict=True)]
     final = [g if f is None else tf.cast(f, g.dtype) for f, g in zip(final, gradients, strict=True)]
 
     applied, handed_over, fatal = _decide(finite, scale, optimizer, settings, recorder)
+    if indices_checked:
+        applied = tf.logical_and(applied, recorder.all_inside)
+        handed_over = (
+            recorder.all_inside if handed_over is True else tf.logical_and(handed_over, recorder.all_inside)
+        )
     counts = tf.logical_or(accumulation.complete, tf.logical_not(finite))
     if settings.nonfinite == "raise":
         counts = tf.logical_and(counts, tf.logical_not(recorder.halted))
@@ -127,19 +140,12 @@ class Accumulation:
 
 
 def _unscaled(gradient, variable, scale):
-    """g / s in float32 or wider, dense. None for what is no gradient: float8 training hands over scales as such."""
+    """g / s in float32 or wider. None for what is no gradient: float8 training hands over scales as such."""
     if gradient is None or getattr(variable, "overwrite_with_gradient", False):
         return None
-    gradient = equations.densify(gradient)
     if gradient.dtype in (tf.float16, tf.bfloat16):
         gradient = tf.cast(gradient, tf.float32)
-    return _times(gradient, 1.0 / scale)
-
-
-def _times(gradient, factor):
-    if gradient is None or (isinstance(factor, float) and factor == 1.0):
-        return gradient
-    return gradient * tf.cast(factor, gradient.dtype)
+    return times(gradient, 1.0 / scale)
 
 
 def _summed(replica, gradients):

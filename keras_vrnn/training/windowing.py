@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
+from keras_vrnn import _checks as checks
 from keras_vrnn.layers.interception import recurrent_layers
-from keras_vrnn.training.settings import is_count
 
 
 class Window(NamedTuple):
@@ -65,9 +65,8 @@ def windows(x, y=None, sample_weight=None, *, steps, batch_size):
     """
     import tensorflow as tf
 
-    for name, value in {"steps": steps, "batch_size": batch_size}.items():
-        if not is_count(value):
-            raise ValueError(f"`{name}` must be a positive integer, received {value!r}.")
+    steps = checks.positive_int("steps", steps)
+    batch_size = checks.positive_int("batch_size", batch_size)
     if y is None and sample_weight is not None:
         raise ValueError(
             "`sample_weight` needs targets `y`, received None. Weights have an effect on a loss only."

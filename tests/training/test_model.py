@@ -261,12 +261,12 @@ def test_recompiling_with_frozen_layers_records_the_others():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"clipnorm": -1}, r"`clipnorm` must be a finite number above 0.*received -1"),
+        ({"clipnorm": -1}, r"`clipnorm` must be a finite number > 0. Received: clipnorm=-1"),
         (
             {"clipnorm": 1, "global_clipnorm": 1},
-            r"one way of clipping, received clipnorm=1, global_clipnorm=1",
+            r"one way of clipping .* Received: clipnorm=1, global_clipnorm=1",
         ),
-        ({"nonfinite": "stop"}, r"`nonfinite` must be one of .* received 'stop'"),
+        ({"nonfinite": "stop"}, r"`nonfinite` must be one of .* Received: nonfinite='stop'"),
         (
             {"optimizer": keras.optimizers.SGD(clipvalue=1.0), "clipnorm": 1.0},
             r"but its optimizer .* clipvalue=1.0",

@@ -79,6 +79,55 @@ def test_windows_equal_a_numpy_tbptt(case, jit_compile):
     assert history["grad_norm"][0] == pytest.approx(np.mean(oracle.norms), rel=RECORDED)
 
 
+@pytest.mark.parametrize("shape", [(BATCH,), (BATCH, 1)], ids=str)
+@pytest.mark.parametrize(
+    "k", [BATCH, 4]
+)  # as many steps as sequences: weights could be taken for those of the steps
+def test_one_weight_per_sequence_holds_for_all_its_steps(k, shape):
+    x, y = data(14)
+    weight = np.array([0.2, 1.0, 3.0], "float32")
+    model = vanilla_model(k, weighted_metrics=["mae"], jit_compile=False)
+    oracle = Oracle(model.get_weights(), RATE)
+    per_step = np.repeat(weight[:, None], 14, axis=1)
+    expected = oracle.train(x, y, k, None, per_step)
+    logs = model.train_on_batch(x, y, sample_weight=weight.reshape(shape), return_dict=True)
+    np.testing.assert_allclose(weights_of(model), oracle.flat(), atol=1e-5)
+    assert logs["loss"] == pytest.approx(expected, rel=RECORDED)
+
+    sequences = model.evaluate(x, y, sample_weight=weight.reshape(shape), verbose=0, return_dict=True)
+    assert sequences == pytest.approx(
+        model.evaluate(x, y, sample_weight=per_step, verbose=0, return_dict=True), rel=RECORDED
+    )
+
+
+def test_weights_of_sequences_and_of_steps_for_two_outputs():
+    x, y = data(9)
+    inputs = keras.Input((None, FEATURES))
+    h = kv.VanillaRNN(UNITS, return_sequences=True)(inputs)
+    outputs = {name: keras.layers.Dense(TARGETS, name=name)(h) for name in "ab"}
+    model = kv.Model(inputs, outputs)
+    model.compile(keras.optimizers.SGD(RATE), "mse", truncate_steps=BATCH)
+    start = model.get_weights()
+    weight = np.array([0.2, 1.0, 3.0], "float32")
+    per_step = np.repeat(weight[:, None], 9, axis=1)
+    trained = []
+    for weights in ({"a": weight, "b": per_step}, {"a": per_step, "b": weight}):
+        model.set_weights(start)
+        model.fit(x, {"a": y, "b": y}, sample_weight=weights, verbose=0)
+        trained.append(weights_of(model))
+    np.testing.assert_allclose(trained[0], trained[1], atol=TRAINED)
+
+
+def test_weights_of_classes_are_refused():
+    """Keras makes one weight per sequence of them, from the class that it takes the time steps for."""
+    x, _ = data(9)
+    model = vanilla_model(3, loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    labels = np.ones((BATCH, 9), int)
+    for train in (model.fit, model.train_on_batch):
+        with pytest.raises(ValueError, match=r"`class_weight` .*sample_weight of shape \(batch, time\)"):
+            train(x, labels, class_weight={0: 1.0, 1: 2.0})
+
+
 def test_the_oracle_notices_a_gradient_through_the_window_and_a_lost_state():
     x, y = data(12)
     model = vanilla_model(4)

@@ -1,15 +1,11 @@
 """The callback that keeps gradient norms: in memory, as CSV, for TensorBoard, as a picture."""
 
-import numbers
 import os
 
+from keras_vrnn import _checks as checks
 from keras_vrnn.training.callbacks.reader import NormReader
 from keras_vrnn.training.callbacks.tensorboard import EventFile
 from keras_vrnn.training.history import CsvFile, NormHistory
-
-
-def _is_count(value):
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) > 0
 
 
 def _check_path(name, value, kind):
@@ -51,10 +47,8 @@ class GradientNorms(NormReader):
         super().__init__()
         _check_path("csv", csv, "file")
         _check_path("tensorboard", tensorboard, "folder")
-        if max_steps is not None and not _is_count(max_steps):
-            raise ValueError(
-                f"`max_steps` must be a positive integer, or None for all, received {max_steps!r}."
-            )
+        if max_steps is not None:
+            max_steps = checks.positive_int("max_steps", max_steps)
         self._history = NormHistory(max_steps, per_variable)
         self._csv = None if csv is None else CsvFile(csv, overwrite)
         self._events = None if tensorboard is None else EventFile(tensorboard)

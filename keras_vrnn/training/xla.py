@@ -1,0 +1,177 @@
+"""XLA where it makes `fit` faster and changes nothing else (TensorFlow).
+
+Keras (3.15) leaves XLA off on a CPU. `fit` tries it for models that gain from it, and falls back for the steps that XLA
+cannot compile, and for those that it compiles to something else than TensorFlow's kernels:
+
+    operations with side effects    cannot be compiled: py_function, print
+    assertions                      are left out
+    random numbers                  come from another generator
+    indices out of range            are clamped, or give NaN, instead of an error
+"""
+
+import itertools
+import logging
+
+import keras
+import tensorflow as tf
+
+from keras_vrnn.layers.interception import layers_of
+
+_LOGGER = logging.getLogger("keras_vrnn")
+
+_OTHERWISE = {
+    *("PyFunc", "PyFuncStateless", "EagerPyFunc", "Print", "PrintV2"),
+    *("Assert", "CheckNumerics", "CheckNumericsV2"),
+    # Indices that are not checked below, and singular matrices, are errors of the CPU kernels only.
+    *(
+        "GatherNd",
+        "ResourceGather",
+        "ResourceGatherNd",
+        "ScatterNd",
+        "SegmentSum",
+        "SegmentMean",
+        "SegmentMax",
+    ),
+    *("TensorScatterUpdate", "TensorScatterAdd", "TensorScatterMax", "TensorScatterMin", "TensorScatterSub"),
+    *("Cholesky", "MatrixInverse", "MatrixSolve", "MatrixTriangularSolve", "MatrixDeterminant"),
+}
+_RANDOM = ("Random", "Multinomial", "TruncatedNormal", "Gamma", "Poisson", "Binomial")
+
+
+def helps(model):
+    """Whether XLA can make `fit` faster: a recurrence, and shapes that are fixed but for the batch.
+
+    XLA compiles anew for each shape. Layers, losses and metrics of the user's are tried; a `train_step` of their own is
+    not, because what it does after ours cannot be examined.
+    """
+    from keras_vrnn.training.trainer import GradientTraining
+
+    inputs = getattr(model, "inputs", None)
+    if not inputs or model.run_eagerly or not model.supports_jit:
+        return False
+    if type(model).train_step is not GradientTraining.train_step:
+        return False
+    if model.distribute_strategy is not tf.distribute.get_strategy() or tf.distribute.has_strategy():
+        return False
+    if any(None in tensor.shape[1:] for tensor in inputs):
+        return False
+    layers = layers_of(model)
+    known = all(type(layer).__module__.split(".")[0] in ("keras", "keras_vrnn") for layer in layers)
+    recurrent = any(isinstance(layer, keras.layers.RNN) for layer in layers)
+    return known and recurrent and all(layer.supports_jit for layer in layers)
+
+
+class Trial:
+    """A train function that finds out with its first batches whether XLA takes the step.
+
+    Nothing is lost by a failure: XLA compiles a step whole before any of it runs, and the batches are kept.
+
+    Args:
+        step: `train_step`, to be examined.
+        compiled: The train function that Keras makes of it, compiled by XLA.
+        make_plain: Returns one without XLA.
+        batches: Batches per execution.
+    """
+
+    def __init__(self, step, compiled, make_plain, batches):
+        self._step = step
+        self._execute = compiled
+        self._make_plain = make_plain
+        self._batches = batches
+        self._is_open = True
+
+    def __call__(self, iterator):
+        if not self._is_open:
+            return self._execute(iterator)
+        self._is_open = False
+        spec = iterator.element_spec
+        if not _has_fixed_shapes(spec) or _differs(self._step, spec):
+            self._execute = self._make_plain()
+            return self._execute(iterator)
+        first = list(itertools.islice(iterator, self._batches))
+        try:
+            return self._run(first, spec)
+        except Exception as error:
+            # XLA refuses with many types of errors; what is wrong with the program itself fails again below.
+            refusal = error
+        self._execute = self._make_plain()
+        logs = self._run(first, spec)
+        reason = str(refusal).strip().splitlines()[0][:200]
+        _LOGGER.warning("`fit` runs without XLA, which refused the step: %s", reason)
+        return logs
+
+    def _run(self, batches, spec):
+        """The batches through an iterator of the same type as `fit`'s, so that nothing is traced twice."""
+        logs = None
+        # The first alone: a failure then leaves all weights as they were.
+        for part in (batches[:1], batches[1:]):
+            if part:
+                dataset = tf.data.Dataset.from_generator(lambda part=part: iter(part), output_signature=spec)
+                logs = self._execute(iter(dataset))
+        return logs
+
+
+def _has_fixed_shapes(spec):
+    """Whether batches are tensors whose shapes are fixed but for the batch: XLA compiles anew for each shape."""
+    return all(
+        isinstance(leaf, tf.TensorSpec) and leaf.shape.rank is not None and None not in leaf.shape[1:]
+        for leaf in tf.nest.flatten(spec)
+    )
+
+
+def _differs(step, spec):
+    """Whether an operation of a step, or of a function that it calls, does something else under XLA.
+
+    Tracing without XLA makes all variables, too, which a trace that fails would leave without values.
+    """
+    graph = tf.function(step, autograph=False).get_concrete_function(spec).graph
+    definition = graph.as_graph_def()
+    functions = [function.node_def for function in definition.library.function]
+    nodes = itertools.chain(definition.node, *functions)
+    return any(node.op in _OTHERWISE or any(word in node.op for word in _RANDOM) for node in nodes)
+
+
+class IndexChecks:
+    """Checks of indices that TensorFlow makes in its kernels and XLA leaves out: of an Embedding, of class labels.
+
+    XLA cannot raise an error. A check gives a number, which the step keeps; the host raises the error afterwards.
+    """
+
+    def __init__(self):
+        self._messages = []
+
+    def found(self, operations):
+        """The first index out of range in these operations: int32 [number of the message, index]; 0 if there is none."""
+        found = tf.zeros([2], tf.int32)
+        for operation in operations:
+            if operation.type == "GatherV2":
+                table, indices, axis = operation.inputs
+                axis = tf.get_static_value(axis)
+                size = None if axis is None else table.shape[int(axis)]
+                message = "indices = {index} is not in [0, {size})"
+            elif operation.type == "SparseSoftmaxCrossEntropyWithLogits":
+                logits, indices = operation.inputs
+                size = logits.shape[-1]
+                message = "Received a label value of {index} which is outside the valid range of [0, {size})"
+            else:
+                continue
+            if size is None or tf.get_static_value(indices) is not None:
+                continue
+            self._messages.append((message, size, operation.name))
+            found = tf.where(found[0] > 0, found, _first_outside(indices, size, len(self._messages)))
+        return found
+
+    def error(self, number, index):
+        """The error that TensorFlow's kernel would have raised."""
+        message, size, name = self._messages[int(number) - 1]
+        return tf.errors.InvalidArgumentError(
+            None, None, f"{message.format(index=int(index), size=size)}, in {name}. The update was not made."
+        )
+
+
+def _first_outside(indices, size, number):
+    indices = tf.reshape(indices, [-1])
+    outside = tf.logical_or(indices < 0, indices >= tf.cast(size, indices.dtype))
+    first = tf.argmax(tf.cast(outside, tf.int32), output_type=tf.int32)
+    index = tf.cast(tf.gather(indices, first), tf.int32)
+    return tf.where(tf.reduce_any(outside), tf.stack([number, index]), tf.zeros([2], tf.int32))
