@@ -122,6 +122,15 @@ def one_of(name: str, value: Any, choices: Collection[Any], meaning: str = "") -
     return value
 
 
+def distinct(name: str, value: Collection[Any], must: str) -> None:
+    """Raises unless all items of `value` differ."""
+    seen = set()
+    for item in value:
+        if item in seen:
+            raise ValueError(message(name, must, f"{item!r} more than once"))
+        seen.add(item)
+
+
 def _real(value):
     """`value` as a float, or NaN if it is not a number."""
     if isinstance(value, str) or type(value).__name__ in ("bool", "bool_"):
