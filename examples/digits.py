@@ -90,9 +90,8 @@ def train(images, labels, epochs):
 
 def bits(images, pictures):
     """Mean cross-entropy of pixels given a picture of probabilities, in bits."""
-    p = np.clip(
-        pictures, 1 / 512, 1 - 1 / 512
-    )  # half a step of int8: a probability of 0 or 1 would cost infinitely many bits
+    # Half a step of int8: a probability of 0 or 1 would cost infinitely many bits.
+    p = np.clip(pictures, 1 / 512, 1 - 1 / 512)
     return float(-(images * np.log2(p) + (1 - images) * np.log2(1 - p)).mean())
 
 
