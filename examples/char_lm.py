@@ -1,7 +1,7 @@
-"""Character language model of film reviews, trained by truncated BPTT, beside counted n-grams; writes some text.
+"""A character language model of film reviews, trained by truncated BPTT and compared with n-grams.
 
 python examples/char_lm.py             # about a million characters from Rotten Tomatoes
-python examples/char_lm.py --quick     # few of them, one epoch: all runs, little is learnt
+python examples/char_lm.py --quick     # few characters, one epoch: a test of the program, not of the model
 """
 
 import argparse
@@ -16,17 +16,19 @@ import numpy as np
 
 import keras_vrnn as kv
 
-ARTIFACTS = ("model.keras", "results.json")
+FILES = ("model.keras", "results.json")
 
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("out/char_lm"), help="folder of the artifacts")
+    parser.add_argument(
+        "--out", type=Path, default=Path("out/char_lm"), help="folder of the files that are written"
+    )
     parser.add_argument("--overwrite", action="store_true", help="train again and replace what --out holds")
     parser.add_argument("--quick", action="store_true", help="little text, one epoch")
     args = parser.parse_args(argv)
     try:
-        if not args.overwrite and (there := [name for name in ARTIFACTS if (args.out / name).exists()]):
+        if not args.overwrite and (there := [name for name in FILES if (args.out / name).exists()]):
             raise FileExistsError(f"{args.out / there[0]} exists; add --overwrite or another --out.")
         reviews = kv.datasets.split_by_blocks(kv.datasets.movie_reviews(), (0.9, 0.1))
         args.out.mkdir(parents=True, exist_ok=True)
@@ -35,7 +37,7 @@ def main(argv=None):
         sys.exit(f"{Path(__file__).name}: {error}")
 
     texts = ["\n".join(part.texts[: 300 if args.quick else None]) for part in reviews]
-    common = collections.Counter(texts[0]).most_common(63)  # the training part decides what is known
+    common = collections.Counter(texts[0]).most_common(63)  # the characters come from the training part alone
     characters = ["\N{REPLACEMENT CHARACTER}", *sorted(character for character, _ in common)]
     ids = {character: i for i, character in enumerate(characters)}
     training, held_out = (np.array([ids.get(c, 0) for c in text], np.int32) for text in texts)
@@ -51,18 +53,18 @@ def main(argv=None):
         model.save(Path(folder, "model.keras"))
         results = {"bits_per_character": bits, "characters": characters, "sample": text}
         Path(folder, "results.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-        for name in ARTIFACTS:
+        for name in FILES:
             Path(folder, name).replace(args.out / name)
 
 
 def streams(ids, rows):
-    """The text as `rows` long sequences of inputs, and of the character that follows each."""
+    """The text as `rows` long sequences of inputs, and the character that follows each input."""
     steps = (len(ids) - 1) // rows
     return ids[: rows * steps].reshape(rows, steps), ids[1 : rows * steps + 1].reshape(rows, steps)
 
 
 def train(ids, size, epochs, rows=16, window=50):
-    """An epoch is one batch of a few sequences, each a large part of the text: 50 characters an update."""
+    """Trains on one batch per epoch: a few sequences, each a large part of the text, 50 characters per update."""
     import keras
 
     keras.utils.set_random_seed(0)
@@ -83,7 +85,7 @@ def layers(inputs, size, **options):
 
 
 def ngram_bits(training, text, n, size):
-    """Bits per character of n-grams, smoothed by the next shorter ones (Witten and Bell 1991)."""
+    """Bits per character of n-grams, smoothed by shorter n-grams (Witten and Bell 1991)."""
     probability = np.full(len(text), 1 / size)
     for length in range(n):
         seen = collections.Counter(grams(training, length))
@@ -101,7 +103,7 @@ def grams(ids, length):
 
 
 def sample(model, characters, last, length, temperature=0.8):
-    """Draws one character after the other, by the same layers with a state that stays."""
+    """Draws one character after another, with the same layers made stateful."""
     import keras
 
     inputs = keras.Input(batch_shape=(1, 1), dtype="int32")

@@ -1,4 +1,4 @@
-"""One-to-many: the class of a digit becomes a picture, row by row, in Keras and on a device.
+"""One-to-many: turns the class of a digit into a picture, row by row, in Keras and on a device.
 
 python examples/digits.py     # 5,000 digits of MNIST; out/digits/digits.png
 """
@@ -12,14 +12,14 @@ import numpy as np
 
 import keras_vrnn as kv
 
-ARTIFACTS = ("digits.tflite", "digits.png")
+FILES = ("digits.tflite", "digits.png")
 
 
 def main(argv=None):
     args = arguments(argv)
     try:
         images, labels = kv.datasets.digits()
-        if there := [name for name in ARTIFACTS if (args.out / name).exists() and not args.overwrite]:
+        if there := [name for name in FILES if (args.out / name).exists() and not args.overwrite]:
             raise FileExistsError(f"{args.out} holds {', '.join(there)}; add --overwrite or another --out.")
         import matplotlib.pyplot as plt
 
@@ -41,7 +41,9 @@ def main(argv=None):
         "Keras": model.predict(classes, verbose=0),
         "int8 .tflite": kv.tflite.Runner(path)(classes),
     }
-    print(f"Held-out digits, {len(held_out):,}; bits a pixel that a class's picture leaves open:")
+    print(
+        f"{len(held_out):,} held-out digits; cross-entropy in bits per pixel, given the picture of their class:"
+    )
     print(f"{'one grey for all':28} {bits(images[held_out], images[training].mean()):.3f}")
     for name, pictures in drawn.items():
         print(f"{name:28} {bits(images[held_out], pictures[labels[held_out]]):.3f}")
@@ -61,16 +63,18 @@ def main(argv=None):
 
 def arguments(argv):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("out/digits"), help="folder of the artifacts")
+    parser.add_argument(
+        "--out", type=Path, default=Path("out/digits"), help="folder of the files that are written"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace what --out holds")
     parser.add_argument(
-        "--quick", action="store_true", help="few digits, few epochs: all runs, little is learnt"
+        "--quick", action="store_true", help="few digits, few epochs: a test of the program, not of the model"
     )
     return parser.parse_args(argv)
 
 
 def train(images, labels, epochs):
-    """The class is read at every step; the state tells which row it is."""
+    """Trains a model that reads the class at every step; its state encodes the row."""
     import keras
 
     keras.utils.set_random_seed(0)
@@ -78,7 +82,7 @@ def train(images, labels, epochs):
     batch_size = 100
     steps = epochs * -(-len(images) // batch_size)
     rate = keras.optimizers.schedules.CosineDecay(3e-3, steps)
-    # A pixel is grey: the loss is that of drawing it black with this probability.
+    # Pixels are grey: the loss treats the grey value as the probability of black.
     model.compile(keras.optimizers.Adam(rate), "binary_crossentropy", global_clipnorm=1.0)
     model.fit(labels, images, batch_size=batch_size, epochs=epochs, verbose=2)
     return model
@@ -86,7 +90,8 @@ def train(images, labels, epochs):
 
 def bits(images, pictures):
     """Mean cross-entropy of pixels given a picture of probabilities, in bits."""
-    p = np.clip(pictures, 1 / 512, 1 - 1 / 512)  # half a step of int8: no picture shall be sure
+    # Half a step of int8: a probability of 0 or 1 would cost infinitely many bits.
+    p = np.clip(pictures, 1 / 512, 1 - 1 / 512)
     return float(-(images * np.log2(p) + (1 - images) * np.log2(1 - p)).mean())
 
 

@@ -1,12 +1,12 @@
-"""Trains one model in several processes, on one machine or on many; all end with the same weights.
+"""Trains one model in several processes, on one or several machines; all end with the same weights.
 
 python examples/distributed.py --workers 2     # starts two processes on this machine
-python examples/distributed.py                 # one of many, as TF_CONFIG says: the same command on every machine
+python examples/distributed.py                 # one of several, as set in TF_CONFIG: the same command on every machine
 
 TF_CONFIG='{"cluster": {"worker": ["host-a:4000", "host-b:4000"]}, "task": {"type": "worker", "index": 0}}'
 
-Each process computes its share of every batch. Gradients are summed over all before they are clipped, so that the
-result is that of one process on the whole batch. docs/distribution.md says what scales how.
+Each process computes its share of every batch. Gradients are summed over all processes before they are clipped, so the
+result is the same as with one process and the whole batch. docs/distribution.md has the details.
 """
 
 import argparse
@@ -21,20 +21,22 @@ import numpy as np
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--workers", type=int, help="processes to start here; without it, TF_CONFIG decides")
+    parser.add_argument(
+        "--workers", type=int, help="number of processes to start here; by default TF_CONFIG decides"
+    )
     parser.add_argument("--epochs", type=int, default=5)
     args = parser.parse_args(argv)
     if args.workers:
         if args.workers < 1:
-            parser.error(f"--workers must be a positive integer, received {args.workers}.")
+            parser.error(f"`--workers` must be a positive integer. Received: {args.workers}.")
         sys.exit(launch(args.workers, args.epochs))
     if "TF_CONFIG" not in os.environ:
-        parser.error("set TF_CONFIG, or start the processes by --workers.")
+        parser.error("set TF_CONFIG, or start the processes with --workers.")
     train(args.epochs)
 
 
 def launch(count, epochs):
-    """Starts the workers; if one fails the others, which would wait for it for ever, are ended."""
+    """Starts the workers; if one fails, the others, which would wait for it without end, are stopped."""
     sockets = [socket.create_server(("localhost", 0)) for _ in range(count)]
     addresses = [f"localhost:{each.getsockname()[1]}" for each in sockets]
     for each in sockets:
@@ -62,14 +64,14 @@ def launch(count, epochs):
 def train(epochs):
     import tensorflow as tf
 
-    strategy = tf.distribute.MultiWorkerMirroredStrategy()  # first of all: the workers find each other here
+    strategy = tf.distribute.MultiWorkerMirroredStrategy()  # must come first: the workers connect here
     import keras
 
     import keras_vrnn as kv
 
     rng = np.random.default_rng(0)
     x = rng.normal(size=(1024, 30, 4)).astype("float32")
-    y = np.cumsum(x[..., :1], axis=1)[:, -1] > 0  # the sign of a sum: something to remember
+    y = np.cumsum(x[..., :1], axis=1)[:, -1] > 0  # the sign of a sum, which needs memory
     keras.utils.set_random_seed(0)
     with strategy.scope():
         layers = [keras.Input((30, 4)), kv.VanillaRNN(32), keras.layers.Dense(1, activation="sigmoid")]
@@ -77,7 +79,7 @@ def train(epochs):
         model.compile(
             keras.optimizers.Adam(2e-3), "binary_crossentropy", metrics=["accuracy"], global_clipnorm=1.0
         )
-    # batch_size is that of all processes together; each process takes its share of every batch.
+    # batch_size counts all processes together; each takes its share of every batch.
     history = model.fit(x, y, batch_size=64, epochs=epochs, shuffle=False, verbose=0).history
     worker, count = strategy.cluster_resolver.task_id, strategy.num_replicas_in_sync
     checksum = sum(float(np.sum(np.abs(w))) for w in model.get_weights())

@@ -1,4 +1,4 @@
-"""Streaming on a device: which exercise does the wrist do? One int8 step of the network for each sample.
+"""Streaming on a device: which exercise does the wrist do? One int8 step of the network per sample.
 
 python examples/motion.py     # smartwatch recordings of ten people; two of them are held out
 """
@@ -12,9 +12,9 @@ import numpy as np
 
 import keras_vrnn as kv
 
-RATE, STEPS = 12.5, 50  # samples a second, and in a window to train on
+RATE, STEPS = 12.5, 50  # samples per second, and per training window
 HELD_OUT = (9, 10)  # people
-SCALE = np.array([1, 1, 1, 3, 3, 3], np.float32)  # g and rad/s to about one
+SCALE = np.array([1, 1, 1, 3, 3, 3], np.float32)  # scales g and rad/s to about one
 
 
 def main(argv=None):
@@ -43,19 +43,23 @@ def main(argv=None):
     for step in (6, 12, 25, STEPS):
         rights = [(answers[:, step - 1] == y[:, 0]).mean() for answers in (in_keras, on_device)]
         print(f"{step / RATE:6.1f} s {rights[0]:8.1%} {rights[1]:20.1%}")
-    print(f"{path}: {result.size / 1000:.1f} kB; {1e6 * seconds:.0f} µs a step, Python included")
+    print(f"{path}: {result.size / 1000:.1f} kB; {1e6 * seconds:.0f} µs per step, including Python")
 
 
 def arguments(argv):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("out/motion"), help="folder of the artifacts")
+    parser.add_argument(
+        "--out", type=Path, default=Path("out/motion"), help="folder of the files that are written"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace what --out holds")
-    parser.add_argument("--quick", action="store_true", help="one epoch: all runs, little is learnt")
+    parser.add_argument(
+        "--quick", action="store_true", help="one epoch: a test of the program, not of the model"
+    )
     return parser.parse_args(argv)
 
 
 def windows(data, chosen):
-    """Windows (windows, STEPS, 6) at RATE, half a window apart, and the exercise at each step."""
+    """Windows, (windows, STEPS, 6), at RATE and half a window apart, and the exercise at each step."""
     pieces, labels = [], []
     for recording, label, take in zip(data.recordings, data.labels, chosen, strict=True):
         if take:
@@ -67,7 +71,7 @@ def windows(data, chosen):
 
 
 def train(x, y, classes, epochs):
-    """Answers at every step: the loss asks it to be right as early as it can."""
+    """Trains a model that answers at every step, so that it is right as early as possible."""
     import keras
 
     keras.utils.set_random_seed(0)
@@ -75,7 +79,7 @@ def train(x, y, classes, epochs):
     batch_size = 64
     steps = epochs * -(-len(x) // batch_size)
     rate = keras.optimizers.schedules.CosineDecay(2e-3, steps)
-    # XLA draws random numbers slowly on a CPU: the dropout would take ten times the rest (TensorFlow 2.21).
+    # XLA draws random numbers slowly on a CPU: dropout would take ten times as long as the rest (TensorFlow 2.21).
     model.compile(
         keras.optimizers.Adam(rate),
         "sparse_categorical_crossentropy",
@@ -88,13 +92,13 @@ def train(x, y, classes, epochs):
 
 
 def stream(path, x):
-    """The likeliest class after each sample, (windows, STEPS), and the time of a step."""
+    """The likeliest class after each sample, (windows, STEPS), and the time per step."""
     runner = kv.tflite.Runner(path)
     answers = np.zeros(x.shape[:2], int)
     start = time.perf_counter()
     for window, answer in zip(x, answers, strict=True):
         runner.reset()
-        for t, sample in enumerate(window):  # as they come from the sensor
+        for t, sample in enumerate(window):  # one by one, as from the sensor
             answer[t] = runner.step(sample).argmax()
     return answers, (time.perf_counter() - start) / answers.size
 

@@ -3,7 +3,7 @@
 python examples/sentiment.py                       # 8,530 sentences from Rotten Tomatoes
 python examples/sentiment.py --dataset imdb        # 25,000 full reviews
 python examples/sentiment.py --data mine.csv       # your own: columns text,label; two classes
-python examples/sentiment.py --predict "a gem"     # the exported model, without TensorFlow
+python examples/sentiment.py --predict "a gem"     # asks the exported model, without TensorFlow
 """
 
 import argparse
@@ -15,9 +15,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-import keras_vrnn as kv  # light: TensorFlow and Keras load only when a model is trained
+import keras_vrnn as kv  # quick: TensorFlow and Keras load only when a model is trained
 
-ARTIFACTS = (
+FILES = (
     "model.keras",
     "sentiment_float32.tflite",
     "sentiment_int8.tflite",
@@ -40,13 +40,13 @@ def main(argv=None):
             "quick": args.quick,
             "seed": args.seed,
         }
-        if not args.overwrite and any((args.out / name).exists() for name in ARTIFACTS):
+        if not args.overwrite and any((args.out / name).exists() for name in FILES):
             return print_saved(args.out, settings)
-        if importlib.util.find_spec("matplotlib") is None:  # better now than after the training
+        if importlib.util.find_spec("matplotlib") is None:  # fail before the training, not after it
             raise ModuleNotFoundError('matplotlib is not installed; run: pip install "keras-vrnn[plots]"')
-        parts, vocabulary = prepare(data, args.quick)
-        # Everything is made in a folder of its own and moved at the end: an interrupted run leaves no
-        # half-finished artifact, and a folder that can't be written stops the run before training.
+        parts, vocabulary = prepare(with_words(data), args.quick)
+        # All files are made in a folder of their own and moved at the end: an interrupted run leaves no
+        # half-finished file, and a folder that can't be written stops the run before training.
         args.out.mkdir(parents=True, exist_ok=True)
         unfinished = tempfile.TemporaryDirectory(dir=args.out, prefix=".unfinished-")
     except (OSError, ValueError, ModuleNotFoundError) as error:
@@ -59,10 +59,10 @@ def main(argv=None):
         table = export_and_verify(model, parts[0][0], parts[2], folder)
         results = {"settings": settings, "reviews": [len(labels) for _, labels in parts], "table": table}
         (folder / "results.json").write_text(json.dumps(results, indent=2) + "\n")
-        for name in ARTIFACTS:
+        for name in FILES:
             os.replace(folder / name, args.out / name)
     print_table(results)
-    print(f"Artifacts: {args.out}")
+    print(f"Files: {args.out}")
 
 
 def arguments(argv):
@@ -70,16 +70,33 @@ def arguments(argv):
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--dataset", choices=("rotten_tomatoes", "imdb"), default="rotten_tomatoes")
     source.add_argument("--data", type=Path, metavar="FILE.csv", help="your own reviews, columns text,label")
-    parser.add_argument("--out", type=Path, default=Path("out/sentiment"), help="folder of the artifacts")
+    parser.add_argument(
+        "--out", type=Path, default=Path("out/sentiment"), help="folder of the files that are written"
+    )
     parser.add_argument("--overwrite", action="store_true", help="train again and replace what --out holds")
     parser.add_argument(
-        "--quick", action="store_true", help="few reviews, one epoch: all runs, little is learnt"
+        "--quick", action="store_true", help="few reviews, one epoch: a test of the program, not of the model"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the weights, the dropout and the shuffling")
     parser.add_argument(
-        "--predict", metavar="TEXT", help="print the class of TEXT by the int8 model in --out"
+        "--seed", type=int, default=0, help="seed of the weights, the dropout and the shuffling"
+    )
+    parser.add_argument(
+        "--predict", metavar="TEXT", help="print the class that the int8 model in --out gives TEXT"
     )
     return parser.parse_args(argv)
+
+
+def with_words(data):
+    """The texts that hold a word; the others, such as "...", are counted and skipped."""
+    words = kv.text.Vocabulary(words=(), length=1)  # its rules alone
+    kept = [row for row, text in enumerate(data.texts) if words.tokenize(text)]
+    skipped = sorted(set(range(len(data))) - set(kept))
+    if not skipped:
+        return data
+    print(
+        f"{len(skipped):,} of {len(data):,} texts hold no word and are skipped, {data.texts[skipped[0]]!r} first."
+    )
+    return data.take(kept)
 
 
 def prepare(data, quick):
@@ -87,7 +104,7 @@ def prepare(data, quick):
     parts = kv.datasets.split_by_blocks(data, (0.8, 0.1, 0.1))
     if quick:
         parts = [part.take(range(min(len(part), 500))) for part in parts]
-    # The training part alone decides which words are known: the test shall tell about unseen text.
+    # The vocabulary comes from the training part alone, so that the test measures unseen text.
     vocabulary = kv.text.Vocabulary.build(parts[0].texts, size=5000, max_length=200, classes=data.classes)
     return [(vocabulary.encode(part.texts), part.labels) for part in parts], vocabulary
 
@@ -102,10 +119,10 @@ def train(training, validation, vocabulary, folder, seed, epochs):
             keras.Input((vocabulary.length,), dtype="int32"),
             # mask_zero: the recurrence skips the padding, in Keras and in the exported loop.
             keras.layers.Embedding(len(vocabulary), 32, mask_zero=True),
-            # 7,000 sentences are few: with less dropout the model knows them by heart within a few epochs.
+            # 7,000 sentences are few: with less dropout the model memorizes them within a few epochs.
             keras.layers.SpatialDropout1D(0.6),
-            # From the identity, the state is carried on unchanged (Le et al. 2015), and the first words still count
-            # at the last: 1 % more right than from "orthogonal", and half its largest int8 error (validation part).
+            # The identity carries the state on unchanged (Le et al. 2015), so that the first words still matter at
+            # the end: 1 % more right than with "orthogonal", and half its largest int8 error (validation part).
             kv.VanillaRNN(32, recurrent_initializer="identity", dropout=0.6),
             keras.layers.Dense(1, activation="sigmoid"),
         ]
@@ -116,7 +133,7 @@ def train(training, validation, vocabulary, folder, seed, epochs):
         keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(2e-3, steps)),
         "binary_crossentropy",
         metrics=["accuracy"],
-        global_clipnorm=4.0,  # twice the usual norm here; full reviews bring steps of 100 and more
+        global_clipnorm=4.0,  # twice the usual norm here; with full reviews some steps reach 100 and more
     )
     norms = kv.callbacks.GradientNorms(csv=folder / "gradient_norms.csv")
     # The validation part chooses the epoch; the test part is used once, at the end.
@@ -139,7 +156,7 @@ def export_and_verify(model, x_train, test, folder):
     table = []
     for quantization in ("float32", "int8"):
         path = folder / f"sentiment_{quantization}.tflite"
-        # int8 reads the ranges of the activations off some reviews: of the training part, as all that is learnt.
+        # int8 measures the ranges of the activations on some reviews, from the training part.
         kv.tflite.export(model, path, quantization=quantization, calibration_data=x_train[:500])
         report = kv.tflite.verify(model, path, *test)
         table.append(
@@ -152,7 +169,9 @@ def export_and_verify(model, x_train, test, folder):
                 "agreement": report.agreement,
             }
         )
-    size = (folder / "model.keras").stat().st_size  # with the optimizer's state, to train on
+    size = (
+        (folder / "model.keras").stat().st_size
+    )  # includes the state of the optimizer, to continue training
     return [{"model": "Keras", "accuracy": report.accuracy_keras, "bytes": size}, *table]
 
 
@@ -172,29 +191,33 @@ def print_table(results):
 
 
 def print_saved(out, settings):
-    """Prints the table of an earlier run, if it was the same; another run's artifacts shall not be lost."""
-    missing = [name for name in ARTIFACTS if not (out / name).is_file()]
+    """Prints the table of an earlier run with the same settings; files of another run must not be lost."""
+    missing = [name for name in FILES if not (out / name).is_file()]
     results = {} if missing else json.loads((out / "results.json").read_text())
     if different := missing or [
         name for name in settings if results.get("settings", {}).get(name) != settings[name]
     ]:
         reason = f"{', '.join(different)} {'missing' if missing else 'different'}"
         raise FileExistsError(
-            f"{out} holds another run's artifacts ({reason}); add --overwrite or another --out."
+            f"{out} holds another run's files ({reason}); add --overwrite or another --out."
         )
     print_table(results)
-    print(f"Artifacts: {out}, of an earlier run (--overwrite trains again)")
+    print(f"Files: {out}, from an earlier run (--overwrite trains again)")
 
 
 def predict(text, out):
-    """Prints the class of `text` by the int8 model, as a device would: TensorFlow and Keras stay out."""
+    """Prints the class that the int8 model gives `text`, as on a device: without TensorFlow and Keras."""
     path = out / "sentiment_int8.tflite"
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist; train a model first, without --predict.")
     vocabulary = kv.text.Vocabulary.load(out / "vocabulary.json")
-    probability = kv.tflite.Runner(path)(vocabulary.encode([text]))[0, 0]  # of the second class
+    if not vocabulary.tokenize(text):
+        raise ValueError(f"`--predict` must hold at least one word. Received: {text!r}.")
+    ids = vocabulary.encode([text])
+    probability = kv.tflite.Runner(path)(ids)[0, 0]  # of the second class
     likely = int(probability >= 0.5)
-    print(f"{vocabulary.classes[likely]} ({probability if likely else 1 - probability:.0%})")
+    hint = "" if (ids > kv.text.UNKNOWN).any() else ", a guess: no word of the text is in the vocabulary"
+    print(f"{vocabulary.classes[likely]} ({probability if likely else 1 - probability:.0%}){hint}")
 
 
 if __name__ == "__main__":

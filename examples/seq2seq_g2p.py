@@ -1,9 +1,9 @@
 """From spelling to pronunciation: an encoder-decoder of vanilla RNNs on the CMU Pronouncing Dictionary.
 
-python examples/seq2seq_g2p.py                     # 8 epochs; interrupted, it goes on where it was
+python examples/seq2seq_g2p.py                     # 8 epochs; continues after an interruption
 python examples/seq2seq_g2p.py --full              # 24 epochs
-python examples/seq2seq_g2p.py --baselines         # and the same model of keras.layers.SimpleRNN and GRU
-python examples/seq2seq_g2p.py --predict tensor    # the exported model, without TensorFlow
+python examples/seq2seq_g2p.py --baselines         # also the same model of keras.layers.SimpleRNN and GRU
+python examples/seq2seq_g2p.py --predict tensor    # asks the exported model, without TensorFlow
 """
 
 import argparse
@@ -16,11 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
-import keras_vrnn as kv  # light: TensorFlow and Keras load only when a model is trained
+import keras_vrnn as kv  # quick: TensorFlow and Keras load only when a model is trained
 from keras_vrnn.tflite import Seq2SeqRunner
 
-LONGEST = 20  # letters, and phones with the end token: all but 2 of 117,493 words
-BUCKETS = (7, 9, 11, 14, LONGEST)  # a batch has words of one bucket, and little padding
+LONGEST = 20  # letters, or phones with the end token: fits all but 2 of 117,493 words
+BUCKETS = (7, 9, 11, 14, LONGEST)  # a batch holds words of one bucket, so that there is little padding
 BATCH = 256
 FORMATS = ("int8", "int16x8")
 
@@ -73,21 +73,25 @@ def arguments(argv):
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--full", action="store_true", help="train three times as long")
     length.add_argument(
-        "--quick", action="store_true", help="few words, few units, one epoch: all runs, nothing is learnt"
+        "--quick",
+        action="store_true",
+        help="few words, few units, one epoch: a test of the program, not of the model",
     )
     parser.add_argument(
-        "--baselines", action="store_true", help="train the same model of Keras' own layers too"
+        "--baselines", action="store_true", help="also train the same model of Keras' own layers"
     )
-    parser.add_argument("--out", type=Path, default=Path("out/g2p"), help="folder of the artifacts")
+    parser.add_argument(
+        "--out", type=Path, default=Path("out/g2p"), help="folder of the files that are written"
+    )
     parser.add_argument("--overwrite", action="store_true", help="train again and replace what --out holds")
-    parser.add_argument("--seed", type=int, default=0, help="of the weights and the shuffling")
-    parser.add_argument("--predict", metavar="WORD", help="print how the int8 model in --out says WORD")
-    parser.add_argument("--beam-width", type=int, default=4, help="of --predict")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the weights and the shuffling")
+    parser.add_argument("--predict", metavar="WORD", help="print how the int8 model in --out pronounces WORD")
+    parser.add_argument("--beam-width", type=int, default=4, help="beam width of --predict")
     return parser.parse_args(argv)
 
 
 def load(quick):
-    """Training, validation and test words; a word is in one part with all its variants."""
+    """Training, validation and test words; all variants of a word are in the same part."""
     data = kv.datasets.pronunciations()
     fits = [
         n
@@ -103,7 +107,7 @@ def load(quick):
 
 
 def pairs(part, letters, phones, model, length=LONGEST, shortest=0):
-    """(source, target_in), target_out of all variants of the words that fit into `length`, but not into `shortest`."""
+    """(source, target_in), target_out of all pronunciations that fit into `length` but not into `shortest`."""
     chosen = [
         (word, variant)
         for word, variants in zip(part.words, part.variants, strict=True)
@@ -116,7 +120,7 @@ def pairs(part, letters, phones, model, length=LONGEST, shortest=0):
 
 
 def batches(part, letters, phones, model):
-    """A dataset of full batches, each of one bucket, in random order."""
+    """A dataset of full batches in random order, each from one bucket."""
     import tensorflow as tf
 
     datasets, counts = [], []
@@ -136,7 +140,7 @@ def batches(part, letters, phones, model):
 
 
 def compiled(model, steps):
-    """Adam with warm-up and cosine decay; XLA, which compiles each bucket once."""
+    """Compiles with Adam, warm-up and cosine decay, and with XLA, which compiles each bucket once."""
     import keras
 
     warm_up = min(200, steps // 4)
@@ -154,7 +158,7 @@ def compiled(model, steps):
 
 
 def train(parts, letters, phones, settings, out):
-    """Trains the model, or goes on with an interrupted training, and saves it."""
+    """Trains the model, or continues an interrupted training, and saves it."""
     import keras
 
     keras.utils.set_random_seed(settings["seed"])
@@ -164,7 +168,7 @@ def train(parts, letters, phones, settings, out):
     )
     data, steps = batches(parts[0], letters, phones, model)
     compiled(model, steps * settings["epochs"])
-    # The name tells what is trained: settings that differ shall not go on with another's weights.
+    # The settings are in the name: a run must not continue from the weights of other settings.
     unfinished = out / "-".join(["unfinished", *(f"{name}={value}" for name, value in settings.items())])
     start = time.perf_counter()
     model.fit(
@@ -225,9 +229,9 @@ def export_and_measure(model, train_part, test, letters, phones, out):
 
 
 def baseline(layer, train_part, test, letters, phones, settings):
-    """The same model of Keras' layers, trained alike; its greedy word error rate, read off teacher forcing.
+    """Trains the same model of Keras' layers in the same way; its greedy word error rate, from teacher forcing.
 
-    Greedy decoding gets a variant right if and only if every token of it is the likeliest after those before.
+    Greedy decoding gets a variant right if and only if each of its tokens is the likeliest after the previous ones.
     """
     import keras
 
@@ -244,7 +248,7 @@ def baseline(layer, train_part, test, letters, phones, settings):
     h = layers.Dense(units, activation="tanh")(layers.Concatenate()([h, context]))
     model = kv.Model((source, target_in), layers.Dense(len(phones))(h))
 
-    shift = kv.EncoderDecoder(len(letters), len(phones), 1)  # for its teacher_forcing alone
+    shift = kv.EncoderDecoder(len(letters), len(phones), 1)  # only for its `teacher_forcing`
     data, steps = batches(train_part, letters, phones, shift)
     start = time.perf_counter()
     compiled(model, steps * settings["epochs"]).fit(data, epochs=settings["epochs"], shuffle=False, verbose=2)
@@ -258,7 +262,7 @@ def baseline(layer, train_part, test, letters, phones, settings):
 
 
 def error_rates(found, test, phones):
-    """Share of words, and of phones, that are wrong; what counts is the listed variant that is nearest."""
+    """Share of words, and of phones, that are wrong, each compared with the nearest listed variant."""
     wrong = edits = total = 0
     for row, variants in zip(found, test.variants, strict=True):
         said = phones.decode(row)
@@ -268,7 +272,7 @@ def error_rates(found, test, phones):
 
 
 def edit_distance(one, other):
-    """Levenshtein: insertions, deletions and substitutions."""
+    """The Levenshtein distance: insertions, deletions and substitutions."""
     row = list(range(len(other) + 1))
     for i, a in enumerate(one, start=1):
         diagonal, row[0] = row[0], i
@@ -299,15 +303,15 @@ def print_saved(results, settings):
     found = json.loads(results.read_text())
     if different := [name for name in settings if found.get("settings", {}).get(name) != settings[name]]:
         raise FileExistsError(
-            f"{results.parent} holds another run's artifacts ({', '.join(different)} different); "
+            f"{results.parent} holds another run's files ({', '.join(different)} different); "
             "add --overwrite or another --out."
         )
     print_results(found)
-    print(f"Artifacts: {results.parent}, of an earlier run (--overwrite trains again)")
+    print(f"Files: {results.parent}, from an earlier run (--overwrite trains again)")
 
 
 def predict(word, out, beam_width):
-    """Prints how the int8 model says `word`, as a device would: TensorFlow and Keras stay out."""
+    """Prints how the int8 model pronounces `word`, as on a device: without TensorFlow and Keras."""
     if importlib.util.find_spec("ai_edge_litert") is None:
         raise ModuleNotFoundError("ai-edge-litert is not installed; run: pip install ai-edge-litert")
     print(" ".join(Seq2SeqRunner(out / "int8")([word.lower()], beam_width=beam_width)[0]))

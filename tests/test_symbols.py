@@ -41,9 +41,9 @@ def test_other_files_are_refused(content, tmp_path):
 @pytest.mark.parametrize(
     ("sequences", "length", "message"),
     [
-        (["a", ""], None, "'': expected 1 to 1 symbols, received 0"),
-        (["ab"], 1, "'ab': expected 1 to 1 symbols, received 2"),
-        (["ax"], None, "'ax': unknown symbol 'x'; known are a b ch"),
+        (["a", ""], None, r"`sequences\[1\]` must have 1 to 1 symbols. Received: '' of length 0"),
+        (["ab"], 1, r"`sequences\[0\]` must have 1 to 1 symbols. Received: 'ab' of length 2"),
+        (["ax"], None, r"`sequences\[0\]` must hold known symbols, a b ch. Received: 'x' in 'ax'"),
     ],
 )
 def test_what_can_not_be_encoded(sequences, length, message):
@@ -52,9 +52,9 @@ def test_what_can_not_be_encoded(sequences, length, message):
 
 
 def test_wrong_symbols():
-    with pytest.raises(TypeError, match=r"write encode\(\[word\]\)"):
+    with pytest.raises(TypeError, match=r"`sequences` must be a list.* Write encode\(\[word\]\)"):
         LETTERS.encode("ab")
-    with pytest.raises(ValueError, match="more than once"):
+    with pytest.raises(ValueError, match="Received: 'a' more than once"):
         kv.Symbols(("a", "a"))
-    with pytest.raises(ValueError, match="at least one symbol"):
+    with pytest.raises(ValueError, match="`symbols` must hold at least one symbol"):
         kv.Symbols(())

@@ -100,7 +100,7 @@ def test_saved_vocabulary_states_every_rule(tmp_path, vocabulary):
         ("no JSON", "v.json: not a vocabulary, expected JSON"),
         ("[1]", 'v.json: not a vocabulary, expected JSON with "format"'),
         ('{"format": "another"}', 'v.json: not a vocabulary, expected JSON with "format"'),
-        ('{"format": "keras-vrnn vocabulary 1"}', "v.json: not a whole vocabulary, 'words' is missing"),
+        ('{"format": "keras-vrnn vocabulary 1"}', "v.json: not a complete vocabulary, 'words' is missing"),
     ],
 )
 def test_file_that_is_no_vocabulary(tmp_path, content, message):
@@ -112,10 +112,16 @@ def test_file_that_is_no_vocabulary(tmp_path, content, message):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"length": 0}, "length=0: expected the number of ids per text"),
-        ({"length": 2.5}, "length=2.5: expected the number of ids per text"),
-        ({"keep": "middle"}, 'keep=\'middle\': expected "start" or "end"'),
-        ({"words": ("a", "a")}, "words: a word appears more than once"),
+        (
+            {"length": 0},
+            "`length` must be a positive integer, the number of ids per text. Received: length=0",
+        ),
+        ({"length": 2.5}, "`length` must be a positive integer.* length=2.5"),
+        (
+            {"keep": "middle"},
+            "`keep` must be one of 'start', 'end', the part of a long text.*keep='middle'",
+        ),
+        ({"words": ("a", "a")}, "`words` must hold each word once. Received: 'a' more than once"),
     ],
 )
 def test_bad_rules(vocabulary, change, message):
@@ -124,24 +130,28 @@ def test_bad_rules(vocabulary, change, message):
 
 
 def test_too_small_a_size():
-    with pytest.raises(ValueError, match="size=2: expected ≥ 3"):
+    with pytest.raises(ValueError, match=r"`size` must be at least 3.* Received: size=2"):
         Vocabulary.build(TEXTS, size=2, max_length=10)
 
 
 @pytest.mark.parametrize("texts", [[], ["...", ""]])
 def test_texts_without_words(texts):
-    with pytest.raises(ValueError, match=f"texts: no word found in {len(texts)} texts"):
+    with pytest.raises(
+        ValueError, match=f"`texts` must hold at least one word. Received: {len(texts)} texts"
+    ):
         Vocabulary.build(texts, size=10, max_length=10)
 
 
 @pytest.mark.parametrize("text", ["", " \n", "... :-)"])
 def test_text_without_words(vocabulary, text):
-    with pytest.raises(ValueError, match="no word found in it"):
+    with pytest.raises(ValueError, match=r"`texts\[1\]` must hold at least one word"):
         vocabulary.encode(["a gem", text])
 
 
 def test_one_string_is_not_a_list_of_strings(vocabulary):
-    with pytest.raises(TypeError, match=r"texts='a gem': expected a list of strings"):
+    with pytest.raises(
+        TypeError, match=r"`texts` must be a list of strings. Received: texts='a gem'. Write encode"
+    ):
         vocabulary.encode("a gem")
 
 

@@ -1,4 +1,4 @@
-"""Whole models: the four shapes of recurrent network, and sequence to sequence."""
+"""Whole models: many-to-one, many-to-many, one-to-many and sequence-to-sequence."""
 
 from keras_vrnn._registration import registering
 

@@ -1,20 +1,30 @@
-"""The shapes of recurrent network that map between single values and sequences, each a page to copy from.
+"""Models that map between single values and sequences.
 
     many_to_one     x_1 … x_T → y              the class of a sequence, the next value
-    many_to_many    x_1 … x_T → y_1 … y_T      a label or a value a step
+    many_to_many    x_1 … x_T → y_1 … y_T      one label or value per step
     one_to_many     x         → y_1 … y_T      a sequence from a single value
 
-Only public layers are put together; the layers' names are the same in every model, and with them those in an
-exported file. From sequences to sequences of another length: `EncoderDecoder`.
+Each function is short enough to copy: it combines public layers only. The layers have the same names in every model,
+and so in every exported file. For sequences of another length than the source, see `EncoderDecoder`.
 """
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 import keras
 
 from keras_vrnn import _checks as checks
+from keras_vrnn._types import RecurrenceOptions
 from keras_vrnn.layers import Bidirectional, VanillaRNN
 from keras_vrnn.training import Model
 
-# Activation of the last layer, and the loss it goes with.
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+Task = Literal["classes", "binary", "regression"]
+# Activation of the last layer; the comments name the loss.
 TASKS = {
     "classes": "softmax",  # sparse_categorical_crossentropy
     "binary": "sigmoid",  # binary_crossentropy
@@ -23,43 +33,44 @@ TASKS = {
 
 
 def many_to_one(
-    units,
-    outputs=1,
-    task="classes",
+    units: int | Sequence[int],
+    outputs: int = 1,
+    task: Task = "classes",
     *,
-    features=None,
-    vocab_size=None,
-    timesteps=None,
-    embedding=32,
-    mask_value=None,
-    bidirectional=False,
-    dropout=0.0,
-    name="many_to_one",
-    **options,
-):
-    """One output for a whole sequence: y = head(h_T).
+    features: int | None = None,
+    vocab_size: int | None = None,
+    timesteps: int | None = None,
+    embedding: int = 32,
+    mask_value: float | None = None,
+    bidirectional: bool = False,
+    dropout: float = 0.0,
+    name: str = "many_to_one",
+    **options: Unpack[RecurrenceOptions],
+) -> Model:
+    """A model with one output per sequence: y = head(h_T).
 
     Args:
-        units: Units of the recurrence: an integer, or a list, one a layer.
-        outputs: Classes, labels or values.
-        task: "classes" (softmax; loss "sparse_categorical_crossentropy"), "binary" (sigmoid, each output for itself;
-            "binary_crossentropy") or "regression" (linear; "mse").
-        features: Size of a step of a real-valued sequence: input `features`, (batch, timesteps, features).
-        vocab_size: Number of token ids, padding (0) included: input `tokens`, (batch, timesteps). Padding at the
-            end is skipped. Give one of `features` and `vocab_size`.
-        timesteps: Steps of a sequence; None for any number, which an exported file and XLA need fixed.
+        units: Units of the recurrence: an integer, or a list with one integer per layer.
+        outputs: Number of classes, labels or values.
+        task: "classes" (softmax; loss "sparse_categorical_crossentropy"), "binary" (independent
+            sigmoids; "binary_crossentropy") or "regression" (linear; "mse").
+        features: Number of features per step of a real-valued sequence; the input is `features`, (batch, timesteps,
+            features).
+        vocab_size: Number of token ids, including padding (0); the input is `tokens`, (batch, timesteps). Padding at
+            the end is skipped. Give either `features` or `vocab_size`.
+        timesteps: Steps per sequence, or None for any number. Exported files and XLA need a fixed number.
         embedding: Size of a token's embedding.
-        mask_value: Steps of real-valued sequences of which every feature has this value are skipped.
+        mask_value: Skip the steps of a real-valued sequence whose features all have this value.
         bidirectional: Whether each layer runs in both directions.
-        dropout: Fraction of each recurrent layer's outputs that is dropped in training.
+        dropout: Fraction of each recurrent layer's outputs to drop in training.
         name: The model's name.
-        **options: Of every recurrent layer: arguments of `VanillaRNN` such as `activation`.
+        **options: Arguments of `VanillaRNN` for every recurrent layer, such as `activation`.
 
     Returns:
         A `kv.Model`, ready to be compiled; input `tokens` or `features`, output `output`, (batch, outputs).
 
     Raises:
-        ValueError: An argument out of its range, or both or none of `features` and `vocab_size`.
+        ValueError: An argument is out of range, or both or neither of `features` and `vocab_size` are given.
 
     Example:
     >>> model = many_to_one([16, 8], 3, features=4, timesteps=20)
@@ -68,7 +79,7 @@ def many_to_one(
     """
     head = _head(task, outputs)
     inputs, x = _sequence(features, vocab_size, timesteps, embedding, mask_value)
-    sizes = _sizes(units)
+    sizes = checks.positive_ints("units", units)
     for k, size in enumerate(sizes, start=1):
         x = _recurrent(k, size, bidirectional, return_sequences=k < len(sizes), **options)(x)
         x = _dropped(k, dropout, x)
@@ -76,23 +87,23 @@ def many_to_one(
 
 
 def many_to_many(
-    units,
-    outputs=1,
-    task="classes",
+    units: int | Sequence[int],
+    outputs: int = 1,
+    task: Task = "classes",
     *,
-    features=None,
-    vocab_size=None,
-    timesteps=None,
-    embedding=32,
-    mask_value=None,
-    bidirectional=False,
-    dropout=0.0,
-    name="many_to_many",
-    **options,
-):
-    """One output for each step of a sequence: y_t = head(h_t).
+    features: int | None = None,
+    vocab_size: int | None = None,
+    timesteps: int | None = None,
+    embedding: int = 32,
+    mask_value: float | None = None,
+    bidirectional: bool = False,
+    dropout: float = 0.0,
+    name: str = "many_to_many",
+    **options: Unpack[RecurrenceOptions],
+) -> Model:
+    """A model with one output per step: y_t = head(h_t).
 
-    Masked steps count for nothing in the loss and in Keras' metrics.
+    Masked steps are left out of the loss and of Keras' metrics.
 
     Args:
         units, outputs, task, features, vocab_size, timesteps: See `many_to_one`.
@@ -102,7 +113,7 @@ def many_to_many(
         A `kv.Model`, ready to be compiled; input `tokens` or `features`, output `output`, (batch, timesteps, outputs).
 
     Raises:
-        ValueError: As `many_to_one`.
+        ValueError: As for `many_to_one`.
 
     Example:
     >>> many_to_many(16, 5, vocab_size=30, bidirectional=True).output_shape
@@ -110,39 +121,40 @@ def many_to_many(
     """
     head = _head(task, outputs)
     inputs, x = _sequence(features, vocab_size, timesteps, embedding, mask_value)
-    for k, size in enumerate(_sizes(units), start=1):
+    for k, size in enumerate(checks.positive_ints("units", units), start=1):
         x = _recurrent(k, size, bidirectional, return_sequences=True, **options)(x)
         x = _dropped(k, dropout, x)
     return Model(inputs, head(x), name=name)
 
 
 def one_to_many(
-    units,
-    outputs=1,
-    task="regression",
+    units: int | Sequence[int],
+    outputs: int = 1,
+    task: Task = "regression",
     *,
-    timesteps,
-    features=None,
-    vocab_size=None,
-    embedding=32,
-    dropout=0.0,
-    name="one_to_many",
-    **options,
-):
-    """A sequence from one value, which the recurrence reads at every step: y_t = head(h_t), x_t = x.
+    timesteps: int,
+    features: int | None = None,
+    vocab_size: int | None = None,
+    embedding: int = 32,
+    dropout: float = 0.0,
+    name: str = "one_to_many",
+    **options: Unpack[RecurrenceOptions],
+) -> Model:
+    """A model from one value to a sequence: y_t = head(h_t), where the recurrence reads x_t = x at every step.
 
     Args:
         units, outputs, task: See `many_to_one`.
         timesteps: Steps of the output.
-        features: Size of a real-valued input: input `features`, (batch, features).
-        vocab_size: Number of ids of an input such as a class: input `tokens`, (batch, 1). No id is padding.
+        features: Number of features of a real-valued input; the input is `features`, (batch, features).
+        vocab_size: Number of ids of an input such as a class; the input is `tokens`, (batch, 1). Every id is a value:
+            none is padding.
         embedding, dropout, name, **options: See `many_to_one`.
 
     Returns:
         A `kv.Model`, ready to be compiled; input `tokens` or `features`, output `output`, (batch, timesteps, outputs).
 
     Raises:
-        ValueError: As `many_to_one`.
+        ValueError: As for `many_to_one`.
 
     Example:
     >>> one_to_many(16, 28, vocab_size=10, timesteps=28).output_shape
@@ -157,23 +169,24 @@ def one_to_many(
         x = keras.layers.Embedding(vocab_size, embedding, name="embedding")(inputs)
         x = keras.layers.Flatten(name="flatten")(x)
     x = keras.layers.RepeatVector(checks.positive_int("timesteps", timesteps), name="repeat")(x)
-    for k, size in enumerate(_sizes(units), start=1):
+    for k, size in enumerate(checks.positive_ints("units", units), start=1):
         x = _recurrent(k, size, bidirectional=False, return_sequences=True, **options)(x)
         x = _dropped(k, dropout, x)
     return Model(inputs, head(x), name=name)
 
 
-def _sequence(features, vocab_size, timesteps, embedding, mask_value):
+def _sequence(
+    features: Any, vocab_size: Any, timesteps: Any, embedding: int, mask_value: Any
+) -> tuple[Any, Any]:
     """The input of a sequence, and the tensor (batch, timesteps, features) that the first layer reads."""
     _one_of(features=features, vocab_size=vocab_size)
     if timesteps is not None:
         checks.positive_int("timesteps", timesteps)
     if vocab_size is not None:
         if mask_value is not None:
-            raise ValueError(
-                f"`mask_value` is for real-valued sequences: tokens are masked where they are 0. "
-                f"Received: mask_value={mask_value!r}, vocab_size={vocab_size}"
-            )
+            received = f"mask_value={mask_value!r}, vocab_size={vocab_size}"
+            fix = "Token 0 is masked without it."
+            raise ValueError(checks.message("mask_value", "be None for token ids", received, fix))
         inputs = keras.Input((timesteps,), dtype="int32", name="tokens")
         return inputs, keras.layers.Embedding(vocab_size, embedding, mask_zero=True, name="embedding")(inputs)
     inputs = keras.Input((timesteps, features), name="features")
@@ -182,44 +195,32 @@ def _sequence(features, vocab_size, timesteps, embedding, mask_value):
     return inputs, keras.layers.Masking(checks.number("mask_value", mask_value), name="mask")(inputs)
 
 
-def _recurrent(k, units, bidirectional, return_sequences, **options):
+def _recurrent(k: int, units: int, bidirectional: bool, return_sequences: bool, **options: Any) -> Any:
     name = f"rnn_{k}"
-    # An initializer object gives one matrix for ever: each layer gets its own.
+    # An initializer object always returns the same matrix: each layer gets its own.
     options = {n: v.clone() if hasattr(v, "clone") else v for n, v in options.items()}
     layer = VanillaRNN(units, return_sequences=return_sequences, name=name, **options)
     return Bidirectional(layer, name=name) if checks.flag("bidirectional", bidirectional) else layer
 
 
-def _dropped(k, dropout, x):
+def _dropped(k: int, dropout: float, x: Any) -> Any:
     return keras.layers.Dropout(dropout, name=f"dropout_{k}")(x) if checks.rate("dropout", dropout) else x
 
 
-def _head(task, outputs):
-    if task not in TASKS:
-        raise ValueError(f"`task` must be one of {', '.join(map(repr, TASKS))}. Received: task={task!r}")
+def _head(task: Any, outputs: Any) -> Any:
+    checks.one_of("task", task, TASKS)
     if checks.positive_int("outputs", outputs) == 1 and task == "classes":
-        raise ValueError(
-            "`outputs` must be at least 2 with task='classes', one a class; for a yes or no use task='binary'. "
-            "Received: outputs=1"
-        )
+        must = "be at least 2 with task='classes', one output per class"
+        raise checks.refused("outputs", must, outputs, "For a yes or no use task='binary'.")
     return keras.layers.Dense(outputs, activation=TASKS[task], name="output")
 
 
-def _sizes(units):
-    sizes = list(units) if isinstance(units, (list, tuple)) else [units]
-    if not sizes:
-        raise ValueError(
-            "`units` must be a positive integer or a list of them, one a layer. Received: units=[]"
-        )
-    return [checks.positive_int("units", size) for size in sizes]
-
-
-def _one_of(**sizes):
+def _one_of(**sizes: Any) -> None:
     given = {name: value for name, value in sizes.items() if value is not None}
     if len(given) != 1:
         received = ", ".join(f"{name}={value!r}" for name, value in sizes.items())
         raise ValueError(
-            "Give one of `features` (real-valued input) and `vocab_size` (token ids). Received: " + received
+            f"Give either `features` (real-valued input) or `vocab_size` (token ids). Received: {received}."
         )
     for name, value in given.items():
         checks.positive_int(name, value)

@@ -1,11 +1,12 @@
-"""`EncoderDecoder.decode`: the model as a step function, and its compiled searches.
+"""`EncoderDecoder.decode`: turns the model into a step function and compiles searches over it.
 
 Needs the TensorFlow backend.
 """
 
-import math
-import numbers
+from __future__ import annotations
+
 import weakref
+from typing import Any
 
 import keras
 import numpy as np
@@ -13,18 +14,25 @@ import tensorflow as tf
 
 from keras_vrnn import _checks as checks
 from keras_vrnn.hypotheses import Hypotheses
-from keras_vrnn.models import search as decoding
-from keras_vrnn.models import token_checks
+from keras_vrnn.models import search, token_checks
 
 # Compiled searches of each model, by their settings.
 _COMPILED: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 
-def decode(model, source, beam_width, max_length, length_penalty, batch_size):
+def decode(
+    model: Any,
+    source: Any,
+    beam_width: int,
+    max_length: int | None,
+    length_penalty: float,
+    batch_size: int,
+) -> Hypotheses:
     """See `EncoderDecoder.decode`."""
     if keras.backend.backend() != "tensorflow":
         raise RuntimeError(
-            f"decode needs the TensorFlow backend of Keras, received {keras.backend.backend()!r}."
+            f"`decode` needs the TensorFlow backend of Keras. Received: backend={keras.backend.backend()!r}. "
+            "Set KERAS_BACKEND=tensorflow."
         )
     config = model.get_config()
     source = token_checks.tokens("source", source, config["source_vocab_size"], config["source_length"])
@@ -33,13 +41,9 @@ def decode(model, source, beam_width, max_length, length_penalty, batch_size):
     if max_length is None:
         max_length = config["target_length"] or 2 * source.shape[1] + 10
     max_length = checks.positive_int("max_length", max_length)
-    is_number = isinstance(length_penalty, numbers.Real) and not isinstance(length_penalty, bool)
-    if not is_number or not math.isfinite(length_penalty) or length_penalty < 0:
-        raise ValueError(
-            f"`length_penalty` must be a finite number ≥ 0. Received: length_penalty={length_penalty!r}"
-        )
+    exponent = checks.number("length_penalty", length_penalty, at_least=0)
     searches = _COMPILED.setdefault(model, {})
-    settings = (width, max_length, float(length_penalty))
+    settings = (width, max_length, exponent)
     if settings not in searches:
         searches[settings] = _compiled(model, *settings)
     parts = [
@@ -51,21 +55,21 @@ def decode(model, source, beam_width, max_length, length_penalty, batch_size):
 
 
 def _compiled(model, width, max_length, exponent):
-    reference = weakref.ref(model)  # the cache must not keep its key alive
+    reference = weakref.ref(model)  # the cache must not keep the model alive
     settings = dict(start=model.start, end=model.end, max_length=max_length, exponent=exponent)
 
     @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)], autograph=False)
-    def search(source):
+    def run(source):
         model, rows = reference(), tf.shape(source)[0]
         states, attended = model.encode(source)
-        best = decoding.greedy(_step(model, attended), states, rows, **settings)
+        best = search.greedy(_step(model, attended), states, rows, **settings)
         if width == 1:
             return best
         repeated = tf.nest.map_structure(lambda x: tf.repeat(x, width, axis=0), (states, attended))
         step = _step(model, repeated[1])
-        return decoding.better_of(decoding.beam(step, repeated[0], rows, width=width, **settings), best)
+        return search.better_of(search.beam(step, repeated[0], rows, width=width, **settings), best)
 
-    return search
+    return run
 
 
 def _step(model, attended):

@@ -1,24 +1,29 @@
 """Greedy and beam search over a step function, as TensorFlow graphs.
 
-A *step* maps the last token of each row and the states to log p of the next token and the new states:
-(tokens (rows,), states) → (log p (rows, vocabulary), states), each state with the rows first.
+A *step* is a function (tokens (rows,), states) → (log p (rows, vocabulary), states): from the last token of each row
+and the states, it returns log p of the next token and the new states. The first axis of each state is the rows.
 
 Needs the TensorFlow backend.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
+from keras_vrnn.hypotheses import length_penalty
 from keras_vrnn.symbols import PADDING
 
-
-def penalty(lengths, exponent):
-    """((5 + length) / 6)^exponent (Wu et al. 2016, equation 14): above 0 it favours longer sequences."""
-    return ((5.0 + tf.cast(lengths, tf.float32)) / 6.0) ** exponent
+Step = Callable[[Any, Any], tuple[Any, Any]]
 
 
-def greedy(step, states, rows, *, start, end, max_length, exponent=0.0):
-    """The likeliest token at each step, until all rows have ended.
+def greedy(
+    step: Step, states: Any, rows: Any, *, start: int, end: int, max_length: int, exponent: float = 0.0
+) -> tuple:
+    """Takes the likeliest token at each step, until all rows have ended.
 
     Returns:
         tokens (rows, 1, max_length), lengths, log-probabilities and scores (rows, 1).
@@ -45,14 +50,24 @@ def greedy(step, states, rows, *, start, end, max_length, exponent=0.0):
         lambda t, last, done, *_: ~tf.reduce_all(done), body, first, maximum_iterations=max_length
     )
     lengths = tf.math.count_nonzero(tokens, axis=-1, dtype=tf.int32)
-    return tuple(x[:, None] for x in (tokens, lengths, log_p, log_p / penalty(lengths, exponent)))
+    return tuple(x[:, None] for x in (tokens, lengths, log_p, _score(log_p, lengths, exponent)))
 
 
-def beam(step, states, rows, *, start, end, max_length, width, exponent=0.0):
-    """The `width` hypotheses of highest score at each step, ended ones among them, until all have ended.
+def beam(
+    step: Step,
+    states: Any,
+    rows: Any,
+    *,
+    start: int,
+    end: int,
+    max_length: int,
+    width: int,
+    exponent: float = 0.0,
+) -> tuple:
+    """Keeps the `width` hypotheses with the highest scores at each step, including ended ones, until all have ended.
 
     Args:
-        states: as the step wants them for rows·width rows, those of one source next to each other.
+        states: as the step takes them for rows·width rows; the rows of one source are adjacent.
 
     Returns:
         tokens (rows, width, max_length), lengths, log-probabilities and scores (rows, width), best first.
@@ -63,11 +78,11 @@ def beam(step, states, rows, *, start, end, max_length, width, exponent=0.0):
         step_log_p, states = step(tf.reshape(last, [-1]), states)
         vocabulary = step_log_p.shape[-1]
         step_log_p = tf.reshape(_allowed(step_log_p, start), [rows, width, vocabulary])
-        # A hypothesis that has ended goes on with padding, at no cost.
+        # A hypothesis that has ended continues with padding, at no cost.
         only_padding = tf.where(tf.range(vocabulary) == PADDING, 0.0, minus_infinity)
         total = log_p[:, :, None] + tf.where(done[:, :, None], only_padding, step_log_p)
         lengths = _lengths(tokens) + tf.cast(~done, tf.int32)
-        score = total / penalty(lengths, exponent)[:, :, None]
+        score = _score(total, lengths[:, :, None], exponent)
         _, index = tf.math.top_k(tf.reshape(score, [rows, width * vocabulary]), width)
         parent, chosen = index // vocabulary, index % vocabulary
         log_p = tf.gather(tf.reshape(total, [rows, width * vocabulary]), index, batch_dims=1)
@@ -94,27 +109,31 @@ def beam(step, states, rows, *, start, end, max_length, width, exponent=0.0):
         maximum_iterations=max_length,
     )
     lengths = _lengths(tokens)
-    return tokens, lengths, log_p, log_p / penalty(lengths, exponent)
+    return tokens, lengths, log_p, _score(log_p, lengths, exponent)
 
 
-def better_of(beams, greedy_one):
-    """The beam's hypotheses, the greedy one among them where its score is high enough.
+def better_of(beams: tuple, greedy_one: tuple) -> tuple:
+    """The hypotheses of a beam, including the greedy hypothesis where its score is high enough.
 
-    A beam may lose the greedy hypothesis on the way: to prefixes that were likelier, and ended badly.
+    A beam may drop the greedy hypothesis for prefixes that were likelier and ended badly.
     """
     found = tf.reduce_any(tf.reduce_all(beams[0] == greedy_one[0], axis=-1), axis=-1, keepdims=True)
     tokens, lengths, log_p, scores = (tf.concat(pair, axis=1) for pair in zip(beams, greedy_one, strict=True))
-    # A hypothesis that the beam has found shall not be there twice.
+    # A hypothesis that the beam has found must not appear twice.
     rank = tf.concat([beams[3], tf.where(found, -np.inf, greedy_one[3])], axis=1)
     _, index = tf.math.top_k(rank, tf.shape(beams[3])[1])
     return tuple(tf.gather(x, index, batch_dims=1) for x in (tokens, lengths, log_p, scores))
 
 
 def _allowed(log_p, start):
-    """Log p without padding and start, which no sequence goes on with."""
+    """Log p with padding and start excluded: neither may follow in a sequence."""
     tokens = tf.range(log_p.shape[-1])
     return tf.where((tokens == PADDING) | (tokens == start), -np.inf, log_p)
 
 
 def _lengths(tokens):
     return tf.math.count_nonzero(tokens, axis=-1, dtype=tf.int32)
+
+
+def _score(log_p, lengths, exponent):
+    return log_p / length_penalty(tf.cast(lengths, tf.float32), exponent)

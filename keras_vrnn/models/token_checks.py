@@ -1,63 +1,67 @@
-"""Token arrays of sequence-to-sequence models: what is wrong with them, said before any work."""
+"""Checks of the token arrays of sequence-to-sequence models, before any work starts."""
+
+from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
+from keras_vrnn import _checks as checks
 from keras_vrnn.symbols import PADDING
 
 
-def special_tokens(start, end, vocab_size):
-    """Raises unless start and end are two ids of the target vocabulary, other than padding."""
+def special_tokens(start: Any, end: Any, vocab_size: int) -> tuple[int, int]:
+    """`start` and `end`, two ids of the target vocabulary other than padding."""
+    must = f"be a token id in 1 … {vocab_size - 1} (target_vocab_size={vocab_size}; 0 is padding)"
     for name, value in (("start", start), ("end", end)):
-        if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < vocab_size:
-            raise ValueError(
-                f"`{name}` must be a token id in 1 … {vocab_size - 1} (target_vocab_size={vocab_size}; 0 is padding). "
-                f"Received: {name}={value!r}"
-            )
+        if not 0 < (checks.as_integer(value) or 0) < vocab_size:
+            raise checks.refused(name, must, value)
     if start == end:
-        raise ValueError(f"`start` and `end` must be two different tokens. Received: start=end={start}")
+        raise checks.refused("end", "differ from `start`", end)
+    return int(start), int(end)
 
 
-def tokens(name, value, vocab_size, length=None):
-    """`value` as an int32 array (samples, steps) of token ids, padded at the end only, no row empty."""
+def tokens(name: str, value: Any, vocab_size: int, length: int | None = None) -> np.ndarray:
+    """`value` as an int32 array (samples, steps) of token ids, padded at the end only, without empty rows."""
     try:
         array = np.asarray(value)
     except ValueError as error:
-        raise ValueError(
-            f"`{name}` must be one array: pad all rows to one length with 0. ({error})"
-        ) from None
+        fix = f"Pad all rows to one length with 0. ({error})"
+        raise ValueError(checks.message(name, "be one array", "rows of several lengths", fix)) from None
     if array.ndim != 2 or array.size == 0 or array.dtype.kind not in "iuf":
-        raise ValueError(
-            f"`{name}` must hold token ids of shape (samples, steps), at least one of each. "
-            f"Received shape {array.shape}, dtype {array.dtype}."
-        )
+        must = "hold token ids of shape (samples, steps), with at least one sample and one step"
+        raise ValueError(checks.message(name, must, f"shape {array.shape}, dtype {array.dtype}"))
     ids = array.astype(np.int32)
     if array.dtype.kind == "f" and not np.array_equal(ids, array):
-        raise ValueError(f"`{name}` must hold integers. Received fractions or NaN.")
+        raise ValueError(checks.message(name, "hold integers", "fractions or NaN"))
     if length is not None and ids.shape[1] != length:
-        raise ValueError(
-            f"`{name}` must have {length} steps, as the model was built for. Received shape {ids.shape}; pad with 0."
-        )
+        must = f"have {length} steps, as when the model was built"
+        raise ValueError(checks.message(name, must, f"shape {ids.shape}", "Pad with 0."))
     if ids.min() < 0 or ids.max() >= vocab_size:
         row, step = np.argwhere((ids < 0) | (ids >= vocab_size))[0]
-        raise ValueError(
-            f"`{name}` must hold token ids in 0 … {vocab_size - 1}. "
-            f"Received {ids[row, step]} in row {row}, step {step}."
-        )
+        must = f"hold token ids in 0 … {vocab_size - 1}"
+        raise ValueError(checks.message(name, must, f"{ids[row, step]} in row {row}, step {step}"))
     real = ids != PADDING
     if not real[:, 0].all():
         row = np.argmin(real[:, 0])
-        what = "starts with padding; padding goes at the end" if real[row].any() else "is empty: only padding"
-        raise ValueError(f"`{name}`: row {row} {what}.")
+        if real[row].any():
+            received, fix = f"row {row}, which starts with padding", "Put padding at the end."
+        else:
+            received, fix = f"row {row}, which is empty: only padding", "Remove the row."
+        raise ValueError(checks.message(name, "start each row with a token", received, fix))
     if (real[:, 1:] & ~real[:, :-1]).any():
         row = np.argmax((real[:, 1:] & ~real[:, :-1]).any(axis=1))
-        raise ValueError(f"`{name}`: row {row} has padding (0) between tokens; padding goes at the end.")
+        received = f"row {row}, which has padding (0) between tokens"
+        raise ValueError(checks.message(name, "be padded at the end only", received))
     return ids
 
 
-def pairs(config, x, y, x_name, y_name):
-    """Checks arrays for teacher forcing: x = (source, target_in), y = target_out. Others, such as datasets, pass."""
+def pairs(config: dict[str, Any], x: Any, y: Any, x_name: str, y_name: str) -> None:
+    """Checks arrays for teacher forcing: x = (source, target_in), y = target_out. Datasets and generators pass."""
     if hasattr(x, "shape") or isinstance(x, dict) or (x is not None and y is not None and not _is_pair(x)):
-        raise ValueError(f"`{x_name}` must be the pair (source, target_in). Received: {type(x).__name__}")
+        raise ValueError(
+            checks.message(x_name, "be the pair (source, target_in)", f"an object of type {type(x).__name__}")
+        )
     if not _is_pair(x) or y is None:
         return
     size = config["target_vocab_size"]
@@ -66,22 +70,21 @@ def pairs(config, x, y, x_name, y_name):
     target_out = tokens(f"{y_name} (target_out)", y, size, config["target_length"])
     if len(source) != len(target_in) or target_in.shape != target_out.shape:
         raise ValueError(
-            "source, target_in and target_out must have one number of rows, and the latter two one number of steps. "
-            f"Received shapes {source.shape}, {target_in.shape}, {target_out.shape}."
+            "source, target_in and target_out must have the same number of rows, and target_in and target_out the same "
+            f"number of steps. Received: shapes {source.shape}, {target_in.shape}, {target_out.shape}."
         )
-    fix = "model.teacher_forcing(target) makes both from targets without start and end."
+    fix = "`model.teacher_forcing(target)` makes target_in and target_out from targets without start and end."
     if (target_in[:, 0] != config["start"]).any():
         row = np.argmax(target_in[:, 0] != config["start"])
-        raise ValueError(
-            f"`{x_name}[1]` (target_in): row {row} starts with {target_in[row, 0]}, not with the start token "
-            f"{config['start']}; {fix}"
-        )
+        must = f"start each row with the start token {config['start']}"
+        received = f"row {row}, which starts with {target_in[row, 0]}"
+        raise ValueError(checks.message(f"{x_name}[1] (target_in)", must, received, fix))
     ended = (target_out == config["end"]).any(axis=1)
     if not ended.all():
-        raise ValueError(
-            f"`{y_name}` (target_out): row {np.argmin(ended)} has no end token {config['end']}; {fix}"
-        )
+        must = f"hold the end token {config['end']} in each row"
+        received = f"row {np.argmin(ended)} without it"
+        raise ValueError(checks.message(f"{y_name} (target_out)", must, received, fix))
 
 
-def _is_pair(x):
+def _is_pair(x: Any) -> bool:
     return isinstance(x, (list, tuple)) and len(x) == 2

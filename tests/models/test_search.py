@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_vrnn.models import search as decoding
+from keras_vrnn.models import search
 
 START, END, LENGTH = 1, 2, 4
 SYMBOLS = (3, 4)
@@ -44,10 +44,10 @@ class TinyDecoder:
         settings = dict(start=START, end=END, max_length=LENGTH) | settings
         states = [tf.constant(self.states, tf.float32)]
         if width is None:
-            found = decoding.greedy(self.step, states, 2, **settings)
+            found = search.greedy(self.step, states, 2, **settings)
         else:
             states = [tf.repeat(states[0], width, axis=0)]
-            found = decoding.beam(self.step, states, 2, width=width, **settings)
+            found = search.beam(self.step, states, 2, width=width, **settings)
         return [x.numpy() for x in found]
 
 
@@ -120,9 +120,9 @@ def trap(tokens, states):
 
 def test_a_beam_with_the_greedy_hypothesis_is_not_worse_where_plain_beam_search_is():
     settings = dict(start=START, end=END, max_length=5)
-    greedy = decoding.greedy(trap, [], 1, **settings)
-    beam = decoding.beam(trap, [], 1, width=2, **settings)
-    tokens, lengths, log_p, scores = decoding.better_of(beam, greedy)
+    greedy = search.greedy(trap, [], 1, **settings)
+    beam = search.beam(trap, [], 1, width=2, **settings)
+    tokens, lengths, log_p, scores = search.better_of(beam, greedy)
     assert np.exp(greedy[3]).item() == pytest.approx(0.55 * 0.34)
     assert np.exp(beam[3])[0, 0] == pytest.approx(0.45 * 0.5 / 3)
     assert tokens[0].numpy().tolist() == [[3, 5, END, 0, 0], beam[0][0, 0].numpy().tolist()]
@@ -135,7 +135,7 @@ def test_a_beam_with_the_greedy_hypothesis_is_not_worse_where_plain_beam_search_
 def test_hypotheses_are_ordered_and_different(seed):
     model = TinyDecoder(seed)
     greedy, beam = model.search(), model.search(3)
-    better = [x.numpy() for x in decoding.better_of(beam, greedy)]
+    better = [x.numpy() for x in search.better_of(beam, greedy)]
     assert (better[3][:, 0] >= greedy[3][:, 0]).all()
     assert (better[3] >= beam[3]).all()
     assert (np.diff(better[3], axis=1) <= 0).all()

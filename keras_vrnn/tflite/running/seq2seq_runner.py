@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from keras_vrnn import _checks as checks
 from keras_vrnn.hypotheses import Hypotheses
+from keras_vrnn.hypotheses import length_penalty as penalty
 from keras_vrnn.symbols import PADDING, Symbols
 from keras_vrnn.tflite.running.engines import LiteRT, dequantize, quantize
 
@@ -133,7 +134,7 @@ class Seq2SeqRunner:
             for k, beam in enumerate(found):
                 tokens[n, k, : len(beam.tokens)] = beam.tokens
                 lengths[n, k], log_p[n, k] = len(beam.tokens), beam.log_p
-        scores = log_p / ((5.0 + lengths) / 6.0) ** length_penalty
+        scores = log_p / penalty(lengths, length_penalty)
         return Hypotheses(tokens, lengths, log_p, scores.astype(np.float32))
 
     def _checked(self, source):
@@ -216,7 +217,7 @@ class _Beam:
     done: bool
 
     def score(self, exponent):
-        return self.log_p / ((5.0 + len(self.tokens)) / 6.0) ** exponent
+        return self.log_p / penalty(len(self.tokens), exponent)
 
 
 def _read_manifest(folder):
