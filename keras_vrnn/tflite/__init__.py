@@ -1,7 +1,7 @@
-"""Export to TFLite, and running what was exported.
+"""Export to TFLite, and running, inspecting and verifying exported files.
 
-Names are handed on lazily: `Runner`, `Seq2SeqRunner`, `inspect`, `benchmark` and `write_c_array` need neither
-TensorFlow nor Keras.
+Names load their modules on first use: `Runner`, `Seq2SeqRunner`, `inspect`, `benchmark`, `write_c_array` and `seal`
+need neither TensorFlow nor Keras.
 """
 
 from keras_vrnn._lazy import names_of
@@ -17,6 +17,7 @@ _EXPORTS = {
     "benchmark": "keras_vrnn.tflite.inspecting.benchmarking",
     "export": "keras_vrnn.tflite.exporting.export_model",
     "inspect": "keras_vrnn.tflite.inspecting.inspection",
+    "seal": "keras_vrnn.tflite.digest",
     "verify": "keras_vrnn.tflite.verifying.verification",
     "write_c_array": "keras_vrnn.tflite.micro.sources",
 }
