@@ -1,8 +1,9 @@
-"""Which inputs and outputs of a file belong to which of the model."""
+"""The model's own outputs, and which inputs and outputs of a file belong to which of the model."""
 
 from types import SimpleNamespace
 
 import keras
+import numpy as np
 import pytest
 
 import keras_vrnn as kv
@@ -53,17 +54,33 @@ def test_other_inputs_are_refused(names, of_file):
 @pytest.mark.filterwarnings("ignore:When providing `inputs` as a dict")
 def test_dictionaries_match_by_key():
     inputs = {"zeta": keras.Input((5, 3), name="one"), "alpha": keras.Input((5, 2), name="two")}
-    outputs = {key: kv.VanillaRNN(4)(tensor) for key, tensor in inputs.items()}
-    model = keras.Model(inputs, outputs)
+    model = keras.Model(inputs, {key: kv.VanillaRNN(4)(tensor) for key, tensor in inputs.items()})
     # Keras flattens a dictionary in the order of its keys.
     assert [tensor.name for tensor in model.inputs] == ["two", "one"]
     assert originals.input_names(model, file(["zeta", "alpha"])) == ["alpha", "zeta"]
-    assert originals.input_names(model, file(["one", "two"])) == ["two", "one"]
-    assert originals.output_names(model, file(outputs=["zeta", "alpha"])) == ["alpha", "zeta"]
+    with pytest.raises(ValueError, match="must be a file of the model"):
+        originals.input_names(model, file(["one", "two"]))
+
+
+def test_a_list_inside_a_dictionary_matches_by_its_place():
+    pair = [keras.Input((5, 3)), keras.Input((5, 2))]
+    model = keras.Model({"pair": pair}, [kv.VanillaRNN(4)(tensor) for tensor in pair])
+    assert originals.input_names(model, file(["pair_1", "pair_0"])) == ["pair_0", "pair_1"]
 
 
 def test_outputs_match_by_order():
-    model = model_of(["a", "b"])
-    assert originals.output_names(model, file(outputs=["p", "q"])) == ["p", "q"]
+    assert originals.output_names([1, 2], file(outputs=["p", "q"])) == ["p", "q"]
     with pytest.raises(ValueError, match=r"outputs \['p'\], the model has 2"):
-        originals.output_names(model, file(outputs=["p"]))
+        originals.output_names([1, 2], file(outputs=["p"]))
+
+
+def test_outputs_start_from_zero_in_batches_of_the_model():
+    inputs = keras.Input(batch_shape=(4, 5, 3))
+    model = keras.Model(inputs, kv.VanillaRNN(2, stateful=True)(inputs))
+    plain = keras.Model(*[(i := keras.Input((5, 3))), kv.VanillaRNN(2)(i)])
+    plain.set_weights(model.get_weights()[:3])
+    x = np.random.default_rng(0).normal(size=(7, 5, 3)).astype("float32")
+    for _ in range(2):
+        (found,) = originals.outputs(model, [x])
+        # float32 rounding over five steps.
+        np.testing.assert_allclose(found, plain.predict(x, verbose=0), atol=1e-6)
