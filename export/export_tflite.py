@@ -13,7 +13,7 @@ import numpy as np
 
 import keras_vrnn as kv
 
-# How many samples the scales are read off; the others show whether they hold.
+# How many samples determine the scales; the others show whether these scales suit new data.
 CALIBRATION_SAMPLES = 200
 
 
@@ -25,7 +25,7 @@ def main(arguments=None):
     parser.add_argument("model", help="the .keras file")
     parser.add_argument("tflite", help="the .tflite file to write")
     parser.add_argument(
-        "--data", required=True, help="an .npz file with inputs x and, if there are any, labels y"
+        "--data", required=True, help="an .npz file with inputs x and, if available, labels or targets y"
     )
     parser.add_argument("--form", default="sequence", choices=["sequence", "unrolled", "streaming"])
     parser.add_argument("--quantization", default="int8", help="int8, int16x8, dynamic, float16 or float32")
@@ -48,7 +48,7 @@ def main(arguments=None):
         )
         report = kv.tflite.verify(model, options.tflite, x, y)
     except (ValueError, KeyError, OSError) as error:
-        print(f"export_tflite.py: {error}", file=sys.stderr)
+        print("export_tflite.py:", str(error).replace("overwrite=True", "--overwrite"), file=sys.stderr)
         return 2
     print(result, report, sep="\n")
     return 1 if report.agreement is not None and report.agreement < options.min_agreement else 0

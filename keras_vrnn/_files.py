@@ -34,8 +34,8 @@ def check_writable(path, overwrite, argument="path"):
     _check_regular(path, argument)
     if path.exists() and not overwrite:
         raise FileExistsError(
-            f"`{argument}` must be a new file. {received}, which exists. Pass overwrite=True to replace it, as when a "
-            "notebook cell runs again, or choose another name."
+            f"`{argument}` must not name an existing file. {received}, which exists. Pass overwrite=True to replace "
+            "it, as when a notebook cell runs again, or choose another name."
         )
     return path
 

@@ -14,7 +14,7 @@ def test_checked_path_comes_back(tmp_path):
 def test_existing_file_is_replaced_only_on_request(tmp_path):
     (tmp_path / "a").write_text("old")
     with pytest.raises(
-        FileExistsError, match=r"`csv` must be a new file.*a', which exists. Pass overwrite=True"
+        FileExistsError, match=r"`csv` must not name an existing file.*a', which exists. Pass overwrite=True"
     ):
         _files.check_writable(tmp_path / "a", False, "csv")
     assert _files.check_writable(tmp_path / "a", True) == tmp_path / "a"

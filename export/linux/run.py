@@ -1,12 +1,12 @@
-"""Runs an exported model on sequences or on a stream; needs numpy and ai-edge-litert, neither Keras nor TensorFlow.
+"""Runs an exported model on sequences or on a stream. Needs NumPy and ai-edge-litert, neither Keras nor TensorFlow.
 
     python run.py model.tflite --data x.npy --out y.npy                  whole sequences (samples, time, features)
-    sensor | python run.py streaming.tflite                              a stream: one step a line, one output a line
+    sensor | python run.py streaming.tflite                              a stream: one line in and out per step
     python run.py streaming.tflite --data x.npy                          the same sequences step by step
 
-On the device: pip install numpy ai-edge-litert, and pip install --no-deps keras-vrnn.
+On the device: pip install numpy ai-edge-litert, and pip install --no-deps with a checkout of keras-vrnn.
 
-A stream is read from the standard input, numbers separated by spaces or commas; an empty line or "reset" starts a new
+A stream is read from the standard input as numbers separated by spaces or commas; an empty line or "reset" starts a new
 sequence. Exit status: 0 done, 2 the input was refused.
 """
 
@@ -25,7 +25,7 @@ def main(arguments=None):
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("model", help="the .tflite file")
-    parser.add_argument("--data", help="a .npy array of sequences, or an .npz with one array an input")
+    parser.add_argument("--data", help="a .npy array of sequences, or an .npz file with one array per input")
     parser.add_argument(
         "--out", help="the .npy file to write (.npz for several outputs); default: print as text"
     )
@@ -41,16 +41,16 @@ def main(arguments=None):
         else:
             write(runner(load(options.data)), options.out)
     except (ValueError, OSError) as error:
-        print(f"run.py: {error}", file=sys.stderr)
+        print("run.py:", str(error).replace("overwrite=True", "--overwrite"), file=sys.stderr)
         return 2
     return 0
 
 
 def follow(runner, lines, out):
-    """Steps a streaming file through lines of numbers, writing its output after each."""
+    """Steps a streaming file through lines of numbers, and writes its output after each."""
     if len(runner.inputs) > 1 or len(runner.outputs) > 1 or runner.batch != 1:
         raise ValueError(
-            "a stream of lines needs a model of one input and one output, exported with batch_size=1."
+            "A stream of lines needs a model with one input and one output, exported with batch_size=1."
         )
     shape = runner.details[runner.inputs[0]]["shape"][2:]
     for number, line in enumerate(lines, 1):
@@ -61,21 +61,21 @@ def follow(runner, lines, out):
         try:
             x_t = np.array(words, np.float32)
         except ValueError as error:
-            raise ValueError(f"line {number}: expected numbers, received {line.strip()!r}.") from error
+            raise ValueError(f"Line {number} must hold numbers. Received: {line.strip()!r}") from error
         if x_t.size != np.prod(shape):
-            raise ValueError(f"line {number}: expected {int(np.prod(shape))} numbers, received {x_t.size}.")
+            raise ValueError(f"Line {number} must hold {int(np.prod(shape))} numbers. Received: {x_t.size}")
         print(*(f"{value:.6g}" for value in np.ravel(runner.step(x_t.reshape(shape)))), file=out, flush=True)
 
 
 def load(path):
-    """Returns the array of a .npy file, or input name -> array of an .npz file."""
+    """Returns the array in a .npy file, or input name -> array from an .npz file."""
     with open(path, "rb") as file:
         loaded = np.load(file, allow_pickle=False)
         return loaded if isinstance(loaded, np.ndarray) else dict(loaded)
 
 
 def write(outputs, path):
-    """Writes the outputs into a file, or one sample a line."""
+    """Writes the outputs into a file, or prints one line per sample."""
     if path is None:
         arrays = outputs if isinstance(outputs, dict) else {"": outputs}
         for name, array in arrays.items():

@@ -1,7 +1,7 @@
 """Exports models to TFLite, and runs, verifies and inspects the files.
 
-Names are loaded on first use: `Runner`, `Seq2SeqRunner`, `inspect`, `benchmark` and `write_c_array` need neither
-TensorFlow nor Keras.
+Names are loaded on first use: `Runner`, `Seq2SeqRunner`, `inspect`, `benchmark`, `write_c_array` and `seal` need
+neither TensorFlow nor Keras.
 """
 
 from typing import TYPE_CHECKING
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from keras_vrnn._lazy import names_of
 
 if TYPE_CHECKING:
+    from keras_vrnn.tflite.digest import seal as seal
     from keras_vrnn.tflite.exporting.conversion import ExportResult as ExportResult
     from keras_vrnn.tflite.exporting.encoder_decoder import Seq2SeqExportResult as Seq2SeqExportResult
     from keras_vrnn.tflite.exporting.export_model import export as export
@@ -35,6 +36,7 @@ else:  # type checkers must not see a `__getattr__`: it would make every name va
             "benchmark": "keras_vrnn.tflite.inspecting.benchmarking",
             "export": "keras_vrnn.tflite.exporting.export_model",
             "inspect": "keras_vrnn.tflite.inspecting.inspection",
+            "seal": "keras_vrnn.tflite.digest",
             "verify": "keras_vrnn.tflite.verifying.verification",
             "write_c_array": "keras_vrnn.tflite.micro.sources",
         },

@@ -1,4 +1,4 @@
-"""The scripts of export/, run as a user runs them."""
+"""The scripts in export/, run as a user runs them."""
 
 import subprocess
 import sys
@@ -12,7 +12,7 @@ import keras_vrnn as kv
 
 EXPORT = Path(__file__).parents[2] / "export"
 X = np.random.default_rng(4).normal(size=(20, 9, 3)).astype(np.float32)
-# Importing either raises ImportError; the script's own folder stays first on the path.
+# Importing any of the three raises ImportError; the script's own folder stays first on the path.
 WITHOUT_KERAS = """
 import runpy, sys
 for name in ("tensorflow", "keras", "tf_keras"):
@@ -49,7 +49,7 @@ def test_sequences_without_keras_and_tensorflow(folder, file):
     np.testing.assert_array_equal(np.load(folder / f"{file}.npy"), kv.tflite.Runner(folder / file)(X))
     again = run(folder, file, "--data", "x.npy", "--out", f"{file}.npy")
     assert again.returncode == 2
-    assert "exists. Choose another name" in again.stderr
+    assert "which exists. Pass --overwrite to replace it" in again.stderr
 
 
 def test_a_stream_of_lines(folder):
@@ -65,18 +65,18 @@ def test_a_stream_of_lines(folder):
 @pytest.mark.parametrize(
     ("arguments", "stdin", "message"),
     [
-        (["none.tflite"], "", "there is no file 'none.tflite'"),
+        (["none.tflite"], "", "must be a file that exists. Received: path='none.tflite'"),
         (["sequence.tflite", "--data", "none.npy"], "", "none.npy"),
-        (["streaming.tflite"], "1 2", "line 1: expected 3 numbers, received 2"),
-        (["streaming.tflite"], "1 2 a", "line 1: expected numbers, received '1 2 a'"),
-        (["sequence.tflite"], "1 2 3", "export it with form='streaming'"),
+        (["streaming.tflite"], "1 2", "Line 1 must hold 3 numbers. Received: 2"),
+        (["streaming.tflite"], "1 2 a", "Line 1 must hold numbers. Received: '1 2 a'"),
+        (["sequence.tflite"], "1 2 3", "Export it with form='streaming'"),
         (["two.tflite"], "1 2 3", "exported with batch_size=1"),
     ],
 )
 def test_bad_input_is_one_line(folder, arguments, stdin, message):
     result = run(folder, *arguments, stdin=stdin)
     assert result.returncode == 2
-    last = result.stderr.splitlines()[-1]  # LiteRT says on the line before what it runs on
+    last = result.stderr.splitlines()[-1]  # LiteRT logs its delegate before it
     assert last.startswith("run.py: ")
     assert message in last
 
@@ -92,5 +92,5 @@ def test_export_script(folder):
     assert (folder / "n.tflite").exists()
     refused = export("--data", "data.npz")
     assert refused.returncode == 2
-    assert "'n.tflite' exists" in refused.stderr
+    assert "path='n.tflite', which exists. Pass --overwrite to replace it" in refused.stderr
     assert export("--data", "data.npz", "--overwrite", "--min-agreement", "1.1").returncode == 1

@@ -64,7 +64,10 @@ def main(file, folder, count, seed):
     content, pick, accepted = Path(file).read_bytes(), random.Random(int(seed)), Counter()
     path = Path(folder) / "damaged.tflite"
     for _ in range(int(count)):
-        path.write_bytes(damage(content, pick))
+        damaged = damage(content, pick)
+        while damaged == content:  # zeros overwritten by zeros, for example
+            damaged = damage(content, pick)
+        path.write_bytes(damaged)
         for name, reader in READERS.items():
             with contextlib.suppress(ValueError, OSError):
                 reader(path)

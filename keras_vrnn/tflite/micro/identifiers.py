@@ -12,18 +12,25 @@ _KEYWORDS = """
 """
 # Functions, objects and predefined macros of the global namespace; those of <cmath> have variants with f and l.
 _GLOBAL = """
-    abort abs access alarm asctime assert atexit atof atoi atol atoll bcmp bcopy bsearch btowc bzero calloc chdir chown
-    clearerr clock close creat ctime daemon difftime div dup dup2 environ errno execl execle execlp execv execve execvp
-    exit fclose feof ferror fflush ffs fgetc fgetpos fgets fopen fork fprintf fputc fputs fread free freopen fscanf
-    fseek fsetpos fsync ftell fwide fwrite getc getchar getcwd getenv getpid gets getw gmtime index isalnum isalpha
-    isatty isblank iscntrl isdigit isgraph islower isprint ispunct isspace isupper isxdigit kill labs ldiv link linux
-    llabs lldiv localtime lseek main malloc mblen mbrlen mbtowc memchr memcmp memcpy memmove memset mktime open optarg
-    optind pause perror pipe poll printf putc putchar puts putw qsort raise rand random read realloc remove rename
-    rewind rindex rmdir scanf select setbuf setup signal sleep snprintf sprintf srand srandom sscanf stat std stderr
-    stdin stdout strcat strchr strcmp strcoll strcpy strcspn strdup strerror strftime strlen strncat strncmp strncpy
-    strpbrk strrchr strspn strstr strtod strtof strtok strtol strtold strtoll strtoul strtoull strxfrm swab symlink sync
-    sysconf system tflite time timezone tmpfile tmpnam tolower toupper truncate tzname tzset ungetc unix unlink usleep
-    vfprintf vprintf vsnprintf vsprintf wait write loop delay
+    abort abs access acct alarm aligned_alloc asctime assert at_quick_exit atexit atof atoi atol atoll basename bcmp
+    bcopy brk bsearch btowc bzero calloc chdir chown clearerr clock close creat crypt ctime daemon daylight delay
+    difftime div dup dup2 environ errno execl execle execlp execv execve execvp exit fclose feof ferror fflush ffs
+    fgetc fgetpos fgets fgetwc fgetws fopen fork fprintf fputc fputs fputwc fputws fread free freopen fscanf fseek
+    fsetpos fsync ftell fwide fwprintf fwrite fwscanf getc getchar getcwd getenv getline getpid gets getw getwc
+    getwchar gmtime index isalnum isalpha isatty isblank iscntrl isdigit isgraph islower isprint ispunct isspace
+    isupper isxdigit kill labs lconv ldiv link linux llabs lldiv localeconv localtime loop lseek main malloc mblen
+    mbrlen mbrtowc mbsinit mbsrtowcs mbstowcs mbtowc memchr memcmp memcpy memmove memset mktime nice obstack open
+    optarg optind pause perror pipe poll printf putc putchar puts putw putwc putwchar qsort quick_exit raise rand
+    random read realloc remove rename revoke rewind rindex rmdir scanf select setbuf setlocale setup setvbuf signal
+    sleep snprintf sprintf srand srandom sscanf stat std stderr stdin stdout strcat strchr strcmp strcoll strcpy
+    strcspn strdup strerror strftime strlen strncat strncmp strncpy strpbrk strrchr strspn strstr strtod strtof
+    strtok strtol strtold strtoll strtoul strtoull strxfrm swab swprintf swscanf symlink sync syscall sysconf system
+    tflite time timespec timespec_get timezone tm tmpfile tmpnam tolower toupper truncate tzname tzset uint ulong
+    ungetc ungetwc unix unlink ushort usleep vfprintf vfscanf vfwprintf vfwscanf vprintf vscanf vsnprintf vsprintf
+    vsscanf vswprintf vswscanf vwprintf vwscanf wait wcrtomb wcscat wcschr wcscmp wcscoll wcscpy wcscspn wcsftime
+    wcslen wcsncat wcsncmp wcsncpy wcspbrk wcsrchr wcsrtombs wcsspn wcsstr wcstod wcstof wcstok wcstol wcstold
+    wcstoll wcstombs wcstoul wcstoull wcsxfrm wctob wctomb wmemchr wmemcmp wmemcpy wmemmove wmemset wprintf write
+    wscanf
 """
 _MATH = """
     acos acosh asin asinh atan atan2 atanh cbrt ceil copysign cos cosh drem erf erfc exp exp10 exp2 expm1 fabs fdim

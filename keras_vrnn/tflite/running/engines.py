@@ -66,7 +66,10 @@ class LiteRT:
     def reset(self):
         """Sets the states that the interpreter keeps to zero."""
         # Not stored: the interpreter refuses to run while a signature runner of it exists.
-        self._interpreter.get_signature_runner(RESET)()
+        try:
+            self._interpreter.get_signature_runner(RESET)()
+        except RuntimeError as error:
+            raise ValueError(f"`path` must be a file whose states can be reset: {error}") from error
 
 
 def quantize(real, detail):

@@ -54,59 +54,47 @@ def outputs(model, arrays):
 
 def _structured(model, arrays):
     """Returns the arrays as the model takes them: one, a list, or a dictionary."""
-    return keras.tree.pack_sequence_as(_structures(model)[0], arrays)
+    return keras.tree.pack_sequence_as(_input_structure(model), arrays)
 
 
-def _structures(model):
-    """Returns inputs and outputs as the user arranged them; a Sequential has them only after its first call."""
-    if isinstance(model, keras.Sequential):
-        return model.inputs[0], model.outputs[0]
-    return model.input, model.output
+def _input_structure(model):
+    # A Sequential has no `input` before its first call.
+    return model.inputs[0] if isinstance(model, keras.Sequential) else model.input
 
 
 def input_names(model, runner):
     """Returns the file's name of each input of the model, in the model's order.
 
-    Inputs that the user named, or that have a key in a dictionary, are matched by that name; inputs that Keras named
-    are matched by their order.
+    Inputs with a key in a dictionary, or with a name from the user, are matched by it; inputs that Keras named are
+    matched by their order.
 
     Raises:
         ValueError: the file has other inputs.
     """
-    keys = _keys(_structures(model)[0])
-    if set(keys) == set(runner.inputs):
-        return keys
+    places = keras.tree.flatten_with_path(_input_structure(model))
+    own = [_name(path, tensor) for path, tensor in places]
     automatic = iter([name for name in runner.inputs if _AUTOMATIC.fullmatch(name)])
-    names = [
-        next(automatic, None) if _AUTOMATIC.fullmatch(tensor.name) else tensor.name for tensor in model.inputs
-    ]
+    names = [next(automatic, None) if _AUTOMATIC.fullmatch(name) else name for name in own]
     if set(names) != set(runner.inputs):
         raise ValueError(
-            f"`path` must be a file of the model. It has the inputs {runner.inputs}, the model has "
-            f"{[tensor.name for tensor in model.inputs]}."
+            f"`path` must be a file of the model. It has the inputs {runner.inputs}, the model has {own}."
         )
     return names
 
 
-def output_names(model, runner):
-    """Returns the file's name of each output of the model, in the model's order.
+def _name(path, tensor):
+    """Returns the name of an input in a file: its place if that has a key, such as "pair_0", else its own name."""
+    return "_".join(map(str, path)) if any(isinstance(part, str) for part in path) else tensor.name
+
+
+def output_names(outputs, runner):
+    """Returns the file's names of the model's outputs, which are in the same order.
 
     Raises:
         ValueError: the file has another number of outputs.
     """
-    keys = _keys(_structures(model)[1])
-    if set(keys) == set(runner.outputs):
-        return keys
-    if len(keys) != len(runner.outputs):
+    if len(outputs) != len(runner.outputs):
         raise ValueError(
-            f"`path` must be a file of the model. It has the outputs {runner.outputs}, the model has {len(keys)}."
+            f"`path` must be a file of the model. It has the outputs {runner.outputs}, the model has {len(outputs)}."
         )
     return runner.outputs
-
-
-def _keys(structure):
-    """Returns the key of each tensor of a dictionary in the order of Keras' flattening; None for other tensors."""
-    count = len(keras.tree.flatten(structure))
-    if isinstance(structure, dict) and len(structure) == count:
-        return keras.tree.flatten({key: key for key in structure})
-    return [None] * count

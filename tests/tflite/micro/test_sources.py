@@ -129,23 +129,23 @@ def test_program_feeds_steps_and_resets(exported, tmp_path, quantization, dtype)
 
 def test_refusals(exported, tmp_path, monkeypatch):
     path, folder = exported["int8"]
-    with pytest.raises(FileExistsError, match=r"model_data.h' exists"):
+    with pytest.raises(FileExistsError, match=r"model_data.h', which exists"):
         kv.tflite.write_c_array(path, folder)
     kv.tflite.write_c_array(path, folder, overwrite=True)
-    with pytest.raises(ValueError, match="name='1': expected a C"):
+    with pytest.raises(ValueError, match=r"`name` must be a C\+\+ identifier"):
         kv.tflite.write_c_array(path, tmp_path, name="1")
-    with pytest.raises(ValueError, match="arena=0: expected a positive number of bytes"):
+    with pytest.raises(ValueError, match="`arena` must be a positive integer"):
         kv.tflite.write_c_array(path, tmp_path, arena=0)
     model = keras.Sequential([keras.Input((9, 3)), kv.VanillaRNN(3)])
     kv.tflite.export(model, tmp_path / "f", quantization="float16")
     with pytest.raises(
-        ValueError, match=r"DEQUANTIZE: FLOAT16 is not taken. Export with quantization='int8'"
+        ValueError, match=r"DEQUANTIZE: TFLite Micro does not take FLOAT16. Export with quantization='int8'"
     ):
         kv.tflite.write_c_array(tmp_path / "f", tmp_path / "c")
     monkeypatch.setattr(micro, "is_installed", lambda: False)
     with pytest.raises(ImportError, match="pip install 'keras-vrnn"):
         kv.tflite.write_c_array(path, tmp_path / "c")
-    assert not any((tmp_path / "c").iterdir())
+    assert not (tmp_path / "c").exists()
     kv.tflite.write_c_array(path, tmp_path / "c", arena=5000, name="gestures")
     assert "kArenaSize = 5000" in (tmp_path / "c" / "gestures_tensors.h").read_text()
 
