@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import threading
+import types
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -33,20 +35,78 @@ def vanilla_layers(model: Any) -> list[Any]:
 
 @contextlib.contextmanager
 def replaced(layer: Any, name: str, value: Any) -> Iterator[None]:
-    """Replaces an attribute or a method of one layer while the block runs."""
+    """Replaces an attribute or a method of one layer while the block runs; a method, in this thread only."""
+    current = getattr(layer, name)
+    if isinstance(current, (types.MethodType, types.FunctionType, _StandIns)):
+        with _method_replaced(layer, name, value):
+            yield
+        return
     own = vars(layer).get(name, _ABSENT)
-    # object.__setattr__ bypasses Keras' attribute tracking.
-    object.__setattr__(layer, name, value)
+    _set(layer, name, value)
     try:
         yield
     finally:
-        if own is _ABSENT:
-            object.__delattr__(layer, name)
-        else:
-            object.__setattr__(layer, name, own)
+        _set(layer, name, own)
+
+
+@contextlib.contextmanager
+def _method_replaced(layer, name, value):
+    with _LOCK:
+        stand_ins = vars(layer).get(name)
+        if not isinstance(stand_ins, _StandIns):
+            stand_ins = _StandIns(getattr(layer, name), vars(layer).get(name, _ABSENT))
+            _set(layer, name, stand_ins)
+        stand_ins.push(value)
+    try:
+        yield
+    finally:
+        with _LOCK:
+            stand_ins.pop()
+            if stand_ins.is_empty:
+                _set(layer, name, stand_ins.own)
+
+
+class _StandIns:
+    """A method of a layer that other code replaces in some threads; the others get the method itself."""
+
+    def __init__(self, method, own):
+        self.own = own  # the attribute of the layer itself, not of its class
+        self._method, self._stacks = method, {}
+
+    def __call__(self, *args, **kwargs):
+        stack = self._stacks.get(threading.get_ident())
+        if not stack:
+            return self._method(*args, **kwargs)
+        value = stack.pop()  # a stand-in that calls the method gets the one that it stands in for
+        try:
+            return value(*args, **kwargs)
+        finally:
+            stack.append(value)
+
+    def push(self, value):
+        self._stacks.setdefault(threading.get_ident(), []).append(value)
+
+    def pop(self):
+        stack = self._stacks[threading.get_ident()]
+        stack.pop()
+        if not stack:
+            del self._stacks[threading.get_ident()]
+
+    @property
+    def is_empty(self):
+        return not self._stacks
 
 
 _ABSENT = object()
+_LOCK = threading.Lock()
+
+
+def _set(layer, name, value):
+    # object.__setattr__ bypasses Keras' attribute tracking.
+    if value is _ABSENT:
+        object.__delattr__(layer, name)
+    else:
+        object.__setattr__(layer, name, value)
 
 
 @contextlib.contextmanager

@@ -3,10 +3,15 @@
 Needs the TensorFlow backend.
 """
 
+import threading
+
 from keras_vrnn.models import EncoderDecoder
 from keras_vrnn.tflite.exporting.conversion import convert
 from keras_vrnn.tflite.exporting.encoder_decoder import convert_encoder_decoder
 from keras_vrnn.tflite.exporting.options import Options
+
+# One export at a time: the converter prints on the standard error of the whole process.
+_LOCK = threading.RLock()
 
 
 def export(
@@ -82,6 +87,11 @@ def export(
         "source_symbols": source_symbols,
         "target_symbols": target_symbols,
     }
+    with _LOCK:
+        return _export(model, path, options, calibration_data, overwrite, of_pairs)
+
+
+def _export(model, path, options, calibration_data, overwrite, of_pairs):
     if isinstance(model, EncoderDecoder):
         return convert_encoder_decoder(model, path, options, calibration_data, overwrite, **of_pairs)
     if given := [name for name, value in of_pairs.items() if value is not None]:

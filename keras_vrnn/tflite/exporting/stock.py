@@ -1,12 +1,11 @@
 """The stock converter, for the part of a model that holds no recurrence."""
 
-import contextlib
-import os
-import sys
-import tempfile
+import re
 import warnings
 
 import tensorflow as tf
+
+from keras_vrnn.tflite.exporting import converter_log
 
 # Operations that run another graph, or belong to a loop. Calibrating a file that holds one crashes the process in the
 # stock calibrator (tensorflow#75140, #87468), so such a graph is never handed to it.
@@ -49,8 +48,8 @@ def convert(concrete, quantization, samples=None):
     if loops and samples is not None:
         raise ValueError(
             f"model: it holds a loop besides its vanilla RNN layers (operations {', '.join(loops)}), which "
-            f"cannot be exported with quantization={quantization!r}. LSTM, GRU and custom recurrent cells are not "
-            "supported: replace them by VanillaRNN layers, or choose quantization='float32'."
+            f"cannot be exported with quantization={quantization!r}. Replace LSTM, GRU and custom recurrent cells by "
+            "VanillaRNN, build them with unroll=True, or choose quantization='float32'."
         )
     owner = tf.Module()
     owner.function = concrete
@@ -70,15 +69,14 @@ def convert(concrete, quantization, samples=None):
         converter._experimental_disable_per_channel_quantization_for_dense_layers = dtype == tf.int16
     log = []
     try:
-        with warnings.catch_warnings(), _stderr_into(log):
+        with warnings.catch_warnings(), converter_log.kept() as log:
             # Its deprecation notices concern tf.lite's interpreter, which it uses itself.
             warnings.simplefilter("ignore")
             return converter.convert()
     except Exception as error:  # the converter raises several kinds of its own
         raise ValueError(
             f"model: the TFLite converter refused the layers around the recurrence for quantization={quantization!r}; "
-            f"choose another one ('float32' takes the most layers), or replace the layer: {error}\n"
-            + "".join(log)
+            f"choose another one ('float32' takes the most layers), or replace the layer. {_reason(error, log)}"
         ) from error
 
 
@@ -89,17 +87,12 @@ def _control_flow(concrete):
     return sorted({node.op for node in nodes} & _CONTROL_FLOW)
 
 
-@contextlib.contextmanager
-def _stderr_into(log):
-    """Catches what the converter's C++ part prints, to be shown only if it fails."""
-    sys.stderr.flush()
-    with tempfile.TemporaryFile("w+") as catcher:
-        saved = os.dup(2)
-        os.dup2(catcher.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(saved, 2)
-            os.close(saved)
-            catcher.seek(0)
-            log.append(catcher.read())
+
+def _reason(error, log):
+    """What the converter gives as its reason: the operations without a builtin, or the lines that name an error."""
+    text = f"{error}\n" + "".join(log)
+    operations = sorted(set(re.findall(r"^(?:TF Select|Custom) ops: (.+)$", text, re.MULTILINE)))
+    if operations:
+        return f"TFLite has no builtin operator for {', '.join(operations)}"
+    lines = [line.strip() for line in text.splitlines() if "error:" in line]
+    return "\n".join(dict.fromkeys(lines)) or str(error)

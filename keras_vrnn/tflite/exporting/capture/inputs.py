@@ -88,7 +88,7 @@ def _as_input(tensor, array, argument):
         array = np.asarray(array)
     except ValueError as error:
         raise ValueError(f"{argument}: expected an array of shape {_shape(tensor)}: {error}") from None
-    if not (np.issubdtype(array.dtype, np.number) or array.dtype == bool):
+    if array.dtype.kind not in "fiub":
         raise ValueError(f"{argument}: expected numbers, received an array of {array.dtype}.")
     fits = array.ndim == len(tensor.shape) and all(
         expected in (None, received)

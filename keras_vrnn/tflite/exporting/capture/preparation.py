@@ -6,7 +6,7 @@ Needs the TensorFlow backend.
 import keras
 
 from keras_vrnn.layers import VanillaRNNCell
-from keras_vrnn.layers.interception import layers_of, vanilla_layers
+from keras_vrnn.layers.interception import layers_of, recurrent_layers, vanilla_layers
 from keras_vrnn.tflite.exporting.capture.inputs import with_integer_tokens
 from keras_vrnn.tflite.exporting.capture.rebuilding import rebuilt
 
@@ -27,8 +27,15 @@ def prepared(model):
         )
     recurrent = vanilla_layers(model)
     if not recurrent:
+        others = [f"{layer.name!r} ({type(layer).__name__})" for layer in recurrent_layers(model)]
         raise ValueError(
-            "model: it holds no VanillaRNN or SimpleRNN layer; the stock tf.lite.TFLiteConverter exports it."
+            "model: it holds no VanillaRNN or SimpleRNN layer. "
+            + (
+                f"{', '.join(others)}: tf.lite.TFLiteConverter writes other recurrences where the batch size is fixed "
+                "(keras.Input(..., batch_size=1)), and with integers where they are built with unroll=True too."
+                if others
+                else "tf.lite.TFLiteConverter takes a model without recurrences."
+            )
         )
     for layer in recurrent:
         if type(layer.cell).call not in _STEPS:

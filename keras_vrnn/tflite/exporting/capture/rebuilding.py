@@ -104,7 +104,7 @@ def _plain(config, layers, functions):
     layer = layers.get(config.get("name"))
     plain = {}
     for key, value in config.items():
-        if key == "output_shape":  # a Lambda layer infers it
+        if key == "output_shape" and isinstance(layer, keras.layers.Lambda):  # which infers it
             continue
         function = getattr(layer, key, None) if isinstance(value, dict) else None
         if isinstance(function, types.FunctionType):
