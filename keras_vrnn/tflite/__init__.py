@@ -7,6 +7,7 @@ TensorFlow nor Keras.
 from keras_vrnn._lazy import names_of
 
 _EXPORTS = {
+    "AccuracyWarning": "keras_vrnn.tflite.exporting.check",
     "Benchmark": "keras_vrnn.tflite.inspecting.benchmarking",
     "ExportResult": "keras_vrnn.tflite.exporting.conversion",
     "Inspection": "keras_vrnn.tflite.inspecting.inspection",
