@@ -9,9 +9,8 @@ import numpy as np
 
 INT8_MIN, INT8_MAX = -128, 127
 INT16_MAX = 32767
-# Runtimes store scales and their products as float32. A product of two scales in this range is a normal number there;
-# a subnormal one makes LiteRT 2.3 abort.
-LEAST_SCALE, LARGEST_SCALE = 2.0**-60, 2.0**60
+# Runtimes store scales, and products of two, as float32: those below 2⁻¹²⁶ are subnormal there, and LiteRT 2.3 aborts.
+LEAST_SCALE = 2.0**-60
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from keras_vrnn._lazy import names_of
 
 if TYPE_CHECKING:
     from keras_vrnn.tflite.digest import seal as seal
+    from keras_vrnn.tflite.exporting.check import AccuracyWarning as AccuracyWarning
     from keras_vrnn.tflite.exporting.conversion import ExportResult as ExportResult
     from keras_vrnn.tflite.exporting.encoder_decoder import Seq2SeqExportResult as Seq2SeqExportResult
     from keras_vrnn.tflite.exporting.export_model import export as export
@@ -26,6 +27,7 @@ else:  # type checkers must not see a `__getattr__`: it would make every name va
     __all__, __getattr__, __dir__ = names_of(
         __name__,
         {
+            "AccuracyWarning": "keras_vrnn.tflite.exporting.check",
             "Benchmark": "keras_vrnn.tflite.inspecting.benchmarking",
             "ExportResult": "keras_vrnn.tflite.exporting.conversion",
             "Inspection": "keras_vrnn.tflite.inspecting.inspection",

@@ -19,9 +19,9 @@ from keras_vrnn.tflite.exporting.capture.observation import observe
 from keras_vrnn.tflite.exporting.capture.partition import partition
 from keras_vrnn.tflite.exporting.capture.preparation import prepared
 from keras_vrnn.tflite.exporting.capture.rebuilding import check_same
+from keras_vrnn.tflite.exporting.check import check
 from keras_vrnn.tflite.exporting.recurrences.base import Formats
 from keras_vrnn.tflite.exporting.writing import stitching
-from keras_vrnn.tflite.running.runner import Runner
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,8 @@ class ExportResult:
         operators: TFLite operator -> how often the file holds it, loops included.
         signatures: signature -> {"inputs": names, "outputs": names}.
         scales: recurrence -> signal ("z", "r", "a", "h") -> `Quantization`; empty where signals are float32.
+        errors: output -> how far it is from Keras, relative to its range with zero: the largest error of a float32
+            file, otherwise the mean error of the output's worst unit.
     """
 
     path: Path
@@ -44,10 +46,15 @@ class ExportResult:
     operators: dict[str, int]
     signatures: dict[str, dict[str, list[str]]]
     scales: dict[str, dict[str, Quantization]]
+    errors: dict[str, float]
 
     def __str__(self):
         operators = ", ".join(f"{name} {count}" for name, count in self.operators.items())
-        return f"{self.path}: {self.size:,} bytes, {self.form}, {self.quantization}; {operators}"
+        errors = ", ".join(f"{name} {error:.2g}" for name, error in self.errors.items())
+        return (
+            f"{self.path}: {self.size:,} bytes, {self.form}, {self.quantization}; {operators}; "
+            f"error of the range: {errors}"
+        )
 
 
 def convert(model, path, options, calibration_data, overwrite):
@@ -81,7 +88,7 @@ def convert(model, path, options, calibration_data, overwrite):
     packed = content.pack()
     with _files.replacing(path) as temporary:
         temporary.write_bytes(packed)
-        _run_once(temporary, model, arrays, options)
+        errors = check(temporary, original, model, arrays, parts, options)
     return ExportResult(
         path=path,
         size=len(packed),
@@ -90,6 +97,7 @@ def convert(model, path, options, calibration_data, overwrite):
         operators=_count_operators(content),
         signatures=signatures,
         scales={name: formats.signals for name, formats in formats_of.items() if formats.signals},
+        errors=errors,
     )
 
 
@@ -104,14 +112,6 @@ def _partition(model, options, arrays):
     }
     parts = partition(model, specs, observe(model, [array[:1] for array in arrays]), options.quantization)
     return streaming.with_states(parts) if options.streaming else parts
-
-
-def _run_once(path, model, arrays, options):
-    """Loads the file and runs it on one sample, so that none is left behind that does not run."""
-    steps = slice(None, 1) if options.streaming else slice(None)
-    runner = Runner(path)
-    names = structure.input_names(model)
-    runner({name: array[:1, steps] for name, array in zip(names, arrays, strict=True)})
 
 
 def _example(model):

@@ -25,6 +25,7 @@ def export(
     batch_size=1,
     calibration_data=None,
     calibration="minmax",
+    max_error=0.1,
     source_length=None,
     max_length=None,
     source_symbols=None,
@@ -62,6 +63,11 @@ def export(
             own greedy decoding is the target.
         calibration: "minmax": scales span all that the data holds. "percentile": of float inputs and of the signals
             of the recurrences all but the lowest and the highest 0.01 %, for data with outliers.
+        max_error: the largest error that an integer, dynamic or float16 file may have: the mean difference from Keras
+            of an output's worst unit, relative to the output's range with zero, on up to 64 samples of the data. A file
+            beyond it is refused, unless the model amplifies rounding itself; a smaller one that is larger than its
+            format should cost gives an `AccuracyWarning` with the likely cause. A float32 file is refused wherever
+            it differs by more than rounding.
         source_length: of an encoder-decoder: steps of the encoder; by default the model's `source_length`, or those
             of the data.
         max_length: of an encoder-decoder: most tokens that the runner decodes; by default the model's
@@ -78,9 +84,9 @@ def export(
             message names it and says what to do.
         FileExistsError, FileNotFoundError, PermissionError: `path` can't be written, or exists.
 
-    A file is written only after the LiteRT interpreter has loaded and run it.
+    A file is written only after the LiteRT interpreter has run it and its outputs have been compared with Keras'.
     """
-    options = Options(form, quantization, io, state, batch_size, calibration)
+    options = Options(form, quantization, io, state, batch_size, calibration, max_error)
     of_pairs = {
         "source_length": source_length,
         "max_length": max_length,

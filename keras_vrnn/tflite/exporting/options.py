@@ -21,6 +21,7 @@ class Options:
     state: str
     batch_size: int
     calibration: str
+    max_error: float
 
     def __post_init__(self):
         _one_of("form", self.form, FORMS)
@@ -30,6 +31,11 @@ class Options:
         size = self.batch_size
         if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1:
             raise ValueError(f"batch_size={size!r}: expected a positive integer.")
+        limit = self.max_error
+        if isinstance(limit, bool) or not isinstance(limit, (int, float, np.number)) or not limit > 0:
+            raise ValueError(
+                f"max_error={limit!r}: expected a positive number, the error relative to an output's range."
+            )
         own = self.scheme.dtype.name
         if self.io not in (None, own, "float32"):
             raise ValueError(

@@ -7,6 +7,7 @@ import dataclasses
 
 import numpy as np
 
+from keras_vrnn.quantization.formats import LEAST_SCALE, span
 from keras_vrnn.tflite.exporting.capture.calibration import calibrate, clipped
 
 
@@ -35,6 +36,8 @@ def calibrated(model, options, parts, arrays):
         )
     }
     values = dict(zip(parts.inputs, arrays, strict=True)) | measured.values
+    for number, mask in parts.numbers.items():
+        values[number] = parts.masks[mask].of(values[parts.masks[mask].source]).astype(np.float32)
     values |= _without_far_marks(values, parts, scheme)
     if options.streaming:  # every step of every sample is a sample
         values = {name: value.reshape(-1, 1, *value.shape[2:]) for name, value in values.items()}
@@ -42,14 +45,23 @@ def calibrated(model, options, parts, arrays):
             steps = states.reshape(-1, 1, recurrence.cell.units)
             values |= {recurrence.sequence: steps, recurrence.final: steps[:, 0]}
     spans = dict.fromkeys(parts.numbers, (0.0, 1.0))
-    for number, mask in parts.numbers.items():
-        counts = parts.masks[mask].of(values[parts.masks[mask].source])
-        values[number] = counts.astype(np.float32)
     for recurrence, ranges in zip(parts.recurrences, measured.ranges, strict=True):
-        span = recurrence.cell.state_span(scheme, ranges)
-        spans |= {name: span for name in (recurrence.sequence, recurrence.final) if name is not None}
-    for name, span in spans.items():
-        values[name] = np.clip(values[name], *span)
+        held = recurrence.cell.state_span(scheme, ranges)
+        spans |= {name: held for name in (recurrence.sequence, recurrence.final) if name is not None}
+    for name, held in spans.items():
+        values[name] = np.clip(values[name], *held)
+
+    value_formats = {
+        name: scheme.format(values[name].min(), values[name].max())
+        for name in parts.inputs
+        if values[name].dtype.kind == "f"
+    }
+    # The converter would give values so small a scale that no runtime can read.
+    spans |= {n: span(f, scheme.dtype) for n, f in value_formats.items() if f.scale == LEAST_SCALE}
+    for recurrence in parts.recurrences:
+        value_formats |= dict.fromkeys(
+            (recurrence.sequence, recurrence.final), formats_of[recurrence.name].signal("h")
+        )
 
     def samples():
         for rows in _batches(len(next(iter(values.values()))), options.batch_size):
@@ -57,20 +69,11 @@ def calibrated(model, options, parts, arrays):
         for end in (0, 1):
             yield [_reaching(values[name][rows], spans, name, end) for name in parts.stock_inputs]
 
-    value_formats = {
-        name: scheme.format(values[name].min(), values[name].max())
-        for name in parts.inputs
-        if values[name].dtype.kind == "f"
-    }
-    for recurrence in parts.recurrences:
-        value_formats |= dict.fromkeys(
-            (recurrence.sequence, recurrence.final), formats_of[recurrence.name].signal("h")
-        )
     return samples, formats_of, value_formats
 
 
 def _without_far_marks(values, parts, scheme):
-    """Returns the float inputs whose masked steps hold a value far from all others, brought to where it needs no room."""
+    """Returns the float inputs with masks, and the value of their masked steps brought near the other values."""
     near = {}
     for mask in parts.masks.values():
         array = near.get(mask.source, values[mask.source]) if mask.source in parts.inputs else None

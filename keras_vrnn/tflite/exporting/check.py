@@ -1,0 +1,252 @@
+"""The accuracy gate: a new file is run and compared with the Keras model before it gets its name.
+
+The error of an output is measured per unit of its last axis and relative to the output's range, zero included:
+
+    float32                        max |file − Keras|           beyond rounding the file is refused
+    float16, dynamic, integers     mean |file − Keras|          a large error warns, beyond `max_error` it refuses
+
+The worst unit counts. Where rounding alone moves the Keras model as far, as in a chaotic recurrence, the file is kept.
+
+Needs the TensorFlow backend.
+"""
+
+import warnings
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+
+from keras_vrnn.layers.interception import layers_of, recurrences_replaced, vanilla_layers
+from keras_vrnn.tflite.exporting import causes
+from keras_vrnn.tflite.running.runner import Runner
+
+_SAMPLES = 64
+_STEPS = 8192  # of all samples together: a few seconds, also where every step is one invoke
+# Largest error of a float32 file. The activations of XNNPACK and TensorFlow differ by a few units in the last place
+# (2⁻²³ = 1.2e-7), and sums are taken in another order.
+_FLOAT32_ERROR = 1e-5
+_FLOAT32_PRECISION = 2.0**-23
+# Half the last digit of a number format, relative to a signal's largest value. Files with int8 weights lose most there.
+_ROUNDING = {
+    "float32": 2.0**-23,
+    "float16": 2.0**-12,
+    "dynamic": 2.0**-9,
+    "int8": 2.0**-9,
+    "int16x8": 2.0**-9,
+}
+# A file rounds at more places than the one where `_sensitivity` does: each product, sum and activation of a step.
+_PLACES = 10
+# Three times the worst of forty random models of up to six recurrences (see test_check.py measures a few of them).
+_WARN = {"float16": 0.003, "dynamic": 0.02, "int8": 0.03, "int16x8": 0.02}
+# Share of the range over which the data spreads an output: beyond it the file tells few samples apart.
+_WARN_OF_SPREAD = 0.2
+# Precision of the layers of a model that is not float32 itself.
+_PRECISIONS = {"float16": 2.0**-10, "bfloat16": 2.0**-7}
+
+
+class AccuracyWarning(UserWarning):
+    """An exported file differs from Keras by more than its number format should cost; the message names the cause."""
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """How far one output of a file is from Keras'.
+
+    Attributes:
+        largest: the largest absolute error, relative to the output's range with zero.
+        mean: the mean absolute error of the worst unit, relative to the same.
+        of_spread: that mean error, relative to how far the data spreads the output; 0 where it is constant.
+    """
+
+    largest: float
+    mean: float
+    of_spread: float
+
+
+def check(path, original, model, arrays, parts, options):
+    """Compares a file with Keras.
+
+    Args:
+        path: the file.
+        original: the model that the user passed.
+        model: the same as `preparation.prepared` returned it.
+        arrays: the data, one array per input.
+        parts: the `Partition` of the model in its form.
+        options: the `Options` of the export.
+
+    Returns:
+        Output name -> error: the largest one of a float32 file, else the mean error of the worst unit; relative to the
+        output's range, zero included.
+
+    Raises:
+        ValueError: the file does not run, or differs from Keras by more than its number format explains.
+    """
+    runner = _runner(path, options)
+    rows = _rows(arrays)
+    few = [array[rows] for array in arrays]
+    expected = _keras(original, few)
+    actual = _file(runner, parts, few, expected, options)
+    steps = [runner.details[name]["quantization"][0] for name in runner.outputs]
+    found = {
+        name: deviation(a, e, step)
+        for name, a, e, step in zip(parts.outputs, actual, expected, steps, strict=True)
+    }
+    exact = options.quantization == "float32"
+    errors = {name: each.largest if exact else each.mean for name, each in found.items()}
+    for index, name in enumerate(found):
+        if exact and errors[name] > _float_limit(original):
+            _refuse_float(name, errors[name], index, original, model, few)
+        if not exact:
+            _judge(index, found, expected, runner, original, model, arrays, few, parts, options)
+    return errors
+
+
+def deviation(actual, expected, step=0.0):
+    """Returns the `Deviation` of an output; `step` is its quantization step, 0 for floats."""
+    expected = np.asarray(expected)
+    if expected.dtype.kind != "f":  # classes or truth values: the share of those that differ
+        differing = float(np.mean(actual != expected))
+        return Deviation(differing, differing, 0.0)
+    finite = np.isfinite(expected)
+    alike = np.array_equal(np.where(finite, 0, expected), np.where(finite, 0, actual), equal_nan=True)
+    if not alike or not np.isfinite(actual[finite]).all():
+        return Deviation(np.inf, np.inf, np.inf)
+    wide = np.where(finite, expected, 0.0).astype(np.float64)
+    error = np.abs(np.where(finite, actual, 0.0) - wide)
+    # An output that is always zero has no range; its file may be a few steps off, as where a ReLU just stays shut.
+    reach = max(wide.max(), 0.0) - min(wide.min(), 0.0) or 8 * step or _FLOAT32_PRECISION
+    by_unit = error.reshape(-1, error.shape[-1] if error.ndim > 1 else 1)
+    mean = float(by_unit.mean(axis=0).max())
+    spread = np.ptp(wide)
+    return Deviation(float(error.max()) / reach, mean / reach, mean / spread if spread else 0.0)
+
+
+def _judge(index, found, expected, runner, original, model, arrays, few, parts, options):
+    """Warns of a large error of an output, or refuses it."""
+    name = list(found)[index]
+    error, of_spread = found[name].mean, found[name].of_spread
+    if error <= _WARN[options.quantization] and of_spread <= _WARN_OF_SPREAD:
+        return
+    if not np.isfinite(expected[index]).all() and options.integer:
+        raise ValueError(
+            f"model: output {name!r} is NaN or infinite for some of calibration_data; integers can't hold that. "
+            "Check the weights and the data, or choose quantization='float32'."
+        )
+    amplified = _PLACES * _sensitivity(original, few, _ROUNDING[options.quantization], index).mean >= error
+    likely = causes.find(runner, name, expected[index], model, arrays, parts, options)
+    if amplified:
+        likely.append("the model amplifies rounding: noise of one step at its recurrences moves Keras as far")
+    text = (
+        f"output {name!r} differs from Keras by {error:.2g} of its range on "
+        f"{'calibration_data' if options.integer else 'the data'} (mean error of its worst unit; "
+        f"{of_spread:.2g} of the range that this data spans)"
+    )
+    reason = " Likely cause: " + "; ".join(likely or [causes.UNKNOWN]) + "."
+    if error > options.max_error and not amplified:
+        raise ValueError(
+            f"max_error={options.max_error!r}: with quantization={options.quantization!r} {text}.{reason} "
+            f"To write the file all the same, pass a larger max_error."
+        )
+    # The caller of `kv.tflite.export`, four calls up.
+    warnings.warn(f"{text}.{reason}", AccuracyWarning, stacklevel=5)
+
+
+def _refuse_float(name, error, index, original, model, few):
+    limit = _float_limit(original)
+    precision = limit / _FLOAT32_ERROR * _FLOAT32_PRECISION
+    if error <= max(limit, _PLACES * _sensitivity(original, few, precision, index).largest):
+        return
+    raise ValueError(
+        f"model: exported with quantization='float32', output {name!r} differs from Keras by {error:.2g} of its range, "
+        f"where rounding explains {limit:.2g}. A layer computes something else in the file than in Keras; please "
+        "report it with the model. kv.tflite.verify of the parts of the model shows which."
+    )
+
+
+def _float_limit(model):
+    """The largest error that rounding explains: that of the file, or of layers in mixed precision."""
+    used = {getattr(layer, "compute_dtype", None) for layer in layers_of(model)}
+    precision = max([_PRECISIONS[dtype] for dtype in used & set(_PRECISIONS)], default=_FLOAT32_PRECISION)
+    return _FLOAT32_ERROR * precision / _FLOAT32_PRECISION
+
+
+def _sensitivity(model, arrays, rounding, index):
+    """Returns the `Deviation` of the model from itself with noise of relative size `rounding` at its recurrences."""
+    rng = np.random.default_rng(0)
+
+    def noisy(layer, loop, sequences, initial_state, mask):
+        dtype = keras.backend.standardize_dtype(sequences.dtype)
+        size = rounding * np.abs(keras.ops.convert_to_numpy(sequences)).max(initial=0.0)
+        noise = rng.uniform(-size, size, sequences.shape)
+        return loop(sequences + keras.ops.convert_to_tensor(noise, dtype), initial_state, mask)
+
+    expected = _keras(model, arrays)[index]
+    with recurrences_replaced(vanilla_layers(model), noisy), np.errstate(all="ignore"):
+        return deviation(_keras(model, arrays)[index], expected)
+
+
+def _runner(path, options):
+    try:
+        return Runner(path)
+    except ValueError as error:
+        reason = error.__cause__ or error
+        raise ValueError(
+            f"model: LiteRT can't run it with quantization={options.quantization!r}: {reason}. An operator of the "
+            "layers around the recurrence, or scales too far apart, are the cause; choose another quantization, or "
+            "replace the layer or scale the data."
+        ) from error
+
+
+def _rows(arrays):
+    """Row numbers of the samples to compare, spread evenly over the data."""
+    count = len(arrays[0])
+    timesteps = max((array.shape[1] for array in arrays if array.ndim > 1), default=1)
+    kept = min(count, _SAMPLES, max(1, _STEPS // timesteps))
+    return np.linspace(0, count - 1, kept).round().astype(int)
+
+
+def _file(runner, parts, arrays, expected, options):
+    """Returns the file's outputs, in the shapes of Keras'."""
+    try:
+        made = runner(dict(zip(parts.inputs, arrays, strict=True)))
+    except ValueError as error:
+        raise ValueError(
+            f"model: LiteRT can't run it with quantization={options.quantization!r} ({error}); choose another "
+            "quantization, or replace the layer."
+        ) from error
+    made = list(made.values()) if isinstance(made, dict) else [made]
+    if options.streaming:  # what Keras gives once per sequence is compared at the last step
+        made = [a if a.ndim == e.ndim else a[:, -1] for a, e in zip(made, expected, strict=True)]
+    shapes = [[array.shape for array in outputs] for outputs in (made, expected)]
+    if shapes[0] != shapes[1]:
+        raise ValueError(
+            f"model: the file gives outputs of the shapes {shapes[0]}, Keras {shapes[1]}; please report it."
+        )
+    return made
+
+
+def _keras(model, arrays):
+    """Returns the outputs of a Keras model from zero states; a stateful layer gets its own state back."""
+    states = [
+        state
+        for layer in layers_of(model)
+        if getattr(layer, "stateful", False)
+        for state in keras.tree.flatten(getattr(layer, "states", None))
+        if state is not None
+    ]
+    kept = [keras.ops.convert_to_numpy(state) for state in states]
+    size = (model.inputs[0].shape[0] if states else None) or len(arrays[0])
+    pieces = []
+    try:
+        for start in range(0, len(arrays[0]), size):
+            rows = np.arange(start, start + size) % len(arrays[0])
+            for state in states:
+                state.assign(keras.ops.zeros_like(state))
+            inputs = keras.tree.pack_sequence_as(model.input, [array[rows] for array in arrays])
+            made = keras.tree.flatten(model(inputs, training=False))
+            pieces.append([keras.ops.convert_to_numpy(output) for output in made])
+    finally:
+        for state, value in zip(states, kept, strict=True):
+            state.assign(value)
+    outputs = [np.concatenate(parts)[: len(arrays[0])] for parts in zip(*pieces, strict=True)]
+    return [o.astype(np.float32) if o.dtype.kind not in "iub" else o for o in outputs]
