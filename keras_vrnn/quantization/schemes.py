@@ -153,8 +153,10 @@ class _Integer(Scheme):
         return (low - margin, high) if mark < low else (low, high + margin)
 
     def product_format(self, low, high, x, matrix):
+        # A product that is always zero must not coarsen the sum that it is a term of.
+        quantization = self.format(low, high) if low or high else Quantization(LEAST_SCALE)
         step = x.scale * np.max(_scales(matrix.T, self._weights_axis))
-        return no_finer(self.format(low, high), step / self._largest_multiplier)
+        return no_finer(quantization, step / self._largest_multiplier)
 
     def sum_formats(self, terms, result):
         result = no_finer(result, max(term.scale for term in terms) / _LARGEST_RATIO)

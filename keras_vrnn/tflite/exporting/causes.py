@@ -14,6 +14,7 @@ _FEW_STEPS = 8  # integers over which an output varies
 _OUTLIERS = 10  # a range that is so many times as wide as that of 98 % of its values
 _SATURATED = 0.02  # share of an output
 _LOST = 0.001  # share of the steps that count
+_WIDE_STEP = 4.0  # of a pre-activation: as far as tanh and sigmoid vary
 _UNEQUAL = 30  # ratio of the reach of one unit to that of the middle one
 
 
@@ -94,6 +95,12 @@ def _units(model, arrays, parts):
     for recurrence, call in zip(parts.recurrences, calls, strict=False):
         z = recurrence.cell.project(call.x).reshape(-1, recurrence.cell.units)
         reach = np.abs(z).max(axis=0)
+        largest = np.abs(call.x).max()
+        if reach.max() / 256 > _WIDE_STEP:
+            found.append(
+                f"the inputs of layer {recurrence.layer!r} reach {largest:.3g} and its pre-activation "
+                f"{reach.max():.3g}: one step of 8 bits is more than tanh or sigmoid can tell; scale the data to about 1"
+            )
         middle = np.median(reach)
         if reach.max() > _UNEQUAL * max(middle, 1e-30):
             found.append(

@@ -105,8 +105,9 @@ def calibrate(model, data, recurrences, method):
     for recurrence, own in zip(recurrences, ranges, strict=True):
         if not np.isfinite(list(own.values())).all():
             raise ValueError(
-                f"model: on calibration_data the state of layer {recurrence.layer!r} becomes NaN or infinite; "
-                "there is no scale for it. Check the weights, or the activation (a bounded one such as tanh)."
+                f"model: on calibration_data the state of layer {recurrence.layer!r} becomes NaN or infinite, or every "
+                "step of it is masked; there is no scale for it. Check the data and the weights, or choose a bounded "
+                "activation such as tanh."
             )
     return Calibration(
         values={name: np.concatenate(pieces) for name, pieces in values.items()},

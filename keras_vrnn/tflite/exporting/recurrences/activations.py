@@ -59,6 +59,11 @@ class Activation:
         """Whether TFLite has an operator for it, fused or not."""
         return self.name in _OPERATORS or self.name in _FUSED
 
+    @property
+    def is_fused(self):
+        """Whether it is part of the addition before it, so that no tensor holds z + r."""
+        return self.name in _FUSED
+
     def check(self, layer, scheme):
         """Makes sure that the activation of a layer can be written in a quantization scheme.
 

@@ -69,7 +69,12 @@ class Vanilla(Cell):
         r = scheme.product_format(
             *np.clip((r_low, r_high), low - z_high, high - z_low), h, self.recurrent_kernel
         )
-        (z, r), a = scheme.sum_formats((z, r), scheme.format(*np.clip(ranges["a"], low, high)))
+        a = scheme.format(*np.clip(ranges["a"], low, high))
+        (z, r), result = scheme.sum_formats((z, r), h if self.activation.is_fused else a)
+        if not self.activation.is_fused:
+            a = result
+        elif scheme.output_format(name) is None:
+            h = result
         return Formats(scheme, {"z": z, "r": r, "a": a, "h": h}, moments)
 
     def state_span(self, scheme, ranges):

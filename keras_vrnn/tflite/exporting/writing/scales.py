@@ -11,6 +11,7 @@ import numpy as np
 
 from keras_vrnn.quantization.formats import INT16_MAX, Quantization, limits, no_finer, span
 from keras_vrnn.tflite.exporting.writing import operators as op
+from keras_vrnn.tflite.exporting.writing.flatbuffer import Graph
 
 # Operator -> position of the input whose format the result has.
 _MOVERS = {
@@ -48,7 +49,10 @@ _PICKERS = {
     "SELECT": (1, 2),
     "SELECT_V2": (1, 2),
 }
-
+# The least normal float32, the type of scales, and where products of two scales are still far from infinite.
+_LEAST_SCALE, _LARGEST_SCALE = 2.0**-126, 2.0**100
+# Largest ratio of the scale of a term to that of a sum.
+_ADDITIONS = {np.dtype("int8"): 2.0**19, np.dtype("int16"): 2.0**14}
 # Between scales of a ratio outside of these XNNPACK converts nothing, and a CONCATENATION that needs it fails to load.
 _RATIOS = (2.0**-8, 2.0**7)
 
@@ -138,6 +142,39 @@ def _convert_far_apart(main, operator):
         if source is not None and not _RATIOS[0] <= source.scale / result.scale <= _RATIOS[1]:
             inputs[k] = op.quantize(main, "part", index, result)
     operator.inputs = inputs
+
+
+def check(file):
+    """Makes sure that the kernels take the scales of a `ModelFile`: some end the process where they do not.
+
+    Raises:
+        ValueError: a scale is out of float32's range, or those of an addition are too far apart.
+    """
+    for subgraph in file.model.subgraphs:
+        graph = Graph(file, subgraph)
+        for index, tensor in enumerate(subgraph.tensors):
+            quantization = graph.quantization(index)
+            scale = np.atleast_1d(1.0 if quantization is None else quantization.scale)
+            if not ((scale >= _LEAST_SCALE) & (scale <= _LARGEST_SCALE)).all():
+                raise _unusable(tensor, f"would need the scale {scale.max():.3g}")
+        for operator in subgraph.operators:
+            result = graph.quantization(int(operator.outputs[0])) if len(operator.outputs) else None
+            limit = _ADDITIONS.get(graph.dtype(int(operator.outputs[0]))) if result is not None else None
+            if file.operator_name(operator) in ("ADD", "SUB") and limit is not None:
+                terms = [graph.quantization(int(index)).scale for index in operator.inputs]
+                if max(terms) >= limit * result.scale:
+                    tensor = subgraph.tensors[int(operator.outputs[0])]
+                    raise _unusable(
+                        tensor, f"is a sum of terms {max(terms) / result.scale:.2g} times as large"
+                    )
+
+
+def _unusable(tensor, what):
+    name = tensor.name.decode() if isinstance(tensor.name, bytes) else tensor.name
+    return ValueError(
+        f"model: on calibration_data the value {name!r} {what}, which the runtimes can't hold in integers; scale the "
+        "data or the weights towards 1, or choose quantization='float32'."
+    )
 
 
 def unify(main, quantization):

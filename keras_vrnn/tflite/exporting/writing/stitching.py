@@ -85,6 +85,7 @@ def stitch(parts, stock, formats_of, value_formats, options):
         outputs |= zip(names, _distinct(main, final, taken), strict=True)
     main.subgraph.inputs, main.subgraph.outputs = list(inputs.values()), list(outputs.values())
     main.sort_operators()
+    scales.check(file)
     edges.sign(file, SIGNATURE, 0, inputs, outputs)
     signatures = {SIGNATURE: {"inputs": list(inputs), "outputs": list(outputs)}}
     if options.state == "internal":
