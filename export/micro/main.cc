@@ -1,5 +1,5 @@
-// Feeds a recurrent model from the standard input: numbers are collected to a step, "reset" starts a new sequence.
-// On a device, replace Read by the sensor and Emit by what follows from the output; the rest stays.
+// Feeds a recurrent model from the standard input, one step of numbers at a time; "reset" starts a new sequence.
+// On a device, replace Read by the sensor and Emit by the use of the output; the rest stays.
 
 #include <cstdio>
 #include <cstdlib>

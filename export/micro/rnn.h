@@ -1,7 +1,7 @@
-// One recurrent model on TFLite Micro: begin once, then feed step after step, and reset before each sequence.
+// A recurrent model on TFLite Micro: begin once, reset before each sequence, and feed one step after the other.
 //
 // Uses the sources that `keras-vrnn export --c-array` writes. For a streaming file with explicit state a step is one
-// time step; for a whole-sequence file it is a whole sequence, and there is no state to reset.
+// time step; for a whole-sequence file it is a whole sequence, without a state to reset.
 
 #ifndef RNN_H_
 #define RNN_H_
@@ -29,7 +29,7 @@ class Rnn {
     return true;
   }
 
-  // Every state becomes zero: call it before each sequence.
+  // Sets every state to zero; call it before each sequence.
   void Reset() {
     for (std::size_t k = 0; k < model::kStates.size(); ++k) {
       const model::StateType zero = model::Quantize<model::StateType>(0.0f, model::kStates[k].in);
@@ -37,7 +37,7 @@ class Rnn {
     }
   }
 
-  // Real values in, kInputs[0].size of them, and out, kOutputs[0].size. False if TFLite Micro reports an error.
+  // Takes kInputs[0].size real values and gives kOutputs[0].size. False if TFLite Micro reports an error.
   bool Step(const float* x, float* y) {
     const model::Tensor& in = model::kInputs[0];
     model::Input0* input = Input<model::Input0>(in);
@@ -49,7 +49,7 @@ class Rnn {
     return true;
   }
 
-  // For models with more inputs or outputs, or to skip floating point: fill Input, Invoke, read Output.
+  // For several inputs or outputs, or without floating point: fill Input, call Invoke, read Output.
   template <class T>
   T* Input(const model::Tensor& tensor) {
     return static_cast<T*>(interpreter_.input(tensor.index)->data.data);
@@ -60,9 +60,9 @@ class Rnn {
     return static_cast<const T*>(interpreter_.output(tensor.index)->data.data);
   }
 
-  // One run from the states that the last one left.
+  // Runs the model once, from the states that the last run left.
   bool Invoke() {
-    // The states are kept here and not in the interpreter's inputs: it may use that memory for other tensors.
+    // The states are stored here, not in the interpreter's inputs, whose memory it may use for other tensors.
     for (std::size_t k = 0; k < model::kStates.size(); ++k) {
       const model::Tensor& in = model::kStates[k].in;
       std::memcpy(Input<void>(in), states_[k], in.size * sizeof(model::StateType));

@@ -22,7 +22,7 @@ PLACEHOLDER = _MARK + bytes(_BYTES)
 
 
 def sealed(content: bytes) -> bytes:
-    """Returns the bytes of a file with its digest filled in; those of a file without the entry as they are."""
+    """Returns the bytes of a file with its digest filled in; a file without the entry stays as it is."""
     place = content.find(_MARK) + len(_MARK)
     if place < len(_MARK):
         return content

@@ -1,1 +1,1 @@
-"""Running an exported model. Needs NumPy and ai-edge-litert only."""
+"""Runs exported models. Needs NumPy and ai-edge-litert only."""

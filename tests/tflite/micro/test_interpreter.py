@@ -1,4 +1,4 @@
-"""TFLite Micro: what we say of it, against the real interpreter."""
+"""Running files in TFLite Micro: results, refusals and crashes."""
 
 import keras
 import numpy as np

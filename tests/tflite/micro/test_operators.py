@@ -9,7 +9,7 @@ from keras_vrnn.tflite.micro import operators as micro_operators
 
 
 def test_known_operators_are_those_of_the_interpreter():
-    """Asks the interpreter for every builtin operator, in a model of nothing but that one."""
+    """Asks the interpreter for every builtin operator, in a model with that one operator."""
     program = """
 import os, sys
 import flatbuffers
