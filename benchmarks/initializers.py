@@ -1,7 +1,7 @@
 """`python -m benchmarks.initializers`: what the initial weights of a vanilla RNN decide, before and after training.
 
-Before: the gradient 10, 100 and 399 steps back, relative to the last step, and the largest |h|; 64 units, 400 steps of 8
-normal features of standard deviation 0.3, the median of 5 seeds.
+Before: the gradient 10, 100 and 399 steps back, relative to the last step, and the largest |h|; 64 units, 400 steps of
+8 normal features of standard deviation 0.3, the median of 5 seeds.
 
 After: test accuracy on the 1,797 digits of scikit-learn, 8×8 pixels read one by one, 64 steps of a number in [0, 1];
 1,437 to train on, 360 to test on; 64 units, Adam, batch 32, global_clipnorm=1; the median of 3 seeds, and their range.

@@ -51,7 +51,8 @@ def check_path(path, overwrite):
     formats = figure_class().canvas.get_supported_filetypes()
     if _format(path) not in formats:
         raise ValueError(
-            f"path: {os.fspath(path)!r} must end in the format of the picture, one of {', '.join(sorted(formats))}."
+            f"`path` must end in the format of the picture, one of {', '.join(sorted(formats))}. "
+            f"Received: path={os.fspath(path)!r}."
         )
     _files.check_writable(path, overwrite)
 

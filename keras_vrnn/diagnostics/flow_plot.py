@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_vrnn import _pictures as figures
+from keras_vrnn import _pictures as pictures
 from keras_vrnn.diagnostics.verdict import GONE
 
 
@@ -26,8 +26,8 @@ def plot_gradient_flow(flows, path=None, title=None, overwrite=False):
     lines = _lines(flows)
     if not lines:
         raise ValueError("`flows` must hold at least one GradientFlow. Received none.")
-    figures.check_path(path, overwrite)
-    figure_class, ticker = figures.matplotlib()
+    pictures.check_path(path, overwrite)
+    figure_class, ticker = pictures.matplotlib()
     figure = figure_class(figsize=(9, 4.2), layout="constrained", dpi=130)
     axis = figure.subplots()
     for i, (label, layer) in enumerate(lines):
@@ -35,8 +35,8 @@ def plot_gradient_flow(flows, path=None, title=None, overwrite=False):
             axis,
             label,
             layer,
-            figures.COLORS[i % len(figures.COLORS)],
-            "-" if i < len(figures.COLORS) else "--",
+            pictures.COLORS[i % len(pictures.COLORS)],
+            "-" if i < len(pictures.COLORS) else "--",
         )
     axis.axhline(GONE, color="0.15", linestyle="--", linewidth=1.0, label=f"{GONE:.0%}", zorder=1)
     axis.set_yscale("log")
@@ -44,9 +44,9 @@ def plot_gradient_flow(flows, path=None, title=None, overwrite=False):
     axis.set_ylabel("‖∂L/∂h‖, relative to the last step")
     axis.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
     axis.set_title(title or "How far back the gradient reaches", loc="left", fontsize=11)
-    figures.style(axis)
-    figures.legend_beside(axis)
-    figures.save(figure, path, overwrite)
+    pictures.style(axis)
+    pictures.legend_beside(axis)
+    pictures.save(figure, path, overwrite)
     return figure
 
 
