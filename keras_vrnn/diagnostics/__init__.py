@@ -1,6 +1,6 @@
-"""Diagnosis: what the gradients of a recurrent network do, in figures and pictures.
+"""Diagnosis: what the gradients of a recurrent network do, in numbers and pictures.
 
-Names are handed on lazily: pictures of norms need neither TensorFlow nor Keras.
+Names are loaded lazily, because the picture of norms needs neither TensorFlow nor Keras.
 """
 
 from keras_vrnn._lazy import names_of

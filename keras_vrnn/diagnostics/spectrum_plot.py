@@ -1,16 +1,25 @@
 """The picture of a recurrent kernel: its singular values, and the norms of the Jacobians on data."""
 
+import os
+from typing import Any
+
 import numpy as np
 
 from keras_vrnn import _pictures as pictures
+from keras_vrnn.diagnostics.jacobians import Spectrum
 
 
-def plot_spectrum(spectrum, path=None, title=None, overwrite=False):
-    """Singular values and magnitudes of eigenvalues of W_h; below, with data, ‖∂h_t/∂h_{t-1}‖ against its bound.
+def plot_spectrum(
+    spectrum: Spectrum,
+    path: str | os.PathLike[str] | None = None,
+    title: str | None = None,
+    overwrite: bool = False,
+) -> Any:
+    """Draws singular values and magnitudes of eigenvalues of W_h; below, with data, the norms of the Jacobians.
 
     Args:
         spectrum: a `Spectrum`.
-        path: where to save the picture, in a format that the ending names; None to save nothing.
+        path: where to save the picture; its ending names the format. None to save nothing.
         title: heading; None for the layer's name.
         overwrite: whether `path` may replace a file that exists.
 
@@ -18,7 +27,7 @@ def plot_spectrum(spectrum, path=None, title=None, overwrite=False):
         The matplotlib Figure.
 
     Raises:
-        ValueError: The ending of `path` names no format.
+        ValueError: The ending of `path` is not that of a picture format.
         FileExistsError, OSError: `path` exists, or cannot be written.
         ImportError: matplotlib is not installed.
     """
