@@ -1,10 +1,10 @@
-"""What all pictures share. matplotlib (extra `plots`) is imported when one is drawn, not before."""
+"""What all pictures share. matplotlib (extra `plots`) is imported when a picture is drawn, not before."""
 
 import os
 
 from keras_vrnn import _files
 
-# Of the lines, in their order.
+# Colors of lines, in the order of use.
 COLORS = (
     "#4c72b0",
     "#c44e52",
@@ -20,7 +20,7 @@ COLORS = (
 
 
 def matplotlib():
-    """(Figure, ticker): a bare Figure has no window and no pyplot state, whatever backend a notebook has."""
+    """(Figure, ticker); a bare Figure opens no window and leaves pyplot as it is, whatever backend a notebook has."""
     try:
         from matplotlib import ticker
         from matplotlib.figure import Figure
@@ -44,14 +44,15 @@ def legend_beside(axis, **options):
 
 
 def check_path(path, overwrite):
-    """Raises unless a picture can be written there: before anything is drawn or measured."""
+    """Raises unless a picture can be written to `path`; called before anything is drawn or measured."""
     if path is None:
         return
     figure_class, _ = matplotlib()
     formats = figure_class().canvas.get_supported_filetypes()
     if _format(path) not in formats:
         raise ValueError(
-            f"path: {os.fspath(path)!r} must end in the format of the picture, one of {', '.join(sorted(formats))}."
+            f"`path` must end in the format of the picture, one of {', '.join(sorted(formats))}. "
+            f"Received: path={os.fspath(path)!r}."
         )
     _files.check_writable(path, overwrite)
 

@@ -36,9 +36,9 @@ def add_parser(commands):
 
 
 def _run(options):
-    from keras_vrnn import _pictures as figures
+    from keras_vrnn import _pictures as pictures
 
-    figures.check_path(options.plot, options.overwrite)
+    pictures.check_path(options.plot, options.overwrite)
     if options.sequences < 1:
         raise ValueError(f"sequences: must be 1 or more, received {options.sequences}.")
     x, y = (None, None) if options.data is None else load_data(options.data)

@@ -1,6 +1,6 @@
-"""Diagnosis: what the gradients of a recurrent network do, in numbers and plots.
+"""Diagnosis: what the gradients of a recurrent network do, in numbers and pictures.
 
-Names are loaded on first use: plots of norms need neither TensorFlow nor Keras.
+Names are loaded lazily, because the picture of norms needs neither TensorFlow nor Keras.
 """
 
 from typing import TYPE_CHECKING

@@ -3,19 +3,21 @@
     J_t = ∂h_t/∂h_{t-1} = W_h·diag(φ'(z_t))        rows are h_{t-1}, as h_t = φ(x_t·W_x + h_{t-1}·W_h + b)
     ‖J_t‖ ≤ γ_W·γ_φ                                 γ_W = σ_max(W_h), γ_φ = sup |φ'|
 
-In NumPy, float64, by the weights of the layer as they are.
+Computed in NumPy, in float64, from the current weights of the layer.
 """
 
 import math
+import os
 from dataclasses import dataclass
 from typing import Any
 
 import keras
 import numpy as np
+import numpy.typing as npt
 
 from keras_vrnn.layers import VanillaRNNCell
 
-# γ_φ = sup |φ'|. SELU: λ·α (Klambauer et al. 2017); SiLU and GELU: maxima of φ', found numerically, rounded up.
+# γ_φ = sup |φ'|. SELU: λ·α (Klambauer et al. 2017). SiLU and GELU: the maximum of φ', found numerically and rounded up.
 SLOPE_BOUNDS = {
     keras.activations.linear: 1.0,
     keras.activations.tanh: 1.0,
@@ -33,23 +35,23 @@ SLOPE_BOUNDS = {
     keras.activations.gelu: 1.12891,
 }
 
-# Steps before the tangent vector counts: it has to turn into the direction that grows fastest.
+# The share of the steps before the tangent vector counts: it must first turn into the direction that grows fastest.
 _WARM_UP = 0.1
 
 
 @dataclass(frozen=True, eq=False)
 class Spectrum:
-    """What `spectrum` found.
+    """The result of `spectrum`; `print` it, `plot` it.
 
     Attributes:
         name: the layer's name.
         singular_values: of W_h, shape (units,), largest first.
         eigenvalues: of W_h, shape (units,), complex, largest magnitude first.
-        slope_bound: γ_φ, or None for an activation whose largest slope is not known.
+        slope_bound: γ_φ, or None for an activation whose largest slope is unknown.
         jacobian_norms: ‖∂h_t/∂h_{t-1}‖₂, shape (batch, steps), in the order of processing, NaN at masked steps; None
             without `x`.
-        lyapunov: largest Lyapunov exponent, per step, in nats: e^λ is the factor by which a small change of the state
-            grows in a step, on average; None without `x`.
+        lyapunov: largest Lyapunov exponent λ, per step, in nats: on average, a small change of the state grows by the
+            factor e^λ per step; None without `x`.
     """
 
     name: str
@@ -60,22 +62,24 @@ class Spectrum:
     lyapunov: float | None = None
 
     @property
-    def norm(self):
+    def norm(self) -> float:
         """γ_W, the largest singular value of W_h."""
         return float(self.singular_values[0])
 
     @property
-    def spectral_radius(self):
+    def spectral_radius(self) -> float:
         """The largest magnitude of an eigenvalue of W_h."""
         return float(abs(self.eigenvalues[0]))
 
     @property
-    def bound(self):
+    def bound(self) -> float | None:
         """γ_W·γ_φ: no step back multiplies the gradient's norm by more. Below 1 it must vanish. None if unknown."""
         return None if self.slope_bound is None else self.norm * self.slope_bound
 
-    def plot(self, path=None, title=None, overwrite=False):
-        """Draws singular values and eigenvalues and, with `x`, the Jacobian norms; needs the extra `plots`.
+    def plot(
+        self, path: str | os.PathLike[str] | None = None, title: str | None = None, overwrite: bool = False
+    ) -> Any:
+        """Draws singular values and eigenvalues and, with `x`, the norms of the Jacobians; needs the extra `plots`.
 
         Returns:
             The matplotlib Figure.
@@ -84,8 +88,8 @@ class Spectrum:
 
         return plot_spectrum(self, path=path, title=title, overwrite=overwrite)
 
-    def to_dict(self):
-        """All figures as plain numbers for JSON."""
+    def to_dict(self) -> dict[str, Any]:
+        """All values as plain numbers for JSON; None for a number that is not finite."""
         norms = self.jacobian_norms
         return {
             "name": self.name,
@@ -98,7 +102,7 @@ class Spectrum:
             "lyapunov": _plain(self.lyapunov),
         }
 
-    def __str__(self):
+    def __str__(self) -> str:
         smallest = self.singular_values[-1]
         lines = [
             f"{self.name}: {len(self.singular_values)} units",
@@ -110,35 +114,43 @@ class Spectrum:
             middle = np.nanmedian(self.jacobian_norms)
             lines.append(f"  ‖∂h_t/∂h_(t-1)‖ on the data: median {middle:.4f}, from {low:.4f} to {high:.4f}")
             lines.append(
-                f"  largest Lyapunov exponent: {self.lyapunov:+.4f}, a factor of {np.exp(self.lyapunov):.4f} a step"
+                f"  largest Lyapunov exponent: {self.lyapunov:+.4f}, a factor of {np.exp(self.lyapunov):.4f} per step"
             )
         return "\n".join(lines)
 
     def _bound_in_words(self):
         bound = self.bound
         if bound is None:
-            return "not known for this activation"
+            return "unknown for this activation"
         if bound == 0:
-            return "0: no gradient goes back"
+            return "0: no gradient is carried back"
         if bound < 1:
             steps = math.ceil(math.log(0.01) / math.log(bound))
             return f"{bound:.4f}, so that the gradient is below 1 % of the last step's contribution after {steps} steps"
-        return f"{bound:.4f}, which leaves room for vanishing and for exploding"
+        return f"{bound:.4f}, so that the gradient may vanish or explode"
 
 
-def spectrum(layer, x=None, mask=None, initial_state=None):
-    """Singular values and spectral radius of W_h; on data, the Jacobians' norms and the largest Lyapunov exponent.
+def spectrum(
+    layer: Any,
+    x: npt.ArrayLike | None = None,
+    mask: npt.ArrayLike | None = None,
+    initial_state: npt.ArrayLike | None = None,
+) -> Spectrum:
+    """Measures what a recurrent kernel does to gradients.
 
-    The bound ‖∂h_t/∂h_{t-1}‖ ≤ γ_W·γ_φ is that of Pascanu, Mikolov & Bengio 2013 ("On the difficulty of training
+    Without data: singular values and spectral radius of W_h. On data also the norms of the Jacobians and the largest
+    Lyapunov exponent.
+
+    The bound ‖∂h_t/∂h_{t-1}‖ ≤ γ_W·γ_φ comes from Pascanu, Mikolov & Bengio 2013 ("On the difficulty of training
     recurrent neural networks", section 2.1): below 1 the gradient must vanish, and only above 1 it can explode. The
-    exponent is that of Benettin et al. 1980 ("Lyapunov characteristic exponents", part 2): a tangent vector goes
-    through the Jacobians and is normalised at every step; the mean of the logarithms, over steps and sequences, a tenth
-    of the steps left out at the start. Negative: small changes of the state, and gradients with them, fade. Positive:
-    chaos, they grow.
+    exponent is computed as in Benettin et al. 1980 ("Lyapunov characteristic exponents", part 2): a tangent vector
+    passes through the Jacobians and is normalized at every step. The exponent is the mean of the logarithms over steps
+    and sequences, without the first tenth of the steps. If it is negative, small changes of the state fade, and
+    gradients with them. If it is positive, they grow: chaos.
 
     Args:
         layer: a built vanilla RNN layer or cell, of this package or of Keras.
-        x: what the layer reads, (batch, time, features); None for the kernel alone. Each step of each sequence costs
+        x: the input of the layer, (batch, time, features); None for the kernel alone. Each step of each sequence costs
             a singular value decomposition of (units, units): a few sequences are enough.
         mask: (batch, time) bool, False at steps that are left out.
         initial_state: h_0, (batch, units); zeros by default.
@@ -147,8 +159,8 @@ def spectrum(layer, x=None, mask=None, initial_state=None):
         A `Spectrum`.
 
     Raises:
-        TypeError: `layer` is no vanilla RNN.
-        ValueError: The layer is not built, or x, mask or activation do not fit.
+        TypeError: `layer` is not a vanilla RNN.
+        ValueError: The layer is not built, or `x`, `mask` or `initial_state` do not fit.
 
     Example:
     >>> layer = kv.VanillaRNN(8, recurrent_initializer="orthogonal")
@@ -163,10 +175,10 @@ def spectrum(layer, x=None, mask=None, initial_state=None):
             for name in ("forward_layer", "backward_layer", "layers", "cells")
             if hasattr(cell, name)
         ]
-        hint = f" Give one of those in its {' or '.join(inner)}." if inner else ""
+        hint = f"Pass one of the layers in its {' or '.join(inner)}." if inner else ""
         raise TypeError(
-            f"spectrum is for vanilla RNN layers and cells (kv.VanillaRNN, keras.layers.SimpleRNN), received "
-            f"{type(layer).__name__}.{hint or ' gradient_flow is for every recurrent layer.'}"
+            "`layer` must be a vanilla RNN layer or cell (kv.VanillaRNN, keras.layers.SimpleRNN). Received: layer of "
+            f"type {type(layer).__name__}. {hint or 'gradient_flow works for every recurrent layer.'}"
         )
     if not cell.built:
         raise ValueError(
@@ -184,12 +196,12 @@ def spectrum(layer, x=None, mask=None, initial_state=None):
     if x is not None:
         if type(cell).call not in (VanillaRNNCell.call, keras.layers.SimpleRNNCell.call):
             raise ValueError(
-                f"cell {type(cell).__name__} has a `call` of its own, whose Jacobian is not known here."
+                f"cell {type(cell).__name__} has a `call` of its own, whose Jacobian is unknown here."
             )
-        x, counts, h = _checked_data(layer, np.asarray(x, "float64"), mask, initial_state, weights[0])
+        data, counts, h = _checked_data(layer, np.asarray(x, "float64"), mask, initial_state, weights[0])
         if getattr(layer, "go_backwards", False):
-            x, counts = x[:, ::-1], counts[:, ::-1]
-        slopes = _slopes(cell.activation, weights, x, h, counts)
+            data, counts = data[:, ::-1], counts[:, ::-1]
+        slopes = _slopes(cell.activation, weights, data, h, counts)
         found["jacobian_norms"] = _jacobian_norms(weights[1], slopes, counts)
         found["lyapunov"] = _lyapunov(weights[1], slopes, counts)
     return Spectrum(**found)
@@ -235,7 +247,7 @@ def _lyapunov(recurrent_kernel, slopes, counts):
         after = (v @ recurrent_kernel) * slopes[:, t]
         norm = np.linalg.norm(after, axis=1)
         alive = counts[:, t] & (norm > 0)
-        with np.errstate(divide="ignore"):  # a state without any slope left, all ReLUs off: ln 0
+        with np.errstate(divide="ignore"):  # all slopes are 0, all ReLUs off: ln 0
             growth[:, t] = np.where(counts[:, t], np.log(norm), 0)
         v = np.where(alive[:, None], after / np.where(alive, norm, 1)[:, None], v)
     seen = counts.cumsum(axis=1)
@@ -246,23 +258,23 @@ def _lyapunov(recurrent_kernel, slopes, counts):
 def _checked_data(layer, x, mask, initial_state, kernel):
     if x.ndim != 3 or x.shape[2] != kernel.shape[0] or 0 in x.shape:
         raise ValueError(
-            f"`x` must be what layer {layer.name!r} reads, of shape (batch, time, {kernel.shape[0]}). Received shape "
-            f"{x.shape}."
+            f"`x` must be the input of layer {layer.name!r}, of shape (batch, time, {kernel.shape[0]}). Received: "
+            f"shape {x.shape}."
         )
     if not np.isfinite(x).all():
-        raise ValueError("`x` must be finite. Received inf or NaN in it.")
+        raise ValueError("`x` must be finite. Received: inf or NaN in it.")
     counts = np.ones(x.shape[:2], bool) if mask is None else np.asarray(mask, bool)
     if counts.shape != x.shape[:2]:
         raise ValueError(
-            f"`mask` must have shape (batch, time) = {x.shape[:2]}. Received shape {counts.shape}."
+            f"`mask` must have shape (batch, time) = {x.shape[:2]}. Received: shape {counts.shape}."
         )
     if not counts.any():
-        raise ValueError("`mask` must leave at least one step. Received one that is False everywhere.")
+        raise ValueError("`mask` must leave at least one step. Received: False everywhere.")
     state_shape = (len(x), kernel.shape[1])
     h = np.zeros(state_shape) if initial_state is None else np.asarray(initial_state, "float64")
     if h.shape != state_shape:
         raise ValueError(
-            f"`initial_state` must have shape (batch, units) = {state_shape}. Received shape {h.shape}."
+            f"`initial_state` must have shape (batch, units) = {state_shape}. Received: shape {h.shape}."
         )
     return x, counts, h
 
@@ -270,7 +282,7 @@ def _checked_data(layer, x, mask, initial_state, kernel):
 def _check_finite(layer, weights):
     if not all(np.isfinite(weight).all() for weight in weights if weight is not None):
         raise ValueError(
-            f"layer {layer.name!r} has inf or NaN in its weights: training has broken it already."
+            f"layer {layer.name!r} has inf or NaN in its weights. Restore weights that were saved before."
         )
 
 

@@ -1,16 +1,25 @@
 """The picture of a recurrent kernel: its singular values, and the norms of the Jacobians on data."""
 
+import os
+from typing import Any
+
 import numpy as np
 
-from keras_vrnn import _pictures as figures
+from keras_vrnn import _pictures as pictures
+from keras_vrnn.diagnostics.jacobians import Spectrum
 
 
-def plot_spectrum(spectrum, path=None, title=None, overwrite=False):
-    """Singular values and magnitudes of eigenvalues of W_h; below, with data, ‖∂h_t/∂h_{t-1}‖ against its bound.
+def plot_spectrum(
+    spectrum: Spectrum,
+    path: str | os.PathLike[str] | None = None,
+    title: str | None = None,
+    overwrite: bool = False,
+) -> Any:
+    """Draws singular values and magnitudes of eigenvalues of W_h; below, with data, the norms of the Jacobians.
 
     Args:
         spectrum: a `Spectrum`.
-        path: where to save the picture, in a format that the ending names; None to save nothing.
+        path: where to save the picture; its ending names the format. None to save nothing.
         title: heading; None for the layer's name.
         overwrite: whether `path` may replace a file that exists.
 
@@ -18,12 +27,12 @@ def plot_spectrum(spectrum, path=None, title=None, overwrite=False):
         The matplotlib Figure.
 
     Raises:
-        ValueError: The ending of `path` names no format.
+        ValueError: The ending of `path` is not that of a picture format.
         FileExistsError, OSError: `path` exists, or cannot be written.
         ImportError: matplotlib is not installed.
     """
-    figures.check_path(path, overwrite)
-    figure_class, ticker = figures.matplotlib()
+    pictures.check_path(path, overwrite)
+    figure_class, ticker = pictures.matplotlib()
     panels = 1 if spectrum.jacobian_norms is None else 2
     figure = figure_class(figsize=(9, 3.6 * panels), layout="constrained", dpi=130)
     axes = figure.subplots(panels, 1, squeeze=False)[:, 0]
@@ -34,7 +43,7 @@ def plot_spectrum(spectrum, path=None, title=None, overwrite=False):
         spectrum.singular_values,
         "o-",
         markersize=3,
-        color=figures.COLORS[0],
+        color=pictures.COLORS[0],
         label="singular values",
     )
     axes[0].plot(
@@ -42,7 +51,7 @@ def plot_spectrum(spectrum, path=None, title=None, overwrite=False):
         abs(spectrum.eigenvalues),
         "s-",
         markersize=3,
-        color=figures.COLORS[1],
+        color=pictures.COLORS[1],
         label="magnitudes of eigenvalues",
     )
     axes[0].axhline(1.0, color="0.15", linestyle="--", linewidth=1.0)
@@ -53,10 +62,10 @@ def plot_spectrum(spectrum, path=None, title=None, overwrite=False):
     for axis in axes:
         axis.set_ylim(0, 1.08 * axis.dataLim.ymax)
         axis.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
-        figures.style(axis)
-        figures.legend_beside(axis)
+        pictures.style(axis)
+        pictures.legend_beside(axis)
     axes[0].set_title(title or f"Spectrum of {spectrum.name}", loc="left", fontsize=11)
-    figures.save(figure, path, overwrite)
+    pictures.save(figure, path, overwrite)
     return figure
 
 
@@ -64,7 +73,7 @@ def _draw_jacobians(axis, spectrum):
     norms = spectrum.jacobian_norms
     steps = np.flatnonzero(np.isfinite(norms).any(axis=0))
     norms = norms[:, steps]
-    color = figures.COLORS[0]
+    color = pictures.COLORS[0]
     axis.fill_between(
         steps + 1,
         np.nanmin(norms, 0),
@@ -83,6 +92,6 @@ def _draw_jacobians(axis, spectrum):
             linewidth=1.0,
             label=f"γ_W·γ_φ = {spectrum.bound:.3g}",
         )
-    axis.axhline(np.exp(spectrum.lyapunov), color=figures.COLORS[1], linewidth=1.0, label="e^λ, Lyapunov")
+    axis.axhline(np.exp(spectrum.lyapunov), color=pictures.COLORS[1], linewidth=1.0, label="e^λ, Lyapunov")
     axis.set_xlabel("time step, in the order of processing")
     axis.set_ylabel("‖∂h_t/∂h_(t−1)‖")

@@ -98,7 +98,10 @@ def test_bar_and_picture(run, capsys, tmp_path):
         (["m.keras", "--data", "none.npz"], "Received: data='none.npz'"),
         (["m.keras", "--data", "wrong.npz"], "incompatible|features|shape"),
         (["m.keras", "--data", "data.npz", "--sequences", "0"], "sequences: must be 1 or more"),
-        (["m.keras", "--data", "data.npz", "--plot", "flow.gif2"], "must end in the format of the picture"),
+        (
+            ["m.keras", "--data", "data.npz", "--plot", "flow.gif2"],
+            "`path` must end in the format of the picture",
+        ),
         (["m.keras", "--data", "x.npy", "--plot", "flow.png"], "plot: is about the gradient flow"),
         (["m.keras", "--min-horizon", "3"], "min-horizon: is about the gradient flow"),
         (["gru.keras", "--data", "data.npz"], "is not compiled with a loss"),

@@ -1,106 +1,96 @@
-"""The pictures of gradient flow and of spectra, and what all pictures share."""
+"""The picture of gradient norms: nothing in it may be misread."""
 
-import sys
-
-import keras
 import numpy as np
 import pytest
-from flows import gradient_flow_of, layer_flow
 
-import keras_vrnn as kv
-from keras_vrnn import _pictures as figures
-from keras_vrnn.diagnostics import plot_gradient_flow
+from keras_vrnn.diagnostics.norms_plot import plot_gradient_norms
+from keras_vrnn.training.settings import GradientSettings
 
 pytest.importorskip("matplotlib")
 
-
-def flow(*decays):
-    return gradient_flow_of(*(layer_flow(decay, f"layer_{i}") for i, decay in enumerate(decays)))
+CLIPS = GradientSettings(global_clipnorm=1.0)
 
 
-FADING, LASTING = 0.5 ** np.arange(20.0), np.ones(20)
+def texts(axis):
+    return [text.get_text() for text in axis.get_legend().get_texts()]
 
 
-def test_a_line_for_each_layer_a_dot_at_each_horizon(tmp_path):
-    figure = flow(FADING, LASTING).plot(tmp_path / "flow.png")
-    assert (tmp_path / "flow.png").read_bytes().startswith(b"\x89PNG")
-    (axis,) = figure.axes
-    assert axis.get_yscale() == "log"
-    texts = [text.get_text() for text in axis.get_legend().get_texts()]
-    assert texts == ["layer_0: 7 steps", "layer_1: all 20 steps", "1%"]
-    fading, dot, lasting, _ = axis.get_lines()
-    np.testing.assert_array_equal(fading.get_ydata(), FADING)
-    assert (dot.get_xdata()[0], dot.get_ydata()[0]) == (7, 0.5**7)
-    np.testing.assert_array_equal(lasting.get_ydata(), LASTING)
+def test_both_norms_the_threshold_clipped_and_skipped_steps_and_every_variable(tmp_path):
+    steps, norms = np.arange(1, 51), np.arange(1.0, 51)
+    applied = steps != 10
+    norms[9] = np.nan
+    clipped_norms = np.where(applied, np.minimum(norms, 20), 0)
+    settings = GradientSettings(global_clipnorm=20.0)
+    figure = plot_gradient_norms(
+        steps,
+        norms,
+        clipped_norms,
+        applied=applied,
+        variable_norms={"sequential/dense/kernel": norms},
+        settings=settings,
+        path=tmp_path / "norms.png",
+    )
+    assert (tmp_path / "norms.png").stat().st_size > 10_000
+    above, below = figure.axes
+    assert above.get_yscale() == below.get_yscale() == "log"
+    assert texts(above) == [
+        "before clipping",
+        "after clipping",
+        "global_clipnorm = 20",
+        "clipped (30)",
+        "skipped: not finite (1)",
+    ]
+    before, after, threshold, clipped, skipped = above.get_lines()
+    np.testing.assert_array_equal(before.get_ydata(), norms)
+    np.testing.assert_array_equal(after.get_ydata()[applied], clipped_norms[applied])
+    assert set(threshold.get_ydata()) == {20.0}
+    np.testing.assert_array_equal(clipped.get_xdata(), np.arange(21, 51))
+    np.testing.assert_array_equal(skipped.get_xdata(), [10])
+    assert texts(below) == ["sequential/dense/kernel"]
+    assert above.get_title(loc="left") == "Gradient norms: 50 steps, 61% clipped, 1 skipped"
 
 
-def test_several_models_in_one_picture():
-    figure = plot_gradient_flow({"tanh": flow(FADING), "deep": flow(LASTING, FADING)}, title="Two")
-    texts = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
-    assert texts[:3] == ["tanh: 7 steps", "deep: layer_0: all 20 steps", "deep: layer_1: 7 steps"]
-    assert figure.axes[0].get_title(loc="left") == "Two"
+def test_where_a_point_is_several_steps_the_line_shows_the_largest_and_says_so():
+    """One spike in 1,800 quiet steps: a median of 3 steps would draw it at 0.5, below the threshold."""
+    norms = np.full(1800, 0.5)
+    norms[700], norms[1200] = 6.76, np.nan
+    applied = np.isfinite(norms)
+    clipped_norms = np.minimum(norms, 1.0)
+    figure = plot_gradient_norms(
+        np.arange(1, 1801), norms, clipped_norms, applied=applied, settings=CLIPS, variable_norms={"w": norms}
+    )
+    above, below = figure.axes
+    before, after, _, clipped, _ = above.get_lines()
+    assert len(before.get_xdata()) == 600
+    assert np.nanmax(before.get_ydata()) == np.nanmax(below.get_lines()[0].get_ydata()) == 6.76
+    assert np.nanmax(after.get_ydata()) == 1.0
+    np.testing.assert_array_equal(clipped.get_xdata(), [701])
+    assert texts(above)[:2] == ["before clipping,\nlargest of 3 steps", "after clipping,\nlargest of 3 steps"]
+    assert "largest of 23 steps; band: to the smallest" in below.get_ylabel()
 
 
-def test_what_a_log_axis_cannot_show_is_a_gap():
-    figure = flow([1.0, 1e-3, 0.0, np.inf, np.nan]).plot()
-    line = figure.axes[0].get_lines()[0]
-    np.testing.assert_array_equal(np.isnan(line.get_ydata()), [False, False, True, True, True])
+def test_no_point_of_a_clipped_step_is_drawn_below_the_threshold():
+    norms = np.exp(np.random.default_rng(0).normal(size=4321))
+    figure = plot_gradient_norms(np.arange(4321), norms, np.minimum(norms, 1.0), settings=CLIPS)
+    before, after, _, clipped = figure.axes[0].get_lines()
+    per_point = 8
+    for point in np.unique(clipped.get_xdata() // per_point):
+        assert before.get_ydata()[point] > 1
+    assert (before.get_ydata() >= after.get_ydata()).all()
 
 
-def test_a_spectrum_with_data_and_without(tmp_path):
-    layer = kv.VanillaRNN(6, recurrent_initializer=kv.initializers.SpectralRadius(0.9, seed=1), name="memory")
-    layer.build((None, None, 2))
-    kernel = kv.diagnostics.spectrum(layer)
-    found = kv.diagnostics.spectrum(layer, np.random.default_rng(0).normal(size=(3, 10, 2)))
-    figure = found.plot(tmp_path / "spectrum.svg")
-    assert (tmp_path / "spectrum.svg").stat().st_size > 5000
-    values, jacobians = figure.axes
-    np.testing.assert_array_equal(values.get_lines()[0].get_ydata(), found.singular_values)
-    median, bound, growth = jacobians.get_lines()
-    np.testing.assert_array_equal(median.get_ydata(), np.median(found.jacobian_norms, axis=0))
-    assert bound.get_ydata()[0] == found.bound
-    assert growth.get_ydata()[0] == np.exp(found.lyapunov)
-    assert values.get_title(loc="left") == "Spectrum of memory"
-    assert len(kernel.plot().axes) == 1
+def test_many_steps_and_variables_stay_readable():
+    norms = np.exp(np.random.default_rng(0).normal(size=5000))
+    variables = {f"layer_{i}/kernel": norms * (i + 1) for i in range(14)}
+    figure = plot_gradient_norms(np.arange(1, 5001), norms, norms, variable_norms=variables)
+    above, below = figure.axes
+    assert len(above.get_lines()[0].get_xdata()) == 556, "of 9 steps each"
+    assert len(above.collections) == 1, "the band"
+    legend = below.get_legend()
+    assert legend.get_title().get_text() == "largest 10 of 14 variables"
+    assert legend.get_texts()[0].get_text() == "layer_13/kernel"
 
 
-def test_the_picture_of_norms_replaces_nothing_unasked(tmp_path):
-    norms = kv.callbacks.GradientNorms()
-    model = kv.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
-    model.compile("sgd", "mse")
-    model.fit(np.ones((4, 2)), np.ones((4, 1)), verbose=0, callbacks=[norms])
-    path = tmp_path / "norms.png"
-    path.write_text("precious")
-    with pytest.raises(FileExistsError, match=r"norms.png' exists. .* overwrite=True"):
-        norms.plot(path)
-    assert path.read_text() == "precious"
-    norms.plot(path, overwrite=True)
-    assert path.read_bytes().startswith(b"\x89PNG")
-
-
-# Bad input.
-
-
-def test_nothing_to_draw():
-    with pytest.raises(ValueError, match="`flows` must hold at least one GradientFlow"):
-        plot_gradient_flow({})
-
-
-@pytest.mark.parametrize("name", ["flow", "flow.docx"])
-def test_unknown_formats_are_named_before_drawing(tmp_path, name):
-    with pytest.raises(ValueError, match=r"must end in the format of the picture, one of .*png"):
-        flow(FADING).plot(tmp_path / name)
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_missing_folder_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"the folder .* does not exist"):
-        flow(FADING).plot(tmp_path / "missing" / "flow.png")
-
-
-def test_without_matplotlib_the_error_names_the_extra(monkeypatch):
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    for draw in (flow(FADING).plot, lambda: figures.check_path("flow.png", overwrite=False)):
-        with pytest.raises(ImportError, match=r"pip install 'keras-vrnn\[plots\]'"):
-            draw()
+def test_no_steps():
+    with pytest.raises(ValueError, match="no gradient norms to plot"):
+        plot_gradient_norms([], [], [])

@@ -40,9 +40,9 @@ def test_attention_on_an_early_step_is_healthy_in_every_epoch():
     y = x[0][:, 7, :1]
     model = attention_pooling(steps)
     health = kv.callbacks.GradientHealth("stop", sample=([part[:32] for part in x], y[:32]))
-    history = trained(model, x, y, epochs=60, rate=3e-2, callbacks=[health])
-    assert len(history.epoch) == 60, "a warning would be an error, too: pyproject.toml"
-    assert history.history["loss"][-1] < 0.1, "the test is about a model that learns"
+    history = trained(model, x, y, epochs=40, rate=3e-2, callbacks=[health])
+    assert len(history.epoch) == 40, "a warning would be an error, too: pyproject.toml"
+    assert history.history["loss"][-1] < 0.2, "the test is about a model that learns"
     assert {verdict.kind for verdict in health.verdicts} <= {"healthy", "unknown"}
     flow = health.flow.layers[0]
     # Step 7, or the one after it, whose state still holds x_7.
@@ -175,17 +175,17 @@ def test_an_lstm_that_remembers_in_c_alone_is_healthy():
 def test_a_learned_task_of_the_last_step_is_healthy(recurrent):
     """The network has learned to forget what the task does not need."""
     keras.utils.set_random_seed(1)
-    x = normal(256, 60, 2)
+    x = normal(256, 40, 2)
     y = x[:, -1, :1]
-    model = kv.Sequential([keras.Input((60, 2)), recurrent(8), layers.Dense(1)])
+    model = kv.Sequential([keras.Input((40, 2)), recurrent(8), layers.Dense(1)])
     health = kv.callbacks.GradientHealth(sample=(x[:32], y[:32]))
-    history = trained(model, x, y, epochs=30, callbacks=[health])
-    assert history.history["loss"][-1] < 0.05
+    history = trained(model, x, y, epochs=15, rate=2e-2, callbacks=[health])
+    assert history.history["loss"][-1] < 0.1
     assert health.verdict.kind == "healthy", str(health.verdict)
     flow = gradient_flow(model, x[:32], y[:32])
     assert flow.verdict.kind == "healthy", str(flow.verdict)
-    assert flow.relative_loss < 0.05
-    if flow.horizon < 15:
+    assert flow.has_learned
+    if flow.horizon < 10:
         assert "the task is learned" in flow.verdict.reason
 
 
@@ -253,11 +253,11 @@ def test_a_forgetful_recurrence_with_a_target_for_every_step():
 
 def test_a_learned_target_for_every_step():
     keras.utils.set_random_seed(1)
-    x = normal(64, 60, 2)
+    x = normal(64, 40, 2)
     y = x[:, :, :1] + 0.5 * np.pad(x[:, :-1, :1], ((0, 0), (1, 0), (0, 0)))
-    model = kv.Sequential([keras.Input((60, 2)), kv.VanillaRNN(8, return_sequences=True), layers.Dense(1)])
+    model = kv.Sequential([keras.Input((40, 2)), kv.VanillaRNN(8, return_sequences=True), layers.Dense(1)])
     health = kv.callbacks.GradientHealth(sample=(x[:16], y[:16]), min_steps=1)
-    trained(model, x, y, epochs=40, callbacks=[health])
+    trained(model, x, y, epochs=20, rate=2e-2, callbacks=[health])
     assert health.verdict.kind == "healthy", str(health.verdict)
 
 

@@ -1,4 +1,4 @@
-"""GradientNorms: what it keeps, writes and draws."""
+"""GradientNorms: what it keeps and writes."""
 
 import csv
 import sys
@@ -214,43 +214,6 @@ def test_the_ring_is_at_least_twice_an_execution():
     recorder = GradientRecorder()
     recorder.build(["a"], steps_per_execution=1000)
     assert recorder._ring.shape == (2000, 5)
-
-
-# Pictures.
-
-
-def test_the_picture_shows_both_norms_the_threshold_and_every_variable(tmp_path):
-    pytest.importorskip("matplotlib")
-    norms = kv.callbacks.GradientNorms()
-    train(norms, bad=9, global_clipnorm=20.0)
-    figure = norms.plot(tmp_path / "norms.png")
-    assert (tmp_path / "norms.png").stat().st_size > 10_000
-    above, below = figure.axes
-    assert above.get_yscale() == below.get_yscale() == "log"
-    texts = [text.get_text() for text in above.get_legend().get_texts()]
-    assert texts == ["before clipping", "after clipping", "global_clipnorm = 20", "skipped: not finite (1)"]
-    before, after, *_ = above.get_lines()
-    np.testing.assert_array_equal(before.get_ydata(), norms.norms)
-    np.testing.assert_array_equal(after.get_ydata()[norms.applied], norms.clipped_norms[norms.applied])
-    (variable,) = below.get_legend().get_texts()
-    assert variable.get_text().endswith("/kernel")
-    assert above.get_title(loc="left") == "Gradient norms: 50 steps, 61% clipped, 1 skipped"
-
-
-def test_a_picture_of_many_steps_and_variables_stays_readable():
-    pytest.importorskip("matplotlib")
-    from keras_vrnn.diagnostics.norms_plot import plot_gradient_norms
-
-    rng = np.random.default_rng(0)
-    norms = np.exp(rng.normal(size=5000))
-    variables = {f"layer_{i}/kernel": norms * (i + 1) for i in range(14)}
-    figure = plot_gradient_norms(np.arange(1, 5001), norms, norms, variable_norms=variables)
-    above, below = figure.axes
-    assert len(above.get_lines()[0].get_xdata()) == 600
-    assert len(above.collections) == 1, "the band of extremes"
-    legend = below.get_legend()
-    assert legend.get_title().get_text() == "largest 10 of 14 variables"
-    assert legend.get_texts()[0].get_text() == "layer_13/kernel"
 
 
 def test_without_matplotlib_the_error_names_the_extra(monkeypatch):
