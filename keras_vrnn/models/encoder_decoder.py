@@ -10,11 +10,11 @@ from keras_vrnn.models import token_checks
 from keras_vrnn.models.attention import AdditiveAttention
 from keras_vrnn.models.losses import SequenceAccuracy, TokenAccuracy, TokenCrossentropy
 from keras_vrnn.symbols import PADDING
-from keras_vrnn.training.model import FunctionalModel
+from keras_vrnn.training.model import Functional
 
 
 @keras.saving.register_keras_serializable(package="keras_vrnn")
-class EncoderDecoder(FunctionalModel):
+class EncoderDecoder(Functional):
     """p(y|x) = Π_t p(y_t | y_1 … y_{t-1}, x)
 
     Encoder-decoder of vanilla RNNs (Cho et al. 2014; Sutskever, Vinyals & Le 2014): the encoder's final states
@@ -108,13 +108,14 @@ class EncoderDecoder(FunctionalModel):
         self._config = {**config, "options": options}
         self.sampling_seed = keras.random.SeedGenerator()
 
-    def compile(self, optimizer="adam", loss=None, *args, metrics=None, **kwargs):
+    def compile(self, optimizer="adam", loss=None, loss_weights=None, metrics=None, *args, **kwargs):
         """As `kv.Model.compile`; by default with loss and accuracy over the real tokens, and over whole sequences."""
         super().compile(
             optimizer,
             TokenCrossentropy() if loss is None else loss,
+            loss_weights,
+            [TokenAccuracy(), SequenceAccuracy()] if metrics is None else metrics,
             *args,
-            metrics=[TokenAccuracy(), SequenceAccuracy()] if metrics is None else metrics,
             **kwargs,
         )
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import keras
 
+from keras_vrnn.training.files import KerasFiles
 from keras_vrnn.training.trainer import GradientTraining
 
 # What `keras.Model(inputs, outputs)` really makes. Keras has no public name for it.
@@ -11,7 +12,7 @@ _Functional: Any = type(keras.Model.__new__(keras.Model, inputs=None, outputs=No
 
 
 @keras.saving.register_keras_serializable(package="keras_vrnn")
-class Model(GradientTraining, keras.Model):
+class Model(GradientTraining, KerasFiles, keras.Model):
     """`keras.Model` whose training clips gradient norms and records them; see `compile`.
 
     `Model(inputs, outputs)` and subclassing with a `call` work as they do in Keras.
@@ -19,7 +20,7 @@ class Model(GradientTraining, keras.Model):
 
     def __new__(cls, *args, **kwargs):
         if cls is Model and _has_functional_arguments(args, kwargs):
-            cls = FunctionalModel
+            cls = Functional
         return super().__new__(cls)
 
     def __init__(self, *args, **kwargs):
@@ -31,12 +32,15 @@ class Model(GradientTraining, keras.Model):
 
 
 @keras.saving.register_keras_serializable(package="keras_vrnn")
-class FunctionalModel(Model, _Functional):
-    """What `Model(inputs, outputs)` makes, as `keras.Model(inputs, outputs)` makes a `Functional`."""
+class Functional(Model, _Functional):
+    """What `Model(inputs, outputs)` makes, as `keras.Model(inputs, outputs)` makes Keras' own `Functional`.
+
+    It has the same name, after which Keras names models and groups in files of weights.
+    """
 
 
 @keras.saving.register_keras_serializable(package="keras_vrnn")
-class Sequential(GradientTraining, keras.Sequential):
+class Sequential(GradientTraining, KerasFiles, keras.Sequential):
     """`keras.Sequential` whose training clips gradient norms and records them; see `compile`."""
 
 
@@ -45,12 +49,12 @@ def _has_functional_arguments(args, kwargs):
 
 
 def _make_functional(cls):
-    """Puts FunctionalModel in the place of Model among the bases of a user's class.
+    """Puts Functional in the place of Model among the bases of a user's class.
 
     Left to itself, Keras puts Functional among the bases of Model, and thereby breaks all models with a `call`.
     """
     if cls is Model:
-        return FunctionalModel
-    if issubclass(cls, Model) and not issubclass(cls, FunctionalModel):
+        return Functional
+    if issubclass(cls, Model) and not issubclass(cls, Functional):
         cls.__bases__ = tuple(_make_functional(base) for base in cls.__bases__)
     return cls
