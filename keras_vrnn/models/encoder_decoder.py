@@ -17,14 +17,14 @@ from keras_vrnn.models import token_checks
 from keras_vrnn.models.attention import AdditiveAttention
 from keras_vrnn.models.losses import SequenceAccuracy, TokenAccuracy, TokenCrossentropy
 from keras_vrnn.symbols import PADDING
-from keras_vrnn.training.model import FunctionalModel
+from keras_vrnn.training.model import Functional
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 
 @keras.saving.register_keras_serializable(package="keras_vrnn")
-class EncoderDecoder(FunctionalModel):
+class EncoderDecoder(Functional):
     """An encoder-decoder of vanilla RNNs, from one sequence of tokens to another.
 
         p(y|x) = Π_t p(y_t | y_1 … y_{t-1}, x)
@@ -124,14 +124,21 @@ class EncoderDecoder(FunctionalModel):
         self.sampling_seed = keras.random.SeedGenerator()
 
     def compile(  # type: ignore[override]
-        self, optimizer: Any = "adam", loss: Any = None, *args: Any, metrics: Any = None, **kwargs: Any
+        self,
+        optimizer: Any = "adam",
+        loss: Any = None,
+        loss_weights: Any = None,
+        metrics: Any = None,
+        *args: Any,
+        **kwargs: Any,
     ) -> None:
         """As `kv.Model.compile`; by default with loss and accuracy over real tokens and accuracy over sequences."""
         super().compile(
             optimizer,
             TokenCrossentropy() if loss is None else loss,
+            loss_weights,
+            [TokenAccuracy(), SequenceAccuracy()] if metrics is None else metrics,
             *args,
-            metrics=[TokenAccuracy(), SequenceAccuracy()] if metrics is None else metrics,
             **kwargs,
         )
 

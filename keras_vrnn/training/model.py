@@ -4,7 +4,8 @@ from typing import Any
 
 import keras
 
-from keras_vrnn.layers.stock_weights import StockWeightFiles
+from keras_vrnn.training.files import HDF5Files
+from keras_vrnn.training.stock_weights import StockWeightFiles
 from keras_vrnn.training.trainer import GradientTraining
 
 # What `keras.Model(inputs, outputs)` really makes. Keras has no public name for it.
@@ -12,7 +13,7 @@ _Functional: Any = type(keras.Model.__new__(keras.Model, inputs=None, outputs=No
 
 
 @keras.saving.register_keras_serializable(package="keras_vrnn")
-class Model(StockWeightFiles, GradientTraining, keras.Model):
+class Model(StockWeightFiles, HDF5Files, GradientTraining, keras.Model):
     """`keras.Model` whose training clips gradient norms and records them; see `compile`.
 
     `Model(inputs, outputs)` and subclassing with a `call` work as they do in Keras.
@@ -20,7 +21,7 @@ class Model(StockWeightFiles, GradientTraining, keras.Model):
 
     def __new__(cls, *args, **kwargs):
         if cls is Model and _has_functional_arguments(args, kwargs):
-            cls = FunctionalModel
+            cls = Functional
         return super().__new__(cls)
 
     def __init__(self, *args, **kwargs):
@@ -32,12 +33,15 @@ class Model(StockWeightFiles, GradientTraining, keras.Model):
 
 
 @keras.saving.register_keras_serializable(package="keras_vrnn")
-class FunctionalModel(Model, _Functional):
-    """What `Model(inputs, outputs)` makes, as `keras.Model(inputs, outputs)` makes a `Functional`."""
+class Functional(Model, _Functional):
+    """What `Model(inputs, outputs)` makes, as `keras.Model(inputs, outputs)` makes Keras' own `Functional`.
+
+    It has the same name, after which Keras names models and groups in files of weights.
+    """
 
 
 @keras.saving.register_keras_serializable(package="keras_vrnn")
-class Sequential(StockWeightFiles, GradientTraining, keras.Sequential):
+class Sequential(StockWeightFiles, HDF5Files, GradientTraining, keras.Sequential):
     """`keras.Sequential` whose training clips gradient norms and records them; see `compile`."""
 
 
@@ -46,12 +50,12 @@ def _has_functional_arguments(args, kwargs):
 
 
 def _make_functional(cls):
-    """Puts FunctionalModel in the place of Model among the bases of a user's class.
+    """Puts Functional in the place of Model among the bases of a user's class.
 
     Left to itself, Keras puts Functional among the bases of Model, and thereby breaks all models with a `call`.
     """
     if cls is Model:
-        return FunctionalModel
-    if issubclass(cls, Model) and not issubclass(cls, FunctionalModel):
+        return Functional
+    if issubclass(cls, Model) and not issubclass(cls, Functional):
         cls.__bases__ = tuple(_make_functional(base) for base in cls.__bases__)
     return cls

@@ -49,8 +49,8 @@ class GradientSettings:
             )
         if self.nonfinite not in NONFINITE:
             raise ValueError(
-                f"`nonfinite` must be one of {', '.join(map(repr, NONFINITE))}: 'skip' leaves out the update and counts "
-                "it, 'raise' stops and names the variables, 'apply' updates with whatever the gradient is. "
+                f"`nonfinite` must be one of {', '.join(map(repr, NONFINITE))}. 'skip' leaves out the update and "
+                "counts it, 'raise' stops and names the variables, 'apply' updates with whatever the gradient is. "
                 f"Received: nonfinite={self.nonfinite!r}"
             )
         if self.truncate_steps is not None:

@@ -65,8 +65,9 @@ def weights_of_classes(class_weight):
     """Raises if there are any: Keras makes one weight per sample of them, from what it takes for its class."""
     if class_weight is not None:
         raise ValueError(
-            "`class_weight` cannot be used with `truncate_steps`: targets have a class per time step, and Keras makes one "
-            f"weight per sequence. Give a sample_weight of shape (batch, time). Received: class_weight={class_weight}"
+            "`class_weight` cannot be used with `truncate_steps`: targets have a class per time step, and Keras makes "
+            "one weight per sequence. Give a sample_weight of shape (batch, time). "
+            f"Received: class_weight={class_weight}"
         )
 
 

@@ -38,9 +38,9 @@ def update(optimizer, variables, gradients, settings, recorder, indices_checked=
     # The optimizer will sum over the replicas and divide by the scale itself.
     share = scale / replica.num_replicas_in_sync
     final = [times(g, share) for g in accumulation.choose(clipped.gradients, dense)]
-    if accumulation.batches == 1 and not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-        # Keras' optimizers take the rows of an embedding's gradient one by one. They sum them to accumulate them, and a
-        # LossScaleOptimizer (3.15) fails on them.
+    if accumulation.batches == 1 and innermost(optimizer).loss_scale_factor is None:
+        # Keras' optimizers take the rows of an embedding's gradient one by one. They sum them to accumulate them, and
+        # fail on them with a `loss_scale_factor` (3.15).
         rows = [times(g, scale) for g in clipped.shrink(own)]
         final = [r if isinstance(r, tf.IndexedSlices) else f for r, f in zip(rows, final, strict=True)]
     final = [g if f is None else tf.cast(f, g.dtype) for f, g in zip(final, gradients, strict=True)]

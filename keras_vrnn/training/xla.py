@@ -141,7 +141,7 @@ class IndexChecks:
         self._messages = []
 
     def found(self, operations):
-        """The first index out of range in these operations: int32 [number of the message, index]; 0 if there is none."""
+        """The first index out of range in these operations: int32 [number of the message, index], or [0, 0]."""
         found = tf.zeros([2], tf.int32)
         for operation in operations:
             if operation.type == "GatherV2":

@@ -34,6 +34,13 @@ def classifier(classes, **compile_args):
     return regressor(classes, head=head, loss="sparse_categorical_crossentropy", **compile_args)
 
 
+def embedder(classes, tokens, optimizer, **embedding):
+    layers = [keras.layers.Embedding(tokens, 3, **embedding), kv.VanillaRNN(4), keras.layers.Dense(1)]
+    model = classes.Sequential([keras.Input((5,), dtype="int32"), *layers])
+    model.compile(optimizer, "mse")
+    return model
+
+
 class Calls(list):
     """Which callback method was called with which number."""
 
@@ -211,7 +218,7 @@ def early_stopping(classes, calls, folder):
 
 @program
 def backup_and_restore(classes, calls, folder):
-    def train(epochs, **callback_args):
+    def train(epochs, *callbacks):
         model = regressor(classes)
         backup = keras.callbacks.BackupAndRestore(
             str(folder / "backup"), save_freq=9, delete_checkpoint=False
@@ -222,7 +229,7 @@ def backup_and_restore(classes, calls, folder):
                 X,
                 Y,
                 epochs=epochs,
-                callbacks=[backup, watcher(calls, ["on_epoch_begin"]), *callback_args.values()],
+                callbacks=[backup, watcher(calls, ["on_epoch_begin"]), *callbacks],
             )
         return model
 
@@ -230,7 +237,7 @@ def backup_and_restore(classes, calls, folder):
         if epoch == 1:
             raise KeyboardInterrupt
 
-    train(3, interrupt=keras.callbacks.LambdaCallback(on_epoch_end=interrupt))
+    train(3, keras.callbacks.LambdaCallback(on_epoch_end=interrupt))
     return train(3)
 
 
@@ -492,15 +499,7 @@ def labels_out_of_range(classes, calls, folder):
 
 @program
 def tokens_out_of_range(classes, calls, folder):
-    model = classes.Sequential(
-        [
-            keras.Input((5,), dtype="int32"),
-            keras.layers.Embedding(9, 3),
-            kv.VanillaRNN(4),
-            keras.layers.Dense(1),
-        ]
-    )
-    model.compile("adam", "mse")
+    model = embedder(classes, 9, "adam")
     tokens = np.random.default_rng(3).integers(0, 9, (SAMPLES, 5))
     tokens[90, 2] = 9
     with pytest.raises(tf.errors.InvalidArgumentError, match=r"= 9 is not in \[0, 9\)"):
@@ -512,30 +511,14 @@ def tokens_out_of_range(classes, calls, folder):
 
 @program
 def embeddings_with_repeated_tokens(classes, calls, folder):
-    model = classes.Sequential(
-        [
-            keras.Input((5,), dtype="int32"),
-            keras.layers.Embedding(4, 3),
-            kv.VanillaRNN(4),
-            keras.layers.Dense(1),
-        ]
-    )
-    model.compile(keras.optimizers.Adam(0.01), "mse")
+    model = embedder(classes, 4, keras.optimizers.Adam(0.01))
     fit(model, np.random.default_rng(3).integers(0, 4, (SAMPLES, 5)), Y)
     return model
 
 
 @program
 def embeddings_and_plain_adagrad(classes, calls, folder):
-    model = classes.Sequential(
-        [
-            keras.Input((5,), dtype="int32"),
-            keras.layers.Embedding(4, 3, mask_zero=True),
-            kv.VanillaRNN(4),
-            keras.layers.Dense(1),
-        ]
-    )
-    model.compile(keras.optimizers.Adagrad(0.01), "mse")
+    model = embedder(classes, 4, keras.optimizers.Adagrad(0.01), mask_zero=True)
     fit(model, np.random.default_rng(3).integers(0, 4, (SAMPLES, 5)), Y)
     return model
 

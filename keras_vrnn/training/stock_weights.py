@@ -24,7 +24,6 @@ from keras_vrnn.layers.interception import layers_of
 _PAIRS = (
     ("VanillaRNN", "vanilla_rnn", "SimpleRNN", "simple_rnn"),
     ("VanillaRNNCell", "vanilla_rnn_cell", "SimpleRNNCell", "simple_rnn_cell"),
-    ("FunctionalModel", "functional_model", "Functional", "functional"),
 )
 _IN_ARCHIVE = "model.weights.h5"  # the file of weights in a `.keras` archive
 
