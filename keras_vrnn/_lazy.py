@@ -1,18 +1,28 @@
-"""Names that a package hands on when they are asked for (PEP 562)."""
+"""Names of a package that are imported on first use (PEP 562).
+
+A type checker cannot follow them. A lazy package therefore lists its names a second time, as imports under
+`if TYPE_CHECKING`; tests/test_types.py compares the two lists.
+"""
+
+from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Callable
+from typing import Any
 
 
-def names_of(package, modules):
+def names_of(
+    package: str, modules: dict[str, str]
+) -> tuple[list[str], Callable[[str], Any], Callable[[], list[str]]]:
     """Makes the `__all__`, `__getattr__` and `__dir__` of a package.
 
     Args:
-        package: its `__name__`.
-        modules: public name → module that defines it. A name equal to the module's last part is the module itself.
+        package: Its `__name__`.
+        modules: Public name → module that defines it. A name equal to the last part of the module is the module itself.
     """
 
-    def getattribute(name):
+    def getattribute(name: str) -> Any:
         if name not in modules:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         module = importlib.import_module(modules[name])

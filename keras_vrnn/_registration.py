@@ -10,15 +10,15 @@ import sys
 _SERIALIZABLE_MODULES = ("keras_vrnn.layers", "keras_vrnn.training", "keras_vrnn.models")
 
 
-_loading = 0  # how many of the modules above are being loaded, one by way of the other
+_loading = 0  # number of the modules above that are being loaded, one from within the other
 
 
 @contextlib.contextmanager
 def registering():
-    """In this block a module above loads what it defines; when the outermost has ended, the others are loaded.
+    """Marks the block in which one of the modules above loads; after the outermost block, the others are loaded.
 
-    They import each other. Whichever comes first imports Keras, and none can be loaded by way of that: the first is not
-    ready yet.
+    The modules import each other. The first one imports Keras, and that import must not load the others, because the
+    first is not ready yet.
     """
     global _loading
     _loading += 1
@@ -31,7 +31,7 @@ def registering():
 
 
 def register_with_keras():
-    """Loads the modules whose classes Keras must know to load a model."""
+    """Loads the modules whose classes Keras needs to load a model."""
     global _loading
     _loading += 1
     try:
@@ -42,10 +42,10 @@ def register_with_keras():
 
 
 class _AfterKeras(importlib.abc.MetaPathFinder):
-    """Registers our classes the moment somebody imports Keras.
+    """Registers our classes as soon as Keras is imported.
 
-    Keras (3.15) finds a custom class only if its module has run. Importing Keras from here would
-    cost every `from keras_vrnn.tflite import Runner` the seconds that TensorFlow takes to load.
+    Keras (3.15) finds a custom class only if its module has run. Importing Keras from here would add the seconds that
+    TensorFlow takes to load to every `from keras_vrnn.tflite import Runner`.
     """
 
     _searching = False
@@ -63,7 +63,7 @@ class _AfterKeras(importlib.abc.MetaPathFinder):
         execute = spec.loader.exec_module
 
         def execute_and_register(module):
-            # Only now: libraries also search for Keras without importing it (`importlib.util.find_spec`).
+            # Not in find_spec: libraries also search for Keras without importing it (`importlib.util.find_spec`).
             if self in sys.meta_path:
                 sys.meta_path.remove(self)
             execute(module)
@@ -76,7 +76,7 @@ class _AfterKeras(importlib.abc.MetaPathFinder):
 
 def register_when_keras_is_imported():
     """Registers now if Keras is loaded, else as soon as it is."""
-    # None stands there where a program has blocked the import of Keras.
+    # The entry is None where a program has blocked the import of Keras.
     if sys.modules.get("keras") is not None:
         register_with_keras()
     else:

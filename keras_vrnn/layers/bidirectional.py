@@ -19,8 +19,8 @@ class Bidirectional(keras.layers.Bidirectional):
 
         y_t = merge(h_t of the forward layer, h_t of the backward layer)
 
-    Bidirectional RNN (Schuster & Paliwal 1997). Arguments and weights are those of `keras.layers.Bidirectional`
-    (Keras 3.15), without its bugs: `return_state` works together with `stateful`, `initial_state` is checked, where
+    Bidirectional RNN (Schuster & Paliwal 1997). Arguments and weights are the same as in `keras.layers.Bidirectional`,
+    without the bugs of Keras 3.15: `return_state` works together with `stateful`, `initial_state` is checked, where
     Keras splits a single tensor along the batch, `reset_state` takes states, and the mask always reaches the next
     layer.
 

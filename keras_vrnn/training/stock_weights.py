@@ -57,7 +57,7 @@ def _path_names(model: Any) -> list[tuple[str, str]]:
 
 @contextlib.contextmanager
 def _readable(model: Any, filepath: Any) -> Iterator[Any]:
-    """`filepath`, or a temporary copy with our names where it has only those of Keras."""
+    """`filepath`, or a temporary copy with our names if it has only names from Keras."""
     names = {stock: ours for ours, stock in _path_names(model)}
     if not names or not os.path.isfile(filepath) or not str(filepath).endswith((".weights.h5", ".keras")):
         yield filepath
