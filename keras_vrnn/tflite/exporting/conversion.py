@@ -107,10 +107,10 @@ def _partition(model, options, arrays):
 
 def _run_once(path, model, arrays, options):
     """Loads the file and runs it on one sample, so that none is left behind that does not run."""
-    steps = slice(None, 1) if options.streaming else slice(None)
     runner = Runner(path)
     names = structure.input_names(model)
-    runner({name: array[:1, steps] for name, array in zip(names, arrays, strict=True)})
+    arrays = [array[:1, :1] if options.streaming else array[:1] for array in arrays]
+    runner(dict(zip(names, arrays, strict=True)))
 
 
 def _example(model):
