@@ -6,6 +6,8 @@ Every value that passes between the parts has a name.
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from keras_vrnn.tflite.exporting.recurrences.base import Cell
 
 if TYPE_CHECKING:
@@ -69,6 +71,7 @@ class Partition:
         recurrences: in the order in which they are called.
         stock: everything else, one traced function; None if there is nothing else.
         stock_inputs, stock_outputs: names of the values that it reads and makes.
+        constants: value name -> array, for values that depend on no input.
         states: name of an initial state that an invoke takes -> name of the final state it leaves.
     """
 
@@ -80,4 +83,5 @@ class Partition:
     stock: "tf.types.experimental.ConcreteFunction | None"
     stock_inputs: list[str]
     stock_outputs: list[str]
+    constants: dict[str, np.ndarray] = field(default_factory=dict)
     states: dict[str, str] = field(default_factory=dict)

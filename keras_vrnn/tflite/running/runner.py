@@ -256,7 +256,7 @@ def _fits(array, shape):
 
 def _without_time(outputs):
     """Returns the outputs of one step, (B, 1, ...) or (B, units), without the time axis."""
-    return {name: o[:, 0] if o.ndim > 2 else o for name, o in outputs.items()}
+    return {name: o[:, 0] if o.ndim > 2 and o.shape[1] == 1 else o for name, o in outputs.items()}
 
 
 def _wrong_shape(name, expected, array):

@@ -1,5 +1,7 @@
 """A model's inputs: their types, and the arrays that users pass for them."""
 
+import functools
+
 import keras
 import numpy as np
 
@@ -8,18 +10,26 @@ from keras_vrnn.tflite.exporting.capture import structure
 
 
 def with_integer_tokens(model):
-    """Gives int32 inputs to a model whose float inputs are token ids: those that an Embedding reads.
+    """Gives int32 inputs to a model whose inputs of another type are token ids: those that an Embedding reads.
 
     Keras declares inputs float32 unless told otherwise. A float token id would be quantized away.
     """
     tables = [layer for layer in layers_of(model) if isinstance(layer, keras.layers.Embedding)]
     read = {id(tensor) for layer in tables for tensor in keras.tree.flatten(layer.input)}
-    tokens = [id(t) in read and "float" in t.dtype for t in model.inputs]
-    if not any(tokens):
+    return _with_types(model, ["int32" if id(t) in read else t.dtype for t in model.inputs])
+
+
+def with_float32_inputs(model):
+    """Gives float32 inputs to a model that declares them float16 or float64."""
+    return _with_types(model, ["float32" if "float" in t.dtype else t.dtype for t in model.inputs])
+
+
+def _with_types(model, types):
+    if types == [tensor.dtype for tensor in model.inputs]:
         return model
     inputs = [
-        keras.Input(batch_shape=t.shape, dtype="int32" if is_token else t.dtype, name=t.name)
-        for t, is_token in zip(model.inputs, tokens, strict=True)
+        keras.Input(batch_shape=t.shape, dtype=dtype, name=t.name)
+        for t, dtype in zip(model.inputs, types, strict=True)
     ]
     return with_inputs(model, inputs)
 
@@ -33,21 +43,29 @@ def with_inputs(model, inputs):
         graph,
         input_tensors=keras.tree.pack_sequence_as(graph.input, list(inputs)),
         clone_function=lambda layer: layer,
-        call_function=_call_on_any_shape,
+        call_function=functools.partial(_call_on_any_shape, {}),
     )
     return keras.Model(inputs[0], cloned.output) if sequential else cloned
 
 
-def _call_on_any_shape(layer, *args, **kwargs):
-    """Calls a layer; a model, whose inputs have a fixed shape, is made anew for another one."""
+def _call_on_any_shape(made, layer, *args, **kwargs):
+    """Calls a layer; a model, whose inputs have a fixed shape, is made anew for another one.
+
+    `made` keeps the new ones: a model that is shared stays shared, which decides the order of the calls.
+    """
     if isinstance(layer, keras.Model) and getattr(layer, "inputs", None) and args:
-        given = keras.tree.flatten(args[0])
-        if any(a.shape[1:] != t.shape[1:] for a, t in zip(given, layer.inputs, strict=True)):
-            inputs = [
-                keras.Input(batch_shape=a.shape, dtype=t.dtype, name=t.name)
-                for a, t in zip(given, layer.inputs, strict=True)
-            ]
-            layer = with_inputs(layer, inputs)
+        given = [tensor.shape[1:] for tensor in keras.tree.flatten(args[0])]
+        if given != [tensor.shape[1:] for tensor in layer.inputs]:
+            key = id(layer), *given
+            if key not in made:
+                made[key] = with_inputs(
+                    layer,
+                    [
+                        keras.Input(shape, dtype=t.dtype, name=t.name)
+                        for shape, t in zip(given, layer.inputs, strict=True)
+                    ],
+                )
+            layer = made[key]
     return layer(*args, **kwargs)
 
 

@@ -98,7 +98,7 @@ def partition(model, inputs, calls, quantization):
                 placeholders[name] = tf.TensorSpec((batch, *value.shape[1:]), tf.float32)
     trace = _Trace()
 
-    def traced(**values):
+    def traced(values, left_out=()):
         nonlocal trace
         trace = _Trace()
         for name, value in values.items():
@@ -123,15 +123,17 @@ def partition(model, inputs, calls, quantization):
         names = structure.output_names(model, made, taken=inputs)
         for name, output in zip(names, keras.tree.flatten(made), strict=True):
             trace.outputs[name] = trace.use(output)
-        return list(trace.stock_outputs.values())
+        return [tensor for name, tensor in trace.stock_outputs.items() if name not in left_out]
 
     # Which masks the stock part reads as numbers shows only when it is traced; then they are inputs of it.
-    tf.function(
-        lambda: traced(**{n: tf.zeros(s.shape, s.dtype) for n, s in placeholders.items()})
-    ).get_concrete_function()
+    tf.function(lambda: traced(_zeros(placeholders)), autograph=False).get_concrete_function()
     steps = {name: inputs[trace.masks[mask].source].shape[:2] for name, mask in trace.numbers.items()}
     placeholders |= {name: tf.TensorSpec(shape, tf.float32) for name, shape in steps.items()}
-    stock, used = _trace_with_used_inputs(traced, placeholders)
+    whole = _trace_function(traced, placeholders, placeholders)
+    constants = _constants(whole, placeholders, list(trace.stock_outputs))
+    used = _used(whole, placeholders)
+    stock = _trace_function(lambda values: traced(values, left_out=constants), placeholders, used)
+    stock_outputs = [name for name in trace.stock_outputs if name not in constants]
     _refuse_float_tokens({name: t for name, t in zip(used, stock.inputs, strict=False) if name in inputs})
     return Partition(
         inputs=dict(inputs),
@@ -139,35 +141,54 @@ def partition(model, inputs, calls, quantization):
         numbers={name: mask for name, mask in trace.numbers.items() if name in used},
         outputs=trace.outputs,
         recurrences=trace.recurrences,
-        stock=stock if trace.stock_outputs else None,
+        stock=stock if stock_outputs else None,
         stock_inputs=used,
-        stock_outputs=list(trace.stock_outputs),
+        stock_outputs=stock_outputs,
+        constants=constants,
     )
 
 
-def _trace_with_used_inputs(function, specs):
-    """Traces `function` with only those arguments that the graph reads; the others are zeros.
+def _zeros(specs):
+    return {name: tf.zeros(spec.shape, spec.dtype) for name, spec in specs.items()}
 
-    The converter would drop or keep an input that nothing reads as it likes; so it gets none.
+
+def _trace_function(function, specs, kept):
+    """Traces a function of name -> value with those values as arguments that are `kept`; the others are zeros.
+
+    An argument that nothing reads the converter would drop or keep as it likes; so there must be none.
     """
 
-    def trace(kept):
-        def body(*values):
-            given = dict(zip(kept, values, strict=True))
-            return function(
-                **{n: given[n] if n in given else tf.zeros(s.shape, s.dtype) for n, s in specs.items()}
-            )
+    def body(*values):
+        return function(_zeros(specs) | dict(zip(kept, values, strict=True)))
 
-        # Numbered: a user's name may be one that TensorFlow has to change.
-        signature = [tf.TensorSpec(specs[n].shape, specs[n].dtype, f"value_{k}") for k, n in enumerate(kept)]
-        return tf.function(body, input_signature=signature, autograph=False).get_concrete_function()
+    # Numbered: a user's name may be one that TensorFlow has to change.
+    signature = [tf.TensorSpec(specs[n].shape, specs[n].dtype, f"value_{k}") for k, n in enumerate(kept)]
+    return tf.function(body, input_signature=signature, autograph=False).get_concrete_function()
 
-    names = list(specs)
-    concrete = trace(names)
+
+def _used(concrete, names):
+    """Returns the names of those arguments of a traced function that its outputs depend on."""
     needed = _operations_behind(concrete.outputs)
-    arguments = concrete.inputs[: len(names)]
-    used = [name for name, argument in zip(names, arguments, strict=True) if argument.op.name in needed]
-    return (concrete if used == names else trace(used)), used
+    return [name for name, argument in _arguments(concrete, names) if argument.op.name in needed]
+
+
+def _constants(concrete, specs, names):
+    """Returns name -> array for those outputs of a traced function that depend on none of its arguments."""
+    arguments = {argument.op.name for _, argument in _arguments(concrete, specs)}
+    constant = [
+        name
+        for name, output in zip(names, concrete.outputs, strict=True)
+        if arguments.isdisjoint(_operations_behind([output]))
+    ]
+    if not constant:
+        return {}
+    computed = dict(zip(names, concrete(*_zeros(specs).values()), strict=True))
+    return {name: computed[name].numpy() for name in constant}
+
+
+def _arguments(concrete, names):
+    """Pairs the names with the tensors of the arguments; what a function captures comes behind them."""
+    return zip(names, concrete.inputs[: len(names)], strict=True)
 
 
 def _operations_behind(tensors):

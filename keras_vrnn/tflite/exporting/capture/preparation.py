@@ -7,7 +7,7 @@ import keras
 
 from keras_vrnn.layers import VanillaRNNCell
 from keras_vrnn.layers.interception import layers_of, recurrent_layers, vanilla_layers
-from keras_vrnn.tflite.exporting.capture.inputs import with_integer_tokens
+from keras_vrnn.tflite.exporting.capture.inputs import with_float32_inputs, with_integer_tokens
 from keras_vrnn.tflite.exporting.capture.rebuilding import rebuilt
 
 _STEPS = (keras.layers.SimpleRNNCell.call, VanillaRNNCell.call)
@@ -46,4 +46,5 @@ def prepared(model):
     stateful = any(getattr(layer, "stateful", False) for layer in layers_of(model))
     types = {str(layer.compute_dtype) for layer in layers_of(model)}
     other = any("float" in name and name != "float32" for name in types)
-    return with_integer_tokens(rebuilt(model) if stateful or other else model)
+    plain = rebuilt(model) if stateful or other else model
+    return with_float32_inputs(with_integer_tokens(plain))

@@ -6,6 +6,7 @@ the list under "pair". Without a key, an input has the name of its `keras.Input`
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from keras_vrnn.tflite.running.runner import STATE_IN, STATE_OUT
 
@@ -44,8 +45,17 @@ def output_names(model, outputs, taken):
 
 
 def call(model, values):
-    """Calls a model for inference on one value per input, in the order of `model.inputs`."""
-    return model(keras.tree.pack_sequence_as(_input_structure(model), list(values)), training=False)
+    """Calls a model for inference on one value per input, in the order of `model.inputs`.
+
+    Raises:
+        ValueError: the model can't be called on these.
+    """
+    values = list(values)
+    try:
+        return model(keras.tree.pack_sequence_as(_input_structure(model), values), training=False)
+    except tf.errors.OpError as error:
+        shapes = [tuple(value.shape) for value in values]
+        raise ValueError(f"model: it can't be called on inputs of the shapes {shapes}: {error}") from error
 
 
 def flat(model, x):

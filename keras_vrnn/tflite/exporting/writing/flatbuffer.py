@@ -9,13 +9,9 @@ from keras_vrnn.tflite.exporting.writing.packing import pack
 RESOURCE = "resource"  # the type of a variable's handle, which NumPy has none for
 NO_BUFFER = 0  # by the schema's convention buffer 0 is the empty one, shared by all activations
 _TYPES = {
-    np.dtype("float32"): schema.TensorType.FLOAT32,
-    np.dtype("float16"): schema.TensorType.FLOAT16,
-    np.dtype("int8"): schema.TensorType.INT8,
-    np.dtype("int16"): schema.TensorType.INT16,
-    np.dtype("int32"): schema.TensorType.INT32,
-    np.dtype("int64"): schema.TensorType.INT64,
-    np.dtype("bool"): schema.TensorType.BOOL,
+    np.dtype(name): getattr(schema.TensorType, name.upper())
+    for name in ("float16", "float32", "float64", "int8", "int16", "int32", "int64")
+    + ("uint8", "uint16", "uint32", "uint64", "bool")
 }
 _DTYPES = {code: dtype for dtype, code in _TYPES.items()}
 _OPERATOR_NAMES = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}

@@ -1,6 +1,7 @@
 """Joins the converted stock part and the lowered recurrences into one model with named signatures."""
 
 from keras_vrnn.tflite.exporting.writing import (
+    constants,
     edges,
     masks,
     metadata,
@@ -47,6 +48,8 @@ def stitch(parts, stock, formats_of, value_formats, options):
     tables.narrow(main)
     expected = {name: index for name, index in values.items() if name not in parts.stock_outputs}
 
+    for name, array in parts.constants.items():
+        values[name] = constants.write(main, name, array, options.scheme)
     for name, spec in parts.inputs.items():
         if name not in values:
             quantization = value_formats.get(name)
@@ -121,10 +124,10 @@ def _connect(main, values, source, target):
 
 
 def _distinct(main, outputs, taken):
-    """Gives every output a tensor of its own: an interpreter takes no tensor that is output or input twice."""
+    """Gives every output a tensor that is computed, and no other input or output: interpreters take no other."""
     taken, distinct = set(taken), []
     for index in outputs:
-        if index in taken:
+        if index in taken or main.data(index) is not None:
             index = operators.reshape(main, "output", index, main.shape(index))
         taken.add(index)
         distinct.append(index)
