@@ -81,7 +81,8 @@ class LayerFlow:
         if not self.decay.any() or self.horizon < short * self.steps:
             return self._faded()
         if self.horizon == self.steps:
-            return Verdict("healthy", f"the gradient reaches back over all {self.steps} steps")
+            reached = f"back over all {self.steps} steps" if self.steps > 1 else "the only step"
+            return Verdict("healthy", f"the gradient reaches {reached}")
         return Verdict("healthy", f"the gradient reaches {self.horizon} of {self.steps} steps back")
 
     def _grown(self):

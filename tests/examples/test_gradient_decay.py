@@ -63,6 +63,6 @@ def test_an_earlier_run_is_not_overwritten(measured):
     before = (out / "gradient_decay.json").read_bytes()
     done = run("--quick", "--out", out)
     assert done.returncode != 0
-    assert "holds an earlier run; add --overwrite" in done.stderr
+    assert "holds an earlier run; add --overwrite or choose another" in done.stderr
     assert "Traceback" not in done.stderr
     assert (out / "gradient_decay.json").read_bytes() == before
