@@ -48,7 +48,9 @@ def main(argv=None):
     files = [args.out / name for name in ("gradient_decay.png", "gradient_decay.json")]
     try:
         if not args.overwrite and any(path.exists() for path in files):
-            raise FileExistsError(f"{args.out} holds an earlier run; add --overwrite or choose another --out.")
+            raise FileExistsError(
+                f"{args.out} holds an earlier run; add --overwrite or choose another --out."
+            )
         args.out.mkdir(parents=True, exist_ok=True)
         unfinished = tempfile.TemporaryDirectory(dir=args.out, prefix=".unfinished-")
     except OSError as error:

@@ -10,7 +10,9 @@ from keras_vrnn.cli.status import hold
 
 def add_parser(commands):
     """Adds the command to the subparsers of `keras-vrnn`."""
-    parser = commands.add_parser("diagnose", help="show how far back the gradient of a model reaches, and why")
+    parser = commands.add_parser(
+        "diagnose", help="show how far back the gradient of a model reaches, and why"
+    )
     parser.set_defaults(run=_run)
     parser.add_argument("model", help="the .keras file")
     parser.add_argument(

@@ -254,6 +254,8 @@ class GradientFlow:
                 lines.append(
                     f"{'':{width}} a gradient below {layer.floor:.0e} is 0 in this layer's arithmetic"
                 )
+        if math.isfinite(self.relative_loss):
+            lines.append(f"the loss is {self.relative_loss:.2g} of chance")
         return "\n".join([*lines, str(self.verdict)])
 
 
