@@ -1,4 +1,4 @@
-"""The Python of docs/gradients.md runs as it stands, and says what the page says it does."""
+"""The Python blocks of docs/gradients.md run as they stand, with the results that the page describes."""
 
 import re
 from pathlib import Path
@@ -28,7 +28,7 @@ def test_python_blocks_run_in_order(tmp_path, monkeypatch, capsys):
     for name in ("norms.csv", "norms.png", "flow.png", "both.png"):
         assert (tmp_path / name).exists()
     printed = capsys.readouterr().out
-    # The figures on the page are of one machine; these are what it concludes from them.
+    # The numbers on the page come from one machine; these conclusions hold on every machine.
     assert names["health"].verdict.kind == names["flow"].verdict.kind == "vanishing"
     assert 4 <= names["flow"].horizon <= 8
     assert "largest Lyapunov exponent: -0." in printed
