@@ -1,11 +1,11 @@
-"""How fast the gradient fades on its way back through time: the classic measurement, for six recurrences.
+"""How fast the gradient fades on its way back through time, measured for six recurrences.
 
 python examples/gradient_decay.py                  # table, and out/gradient_decay/gradient_decay.{png,json}
 python examples/gradient_decay.py --quick          # 2 trials instead of 20
 
 64 units run for 80 steps without input, from a state h_0 ~ N(0, 1). A random vector takes the place of ∂L/∂h at the
-last step; measured is the norm of ∂L/∂h_t at every step before it, relative to the last. Untrained networks, so this is
-what training starts from.
+last step. The script measures the norm of the gradient by the state at every step before it, relative to the last. The
+networks are untrained: training starts from here.
 """
 
 import argparse
@@ -40,15 +40,17 @@ RECURRENCES = {
 
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("out/gradient_decay"), help="folder of the results")
-    parser.add_argument("--overwrite", action="store_true", help="replace what --out holds")
+    parser.add_argument("--out", type=Path, default=Path("out/gradient_decay"), help="folder for the results")
+    parser.add_argument("--overwrite", action="store_true", help="replace the files in --out")
     parser.add_argument("--quick", action="store_true", help="2 trials instead of 20")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(argv)
     files = [args.out / name for name in ("gradient_decay.png", "gradient_decay.json")]
     try:
         if not args.overwrite and any(path.exists() for path in files):
-            raise FileExistsError(f"{args.out} holds an earlier run; add --overwrite or another --out.")
+            raise FileExistsError(
+                f"{args.out} holds an earlier run; add --overwrite or choose another --out."
+            )
         args.out.mkdir(parents=True, exist_ok=True)
         unfinished = tempfile.TemporaryDirectory(dir=args.out, prefix=".unfinished-")
     except OSError as error:
@@ -68,11 +70,11 @@ def main(argv=None):
         for path in files:
             os.replace(folder / path.name, path)
     print_table(table, trials)
-    print(f"Picture and figures: {args.out}")
+    print(f"Picture and numbers: {args.out}")
 
 
 def measure(make, trials, seed):
-    """Returns the mean flow of several random networks, and their figures."""
+    """Returns the mean flow of several random networks, and their row of the table."""
     x, h_0 = keras.Input((STEPS, 1)), keras.Input((UNITS,))
     layer = make()
     states = [h_0, h_0] if isinstance(layer, keras.layers.LSTM) else [h_0]

@@ -1,4 +1,4 @@
-"""`keras-vrnn diagnose`: how far back a model's gradient reaches, and what its recurrent kernels do to it."""
+"""`keras-vrnn diagnose`: how far back the gradient of a model reaches, and what its recurrent kernels do to it."""
 
 import json
 
@@ -10,27 +10,29 @@ from keras_vrnn.cli.status import hold
 
 def add_parser(commands):
     """Adds the command to the subparsers of `keras-vrnn`."""
-    parser = commands.add_parser("diagnose", help="show how far back a model's gradient reaches, and why")
+    parser = commands.add_parser(
+        "diagnose", help="show how far back the gradient of a model reaches, and why"
+    )
     parser.set_defaults(run=_run)
     parser.add_argument("model", help="the .keras file")
     parser.add_argument(
-        "--data", metavar="FILE", help=f"inputs: {DATA}; with targets as y, the gradient flow is measured"
+        "--data", metavar="FILE", help=f"inputs: {DATA}; with targets as y, the gradient flow is measured too"
     )
     parser.add_argument(
         "--sequences",
         type=int,
         default=32,
         metavar="N",
-        help="how many of the data, from the first (default: 32)",
+        help="use the first N sequences of the data (default: 32)",
     )
     parser.add_argument("--loss", help="name of the loss, for a model that was saved without one")
-    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    parser.add_argument("--json", action="store_true", help="print the results as JSON")
     parser.add_argument(
         "--plot", metavar="FILE", help="draw the gradient flow into a .png, .svg or .pdf (extra plots)"
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace that picture if it exists")
-    bars = parser.add_argument_group("bars", "exit status 1 if one is missed")
-    bars.add_argument(
+    parser.add_argument("--overwrite", action="store_true", help="replace the picture if it exists")
+    group = parser.add_argument_group("thresholds", "exit status 1 if one is not met")
+    group.add_argument(
         "--min-horizon", type=int, metavar="STEPS", help="steps back until the gradient is at 1 %%"
     )
 
@@ -40,11 +42,11 @@ def _run(options):
 
     pictures.check_path(options.plot, options.overwrite)
     if options.sequences < 1:
-        raise ValueError(f"sequences: must be 1 or more, received {options.sequences}.")
+        raise ValueError(f"`sequences` must be 1 or more. Received: sequences={options.sequences}.")
     x, y = (None, None) if options.data is None else load_data(options.data)
     if y is None and (options.plot or options.min_horizon is not None):
         asked = "plot" if options.plot else "min-horizon"
-        raise ValueError(f"{asked}: is about the gradient flow, which needs --data with targets y.")
+        raise ValueError(f"`{asked}` needs the gradient flow. Pass --data with targets y.")
     model = load_model(options.model)
     x, y = (_first(part, options.sequences) for part in (x, y))
     from keras_vrnn.diagnostics import gradient_flow
@@ -53,8 +55,8 @@ def _run(options):
     spectra = _spectra(model, x)
     if flow is None and not spectra:
         raise ValueError(
-            f"model: {options.model!r} has no vanilla RNN, whose kernel could be looked at; its gradient flow needs "
-            "--data with targets y."
+            "`model` must have a vanilla RNN, for the spectrum of its kernel, unless the gradient flow is measured: "
+            f"pass --data with targets y. Received: model={options.model!r}."
         )
     if options.json:
         found = {"flow": flow and flow.to_dict(), "spectra": [spectrum.to_dict() for spectrum in spectra]}
@@ -73,7 +75,7 @@ def _first(data, count):
 
 
 def _spectra(model, x):
-    """The spectrum of every vanilla RNN; on what it reads when the model reads `x`, if there is `x`."""
+    """The spectrum of every vanilla RNN; with `x`, on the input that the RNN receives when the model reads `x`."""
     import keras
 
     from keras_vrnn.diagnostics import recurrences, spectrum

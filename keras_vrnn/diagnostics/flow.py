@@ -81,7 +81,8 @@ class LayerFlow:
         if not self.decay.any() or self.horizon < short * self.steps:
             return self._faded()
         if self.horizon == self.steps:
-            return Verdict("healthy", f"the gradient reaches back over all {self.steps} steps")
+            reached = f"back over all {self.steps} steps" if self.steps > 1 else "the only step"
+            return Verdict("healthy", f"the gradient reaches {reached}")
         return Verdict("healthy", f"the gradient reaches {self.horizon} of {self.steps} steps back")
 
     def _grown(self):
@@ -253,6 +254,8 @@ class GradientFlow:
                 lines.append(
                     f"{'':{width}} a gradient below {layer.floor:.0e} is 0 in this layer's arithmetic"
                 )
+        if math.isfinite(self.relative_loss):
+            lines.append(f"the loss is {self.relative_loss:.2g} of chance")
         return "\n".join([*lines, str(self.verdict)])
 
 

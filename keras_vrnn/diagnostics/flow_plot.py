@@ -46,7 +46,7 @@ def plot_gradient_flow(
     axis.axhline(GONE, color="0.15", linestyle="--", linewidth=1.0, label=f"{GONE:.0%}", zorder=1)
     axis.set_yscale("log")
     axis.set_xlabel("time steps back from the last one")
-    axis.set_ylabel("‖∂L/∂h‖, relative to the last step")
+    axis.set_ylabel("gradient norm, relative to the last step")
     axis.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
     axis.set_title(title or "How far back the gradient reaches", loc="left", fontsize=11)
     pictures.style(axis)

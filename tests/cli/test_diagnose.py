@@ -1,4 +1,4 @@
-"""`keras-vrnn diagnose` on files, by the parser that the command line hangs it into."""
+"""`keras-vrnn diagnose` on files, through the parser of the command line."""
 
 import argparse
 import json
@@ -97,16 +97,16 @@ def test_bar_and_picture(run, capsys, tmp_path):
         (["x.npy"], "which can't be loaded"),
         (["m.keras", "--data", "none.npz"], "Received: data='none.npz'"),
         (["m.keras", "--data", "wrong.npz"], "incompatible|features|shape"),
-        (["m.keras", "--data", "data.npz", "--sequences", "0"], "sequences: must be 1 or more"),
+        (["m.keras", "--data", "data.npz", "--sequences", "0"], "`sequences` must be 1 or more"),
         (
             ["m.keras", "--data", "data.npz", "--plot", "flow.gif2"],
             "`path` must end in the format of the picture",
         ),
-        (["m.keras", "--data", "x.npy", "--plot", "flow.png"], "plot: is about the gradient flow"),
-        (["m.keras", "--min-horizon", "3"], "min-horizon: is about the gradient flow"),
+        (["m.keras", "--data", "x.npy", "--plot", "flow.png"], "`plot` needs the gradient flow"),
+        (["m.keras", "--min-horizon", "3"], "`min-horizon` needs the gradient flow"),
         (["gru.keras", "--data", "data.npz"], "is not compiled with a loss"),
-        (["gru.keras", "--data", "x.npy"], "has no vanilla RNN"),
-        (["gru.keras"], "has no vanilla RNN"),
+        (["gru.keras", "--data", "x.npy"], "`model` must have a vanilla RNN"),
+        (["gru.keras"], "`model` must have a vanilla RNN"),
     ],
 )
 def test_bad_input_is_an_error_and_no_file(run, folder, arguments, message):

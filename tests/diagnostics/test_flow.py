@@ -1,4 +1,4 @@
-"""gradient_flow: against the oracle and finite differences, in models of all kinds."""
+"""gradient_flow against the oracle and finite differences, in models of all kinds."""
 
 import keras
 import numpy as np
@@ -10,11 +10,11 @@ from keras import layers
 import keras_vrnn as kv
 from keras_vrnn.diagnostics import gradient_flow
 
-# float64 models; a sum of some hundred products loses three of its 16 digits at most.
+# float64 models: a sum of a few hundred products loses at most three of its 16 digits.
 EXACT = 1e-12
-# Central differences with a step of 1e-5: error of the order 1e-10, and rounding of the loss over the step.
+# Central differences with a step of 1e-5: an error of the order 1e-10, and the rounding of the loss over the step.
 DIFFERENCES = 1e-7
-# float32 rounding of 4e-8, over some tens of steps back.
+# float32 rounding of 4e-8, over a few dozen steps back.
 SINGLE = 1e-5
 
 
@@ -30,7 +30,7 @@ def only(flow):
 
 
 def oracle_norms(problem, d_outputs):
-    """‖∂L/∂h_t‖ from the oracle: each ∂L/∂h_t is the gradient of the initial state of the rest of the sequence."""
+    """‖∂L/∂h_t‖ from the oracle: ∂L/∂h_t is the gradient of the initial state of the rest of the sequence."""
     hidden, norms = reference.forward(problem), []
     for t in range(problem.time):
         rest = reference.Problem(
@@ -59,7 +59,7 @@ def test_equals_the_oracle(layer_class, activation, masked):
     layer.set_weights([problem.kernel, problem.recurrent_kernel, problem.bias])
     d_outputs = rng.normal(size=(3, 5, 6))
     if masked:
-        # Loss.__call__ leaves masked steps out and counts the others: here all terms shall count.
+        # Loss.__call__ leaves masked steps out and averages over the others; here every term must count.
         d_outputs *= problem.counts[..., None]
 
     def loss(y, outputs):
@@ -157,7 +157,7 @@ def test_a_stack_of_cells_equals_a_stack_of_layers():
         np.testing.assert_allclose(cell.decay, layer.decay, rtol=EXACT)
 
 
-def test_both_directions_equal_the_layers_apart():
+def test_both_directions_equal_separate_layers():
     rng = np.random.default_rng(4)
     x = rng.normal(size=(3, 7, 3)).astype("float32")
     both = layers.Bidirectional(layers.LSTM(4))
@@ -191,7 +191,7 @@ def test_layers_inside_nested_models_and_our_stack_are_found():
     ]
 
 
-def test_time_distributed_calls_its_layer_for_every_step():
+def test_time_distributed_calls_its_layer_once_per_step():
     model = keras.Sequential(
         [keras.Input((2, 5, 3)), layers.TimeDistributed(kv.VanillaRNN(2)), layers.Flatten(), layers.Dense(1)]
     )
@@ -223,8 +223,8 @@ def test_padding_changes_nothing(recurrent, side):
     assert np.isnan(flow.norms).sum() == 5
 
 
-def test_of_a_loss_at_every_step_the_decay_is_that_of_the_last():
-    """The last step's loss alone, of the same weights, in a model that returns the last step alone."""
+def test_with_a_target_for_every_step_the_decay_starts_at_the_last():
+    """It equals the decay of a model with the same weights that returns the last step alone."""
     rng = np.random.default_rng(3)
     x = rng.normal(size=(4, 9, 3)).astype("float32")
     y = rng.normal(size=(4, 9, 2)).astype("float32")
@@ -233,7 +233,7 @@ def test_of_a_loss_at_every_step_the_decay_is_that_of_the_last():
     last.set_weights(every.get_weights())
     of_every, of_last = gradient_flow(every, x, y, "mse"), gradient_flow(last, x, y[:, -1], "mse")
     np.testing.assert_allclose(only(of_every).decay, only(of_last).decay, rtol=SINGLE)
-    # The norms hold the terms of all steps: at the first step much more than the last term's.
+    # The norms add up the targets of all steps: at the first step, much more than the last target alone.
     norms = only(of_every).norms
     assert norms[0] / norms[-1] > 2 * only(of_every).decay[-1]
 
@@ -252,8 +252,8 @@ def test_the_backward_layer_ends_at_the_first_step():
     np.testing.assert_allclose(backward.decay, forward.decay, rtol=SINGLE)
 
 
-def test_a_backward_layer_below_is_counted_from_the_end_that_the_loss_looks_at():
-    """What the upper layer has forgotten lies at the start: for the lower backward layer, at its own end."""
+def test_a_backward_layer_below_a_forgetful_layer_does_not_explode():
+    """The upper layer forgets the start of the sequence, which the lower backward layer processes last."""
     both = layers.Bidirectional(kv.VanillaRNN(6, return_sequences=True))
     model = keras.Sequential(
         [
@@ -295,8 +295,8 @@ def test_the_model_is_left_as_it_was():
     model.fit(x, y, batch_size=2, verbose=0)
 
 
-def test_a_loss_of_the_whole_model_counts_masks_as_training_does():
-    """The compiled loss leaves padded steps out; so does gradient_flow."""
+def test_masks_count_as_in_training():
+    """The compiled loss leaves padded steps out, and so does gradient_flow."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(3, 6, 2)).astype("float32")
     x[:, 4:] = 0

@@ -1,4 +1,4 @@
-"""What gradient_flow concludes: horizon, rate, verdict, where float32 ends; and what it refuses."""
+"""Horizon, rate and verdict from gradient_flow, the end of float32, and bad input."""
 
 import json
 
@@ -13,7 +13,7 @@ import keras_vrnn as kv
 from keras_vrnn.diagnostics import FlowProbe, gradient_flow
 from keras_vrnn.diagnostics.probe import steps_back
 
-# float32 rounding of 6e-8 a step, over some tens of steps.
+# float32 rounding of 6e-8 per step, over a few dozen steps.
 SINGLE = 1e-5
 
 
@@ -27,7 +27,7 @@ def _scaled(gain):
 
 
 def linear(radius, steps, dtype="float32"):
-    """h_t = h_{t-1}·W_h + …, W_h an orthogonal matrix times `radius`: the norm changes by just that factor a step."""
+    """h_t = h_{t-1}·W_h + …, W_h = `radius` times an orthogonal matrix: every step changes the norm by that factor."""
     keras.utils.set_random_seed(1)
     recurrent = kv.VanillaRNN(8, activation="linear", recurrent_initializer=_scaled(radius), dtype=dtype)
     return keras.Sequential([keras.Input((steps, 3)), recurrent, layers.Dense(1)])
@@ -49,23 +49,23 @@ def test_horizon_rate_and_verdict_of_known_dynamics(radius, steps, horizon, kind
     assert flow.horizon == horizon
     assert flow.verdict.kind == kind
     assert only(flow).rate == pytest.approx(radius, rel=SINGLE)
-    np.testing.assert_allclose(only(flow).decay, radius ** np.arange(60.0), rtol=1e-4)  # 1e-6 a step
+    np.testing.assert_allclose(only(flow).decay, radius ** np.arange(60.0), rtol=1e-4)  # 1e-6 per step
 
 
-def test_norms_far_below_the_squares_of_float32_are_right_and_float32_ends_where_it_does():
+def test_norms_whose_squares_are_below_float32_are_right_and_smaller_ones_are_0():
     steps = 500
     x = np.ones((2, steps, 3), "float32")
     layer = only(gradient_flow(linear(0.8, steps), x, np.ones((2, 1)), "mse"))
-    # 0.8^300 = 9e-30: its square is no float32. float32 rounding of 6e-8, over 300 steps.
+    # 0.8^300 = 9e-30: its square is not a float32. float32 rounding of 6e-8, over 300 steps.
     np.testing.assert_allclose(layer.decay[300], 0.8**300, rtol=1e-4)
-    assert layer.decay[-1] == 0, "0.8^499 = 4e-49 is below the least float32"
+    assert layer.decay[-1] == 0, "0.8^499 = 4e-49 is below the smallest float32"
     assert layer.floor == pytest.approx(1.18e-38, rel=0.01)
     assert "below 1e-38 is 0" in str(gradient_flow(linear(0.8, steps), x, np.ones((2, 1)), "mse"))
     double = only(gradient_flow(linear(0.8, steps, "float64"), x, np.ones((2, 1)), "mse"))
     np.testing.assert_allclose(double.decay[-1], 0.8**499, rtol=1e-4)
 
 
-def test_steps_after_the_last_that_the_loss_depends_on_do_not_count():
+def test_steps_after_the_last_one_that_the_loss_reads_do_not_count():
     every = kv.VanillaRNN(
         4, activation="linear", recurrent_initializer=_scaled(0.5), return_sequences=True, name="every"
     )
@@ -109,7 +109,7 @@ def test_one_program_measures_while_weights_change():
     assert (first, only(probe.measure(x, y)).rate) == pytest.approx((0.5, 0.8), rel=SINGLE)
 
 
-def test_the_horizon_of_a_stack_is_that_of_its_longest_memory():
+def test_the_horizon_of_a_stack_is_its_longest():
     long, short = layer_flow([1.0] * 20, "long"), layer_flow([1.0] + [1e-3] * 19, "short")
     assert gradient_flow_of(long, short).horizon == 20
     other = layer_flow([1.0, 1e-3, 1e-3, 1e-3, 1e-3], "decoder")
@@ -120,7 +120,7 @@ def test_the_horizon_of_a_stack_is_that_of_its_longest_memory():
     assert gradient_flow_of(other, burst).verdict.kind == "exploding"
 
 
-def test_no_gradient_at_all_and_one_that_is_not_finite():
+def test_no_gradient_and_a_gradient_that_is_not_finite():
     x = np.ones((2, 30, 3), "float32")
     dead = linear(1.0, 30)
     dead.layers[-1].set_weights([np.zeros((8, 1)), np.zeros(1)])
@@ -156,7 +156,7 @@ def test_sequences_of_different_length_are_aligned_at_their_ends():
 X, Y = np.ones((2, 5, 3), "float32"), np.ones((2, 1), "float32")
 
 
-def test_a_layer_is_no_model():
+def test_a_layer_is_not_a_model():
     with pytest.raises(TypeError, match=r"`model` must be a Keras model\. Received: model=<VanillaRNN"):
         gradient_flow(kv.VanillaRNN(3), X, Y, "mse")
 
@@ -167,7 +167,7 @@ def test_a_model_without_recurrence():
         gradient_flow(model, X, Y, "mse")
 
 
-def test_no_loss():
+def test_a_missing_loss():
     with pytest.raises(ValueError, match=r"not compiled with a loss. Compile it, or name the loss"):
         gradient_flow(linear(1.0, 5), X, Y)
 
@@ -177,7 +177,7 @@ def test_targets_of_another_length():
         gradient_flow(linear(1.0, 5), X, np.ones((3, 1)), "mse")
 
 
-def test_no_targets():
+def test_missing_targets():
     with pytest.raises(ValueError, match=r"`y` must be the targets, .* Received: y=None"):
         gradient_flow(linear(1.0, 5), X, None, "mse")
 
@@ -189,7 +189,7 @@ def test_one_loss_for_two_outputs():
         gradient_flow(keras.Model(x, [layers.Dense(1)(h), layers.Dense(1)(h)]), X, [Y, Y], "mse")
 
 
-def test_a_recurrence_in_a_loop_of_another_layer_says_why_not():
+def test_a_recurrence_in_the_loop_of_another_layer_is_refused():
     class Mapped(keras.layers.Layer):
         def __init__(self):
             super().__init__()

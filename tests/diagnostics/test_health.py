@@ -1,4 +1,4 @@
-"""GradientHealth: on models that really vanish, explode, are ruled by clipping, or learn; and the rules one by one."""
+"""GradientHealth on models that really vanish, explode, are bound by clipping, or learn; and the rules one by one."""
 
 import dataclasses
 import warnings
@@ -53,7 +53,7 @@ def test_healthy(recurrent):
 
 
 def test_a_vanishing_gradient_in_a_vanilla_rnn():
-    x, first, _ = sequences(seed=1)  # of the training's own sequences, it memorizes some
+    x, first, _ = sequences(seed=1)  # the model memorizes some of the sequences that it trains on
     callback = kv.callbacks.GradientHealth(sample=(x, first), min_steps=4)
     with pytest.warns(UserWarning, match="Gradients after epoch 1 are vanishing") as caught:
         callback, history = train(
@@ -63,13 +63,13 @@ def test_a_vanishing_gradient_in_a_vanilla_rnn():
     assert callback.flow.horizon < STEPS / 4
     assert f"of {STEPS} steps" in callback.verdict.reason
     assert "gated cell" in callback.verdict.remedy
-    said = [warning for warning in caught if "Gradients after" in str(warning.message)]
-    assert len(said) == 1, "though it goes on"
+    warned = [warning for warning in caught if "Gradients after" in str(warning.message)]
+    assert len(warned) == 1, "the second and third epoch are vanishing too"
     assert len(history.epoch) == 3
 
 
-def test_a_vanishing_gradient_in_an_lstm_has_another_remedy():
-    # Without its bias of 1 the forget gate is half shut: 0.5 a step.
+def test_a_vanishing_gradient_in_an_lstm_has_a_remedy_of_its_own():
+    # Without its bias of 1 the forget gate is half closed: a factor of 0.5 per step.
     with pytest.warns(UserWarning, match="vanishing"):
         callback, _ = train(layers.LSTM(8, unit_forget_bias=False), target="first", epochs=1)
     assert "forget gate" in callback.verdict.remedy
@@ -86,8 +86,8 @@ def test_dead_units_have_norms_near_zero():
         )
 
 
-def test_stop_ends_a_training_whose_gradient_explodes():
-    # 1.5^39 = 7e6 from the last step to the first, and weights of that size after the first update.
+def test_stop_ends_a_training_with_an_exploding_gradient():
+    # From the last step to the first, 1.5^39 = 7e6; the first update leaves weights of that size.
     burst = kv.VanillaRNN(8, activation="linear", recurrent_initializer=scaled(1.5))
     callback = kv.callbacks.GradientHealth("stop", min_steps=4)
     with pytest.warns(UserWarning, match=r"exploding: the gradient was not finite in .* Training stops here"):
@@ -175,7 +175,7 @@ def test_the_warning_comes_again_in_the_next_training():
             )
 
 
-def test_no_step_is_lost_with_several_steps_an_execution():
+def test_no_step_is_lost_with_several_steps_per_execution():
     callback = kv.callbacks.GradientHealth(min_steps=8)
     train(kv.VanillaRNN(4), epochs=2, callback=callback, steps_per_execution=3)
     assert [verdict.kind for verdict in callback.verdicts] == ["unknown", "healthy"]

@@ -1,4 +1,4 @@
-"""spectrum: against matrices whose spectrum is known, the oracle's Jacobians, and a QR method of its own."""
+"""spectrum against matrices with a known spectrum, the oracle's Jacobians, and a separate QR method."""
 
 import json
 
@@ -11,7 +11,7 @@ from keras import layers
 import keras_vrnn as kv
 from keras_vrnn.diagnostics import jacobians, spectrum
 
-# The weights are float32 numbers, taken as they are; all else is float64.
+# The weights are float32 numbers; everything else is float64.
 EXACT = 1e-12
 
 
@@ -62,7 +62,7 @@ def qr_exponents(matrices):
 
 
 @pytest.mark.parametrize("activation", ["tanh", "sigmoid", "elu"])
-def test_jacobian_norms_equal_those_of_the_oracle_and_keep_the_bound(activation):
+def test_jacobian_norms_equal_the_oracle_and_stay_below_the_bound(activation):
     problem = reference.random_problem(
         np.random.default_rng(0), batch=2, time=6, units=5, initial_state=False, activation=activation
     )
@@ -97,7 +97,7 @@ def test_the_exponent_of_a_linear_recurrence_is_the_log_of_the_spectral_radius()
     )
     layer.build((None, None, 2))
     found = spectrum(layer, np.zeros((4, 2000, 2)))
-    # Until the vector has turned into the leading plane, and within a turn there: some units over 1800 steps.
+    # The vector first turns into the leading plane, and then within it: a few units over 1,800 steps.
     assert found.lyapunov == pytest.approx(np.log(0.9), abs=2e-3)
 
 
@@ -109,13 +109,13 @@ def test_the_exponent_of_tanh_equals_the_qr_method_and_tells_order_from_chaos(ra
     problem.x *= 0.1
     found = spectrum(built(problem), problem.x)
     expected = qr_exponents(oracle_jacobians(problem)[0])[0]
-    # Another first vector: a factor of some units in 540 steps.
+    # The first vectors differ: a factor of a few units in 540 steps.
     assert found.lyapunov == pytest.approx(expected, abs=0.01)
     assert (found.lyapunov > 0) == positive
 
 
 def test_one_unit_by_hand():
-    """h_t = tanh(w·h_{t-1} + x_t): the exponent is the mean of ln |w·(1 − h_t²)|, the norms what stands in it."""
+    """h_t = tanh(w·h_{t-1} + x_t): the exponent is the mean of ln |w·(1 − h_t²)|, the norms are these factors."""
     layer = kv.VanillaRNN(1, use_bias=False)
     layer.build((None, None, 1))
     layer.set_weights([np.ones((1, 1)), np.full((1, 1), 0.75)])
@@ -128,8 +128,8 @@ def test_one_unit_by_hand():
     assert found.lyapunov == pytest.approx(np.mean(np.log(factors[2:])), rel=EXACT)  # a tenth is left out
 
 
-def test_the_rate_of_the_gradient_keeps_the_bound_and_meets_it_where_it_must():
-    """Orthogonal times 0.8, linear: every step back is a factor of 0.8 = γ_W·γ_φ, and e^λ is that too."""
+def test_the_rate_of_the_gradient_equals_the_bound_where_it_must():
+    """Linear, 0.8 times orthogonal: every step back is a factor of 0.8 = γ_W·γ_φ = e^λ."""
     recurrent = kv.VanillaRNN(
         8, activation="linear", recurrent_initializer=keras.initializers.Orthogonal(gain=0.8)
     )
@@ -156,7 +156,7 @@ def test_masked_steps_change_nothing():
     assert masked.lyapunov == pytest.approx(bare.lyapunov, rel=EXACT)
 
 
-def test_the_rest_of_a_sequence_goes_on_from_the_state():
+def test_the_rest_of_a_sequence_continues_from_the_state():
     problem = reference.random_problem(np.random.default_rng(6), time=8, initial_state=False)
     layer, hidden = built(problem), reference.forward(problem)
     whole = spectrum(layer, problem.x)
@@ -168,7 +168,7 @@ def test_the_rest_of_a_sequence_goes_on_from_the_state():
         spectrum(layer, problem.x, initial_state=np.zeros(6))
 
 
-def test_backwards_is_forwards_on_the_reversed_sequence():
+def test_backward_equals_forward_on_the_reversed_sequence():
     problem = reference.random_problem(np.random.default_rng(3), initial_state=False)
     forward = spectrum(built(problem), problem.x[:, ::-1])
     backward = spectrum(built(problem, go_backwards=True), problem.x)
@@ -179,7 +179,7 @@ def test_slope_bounds_hold_and_are_tight():
     z = np.linspace(-12, 12, 240_001)
     for activation, bound in jacobians.SLOPE_BOUNDS.items():
         slope = abs(jacobians._activated(activation, z)[1]).max()
-        # Tight but for the rounding of the tabled figures in the fifth place.
+        # Tight, except for the rounding of the listed values in the fifth decimal.
         assert bound * (1 - 1e-4) <= slope <= bound * (1 + 1e-7), (
             f"{activation.__name__}: {slope} and {bound}"
         )
@@ -210,7 +210,7 @@ def test_text_and_json():
     assert len(plain["singular_values"]) == 4
 
 
-def test_cells_and_layers_of_keras_do_as_well():
+def test_layers_and_cells_of_keras():
     simple = layers.SimpleRNN(4)
     simple.build((None, None, 2))
     assert spectrum(simple).norm == pytest.approx(spectrum(simple.cell).norm) == pytest.approx(1.0)
@@ -256,7 +256,7 @@ def test_an_unbuilt_layer_is_refused():
         (np.ones((1, 3, 2)), np.zeros((1, 3)), "at least one step"),
     ],
 )
-def test_data_that_does_not_fit_is_refused(x, mask, message):
+def test_data_that_do_not_fit_are_refused(x, mask, message):
     layer = kv.VanillaRNN(3)
     layer.build((None, None, 2))
     with pytest.raises(ValueError, match=message):
@@ -271,7 +271,7 @@ def test_broken_weights_are_named():
         spectrum(layer)
 
 
-def test_a_cell_with_maths_of_its_own_has_no_known_jacobian():
+def test_a_cell_with_its_own_call_is_refused_on_data():
     class Residual(kv.VanillaRNNCell):
         def call(self, sequence, states, training=False):
             h, _ = super().call(sequence, states)

@@ -1,4 +1,4 @@
-"""Verdicts on models whose behaviour is known, most of them trained: none may be false."""
+"""Verdicts on models of known behaviour, many of them trained: none may be false."""
 
 import keras
 import numpy as np
@@ -21,7 +21,7 @@ def trained(model, x, y, loss="mse", epochs=30, rate=1e-2, callbacks=(), **compi
 
 
 def attention_pooling(steps, units=8, recurrent=None):
-    """Softmax over the steps, by a score that reads h_t and t; read from the pooled state."""
+    """A softmax over the steps, from a score of h_t and t, pools the states; the output reads the pooled state."""
     inputs, place = keras.Input((steps, 2)), keras.Input((steps, steps))
     h = (recurrent or kv.VanillaRNN(units, return_sequences=True))(inputs)
     scores = layers.Softmax(axis=1)(layers.Dense(1)(layers.concatenate([h, place])))
@@ -41,7 +41,7 @@ def test_attention_on_an_early_step_is_healthy_in_every_epoch():
     model = attention_pooling(steps)
     health = kv.callbacks.GradientHealth("stop", sample=([part[:32] for part in x], y[:32]))
     history = trained(model, x, y, epochs=40, rate=3e-2, callbacks=[health])
-    assert len(history.epoch) == 40, "a warning would be an error, too: pyproject.toml"
+    assert len(history.epoch) == 40, "a warning would be an error: pyproject.toml"
     assert history.history["loss"][-1] < 0.2, "the test is about a model that learns"
     assert {verdict.kind for verdict in health.verdicts} <= {"healthy", "unknown"}
     flow = health.flow.layers[0]
@@ -62,7 +62,7 @@ def test_a_loss_that_reads_an_early_step_most_is_not_an_explosion():
     assert flow.layers[0].direct[40 - 1 - 5] == 1
 
 
-def test_a_loss_that_reads_an_early_step_alone_is_judged_up_to_there():
+def test_a_loss_that_reads_an_early_step_alone_is_judged_up_to_that_step():
     inputs = keras.Input((50, 3))
     h = kv.VanillaRNN(8, return_sequences=True)(inputs)
     flow = gradient_flow(
@@ -73,7 +73,7 @@ def test_a_loss_that_reads_an_early_step_alone_is_judged_up_to_there():
 
 
 def test_an_explosion_stays_one_under_a_loss_that_reads_every_step():
-    """The recurrence amplifies what enters at the last step, and that dominates whatever is read directly."""
+    """The recurrence amplifies the gradient of the last step until it dominates all that is read directly."""
     inputs = keras.Input((40, 3))
     recurrent = kv.VanillaRNN(
         8,
@@ -130,7 +130,7 @@ def test_gain_3_explodes_in_tanh():
         ),
     ],
 )
-def test_vanishing_over_200_steps_and_advice_that_repeats_nothing(options, names, names_not):
+def test_vanishing_over_200_steps_with_advice_that_repeats_nothing(options, names, names_not):
     keras.utils.set_random_seed(2)
     model = keras.Sequential([keras.Input((200, 3)), kv.VanillaRNN(16, **options), layers.Dense(1)])
     found = gradient_flow(model, normal(16, 200, 3), normal(16, 1), "mse").verdict
@@ -159,7 +159,7 @@ def test_gated_cells_over_200_steps_are_not_told_to_use_gated_cells(recurrent, n
 
 
 def test_an_lstm_that_remembers_in_c_alone_is_healthy():
-    """h_{t-1} reaches h_t through gates that hardly read it, and c carries everything."""
+    """The gates hardly read h_{t-1}, and c carries everything."""
     lstm = layers.LSTM(8, recurrent_initializer=keras.initializers.RandomNormal(stddev=1e-4))
     model = keras.Sequential([keras.Input((80, 3)), lstm, layers.Dense(1)])
     kernel, recurrent_kernel, bias = lstm.get_weights()
@@ -168,7 +168,7 @@ def test_an_lstm_that_remembers_in_c_alone_is_healthy():
     flow = gradient_flow(model, normal(16, 80, 3), normal(16, 1), "mse")
     assert flow.verdict.kind == "healthy", str(flow.verdict)
     assert flow.horizon == 80
-    assert flow.layers[0].norms[-2] < 0.01 * flow.layers[0].norms[-1], "seen through h alone it would be gone"
+    assert flow.layers[0].norms[-2] < 0.01 * flow.layers[0].norms[-1], "h alone would look forgetful"
 
 
 @pytest.mark.parametrize("recurrent", [kv.VanillaRNN, layers.LSTM, layers.GRU])
@@ -230,7 +230,7 @@ def test_a_loss_that_is_not_finite_alone():
 
 @pytest.mark.parametrize("steps", [20, 150])
 def test_a_target_for_every_step_does_not_look_like_an_explosion(steps):
-    """150 terms of one sign add up to more than 100 times the last one."""
+    """150 terms of one sign add up to more than 100 times the last term."""
     recurrent = kv.VanillaRNN(
         16, activation="linear", recurrent_initializer="identity", return_sequences=True
     )
@@ -248,7 +248,7 @@ def test_a_forgetful_recurrence_with_a_target_for_every_step():
     model = keras.Sequential([keras.Input((40, 3)), forgetful, layers.Dense(1)])
     found = gradient_flow(model, normal(16, 40, 3), normal(16, 40, 1), "mse").verdict
     assert found.kind == "vanishing"
-    assert "attention" not in found.remedy, "which would mix the steps' targets"
+    assert "attention" not in found.remedy, "it would mix the targets of the steps"
 
 
 def test_a_learned_target_for_every_step():
@@ -320,7 +320,7 @@ def test_chance_is_the_loss_of_other_targets():
     assert np.isnan(gradient_flow(model, x[:1], x[:1, -1], "mse").chance)
 
 
-def test_regularization_is_no_part_of_what_is_learned():
+def test_regularization_does_not_count_as_loss():
     regularized = layers.SimpleRNN(
         1, activation="linear", use_bias=False, kernel_regularizer=keras.regularizers.L2(100.0)
     )

@@ -44,16 +44,16 @@ def test_picture_table_and_theory(measured):
     for name, row in table.items():
         assert f"{name:20} {row['mean']:9.1e}" in printed
     gaussian, orthogonal, irnn, lstm, open_lstm, gru = table.values()
-    # Of the NumPy loop in docs/decisions/diagnosis.md, 98 trials of 100 are in here.
+    # 98 of 100 trials of the NumPy loop in docs/decisions/diagnosis.md lie in this range.
     assert 2e-6 < gaussian["median"] < 0.3
     for row in (gaussian, orthogonal, irnn):
-        # No step exceeds the bound; rounding of float32 weights.
+        # No step exceeds the bound, except by the rounding of float32 weights.
         assert row["rate"] <= row["bound"] * (1 + 1e-6)
-        # Two estimates of one number, from one vector each, forward and backward, over 79 steps.
+        # Two estimates of the same number over 79 steps, one from a vector forward and one from a vector backward.
         assert np.log(row["rate"]) == pytest.approx(np.log(row["lyapunov_factor"]), abs=0.02)
-    # A random vector loses what lies in the half of the units that is off, once: √½, and nothing after.
+    # Half of the units are off: a random vector loses its part in them once, √½, and nothing after that.
     assert irnn["mean"] == pytest.approx(np.sqrt(0.5), abs=0.1)
-    # Shut halfway, gates forget faster than orthogonal tanh; that LSTMs remember takes an open forget gate.
+    # Half-closed gates forget faster than orthogonal tanh; with an open forget gate, an LSTM remembers.
     assert gru["mean"] < lstm["mean"] < 1e-5 < open_lstm["mean"]
 
 
@@ -63,6 +63,6 @@ def test_an_earlier_run_is_not_overwritten(measured):
     before = (out / "gradient_decay.json").read_bytes()
     done = run("--quick", "--out", out)
     assert done.returncode != 0
-    assert "holds an earlier run; add --overwrite" in done.stderr
+    assert "holds an earlier run; add --overwrite or choose another" in done.stderr
     assert "Traceback" not in done.stderr
     assert (out / "gradient_decay.json").read_bytes() == before
