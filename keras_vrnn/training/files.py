@@ -1,7 +1,7 @@
-"""Files in which Keras (3.15) writes and looks for the bare name of a class.
+"""Files in which Keras (3.15) identifies classes by their bare names.
 
-model.h5            the class of the model: `Sequential` would be read as `keras.Sequential`
-.weights.h5         a group for each layer, named after its class: `simple_rnn`, `vanilla_rnn_1`
+- `model.h5` names the class of the model: our `Sequential` would load as `keras.Sequential`.
+- `.weights.h5` has one group per layer, named after its class: `simple_rnn`, `vanilla_rnn_1`.
 """
 
 import contextlib
@@ -22,10 +22,10 @@ _STOCK_NAMES = {VanillaRNN: "SimpleRNN", VanillaRNNCell: "SimpleRNNCell"}
 
 
 class KerasFiles(_Mixin):
-    """Mixin before `keras.Model` that reads weights of stock models, and writes HDF5 files that can be loaded."""
+    """Mixin before `keras.Model` that loads weights of stock models, and saves HDF5 files that can be loaded."""
 
     def save(self, filepath: Any, overwrite: bool = True, zipped: Any = None, **kwargs: Any) -> None:
-        """As in Keras. HDF5 files do not keep clipping and the like: `.keras` files do."""
+        """As in Keras. Only `.keras` files keep this package's own arguments of `compile`; HDF5 files do not."""
         if not str(filepath).endswith((".h5", ".hdf5")):
             super().save(filepath, overwrite=overwrite, zipped=zipped, **kwargs)
             return
@@ -35,7 +35,7 @@ class KerasFiles(_Mixin):
             super().save(filepath, overwrite=overwrite, zipped=zipped, **kwargs)
 
     def load_weights(self, filepath: Any, skip_mismatch: bool = False, **kwargs: Any) -> None:
-        """As in Keras, also from files of models that have `SimpleRNN` in the places of `VanillaRNN`."""
+        """As in Keras, and also from the file of a model with `SimpleRNN` where this one has `VanillaRNN`."""
         with _renamed(_STOCK_NAMES if _is_of_a_stock_model(filepath) else {}):
             super().load_weights(filepath, skip_mismatch=skip_mismatch, **kwargs)
 
@@ -53,7 +53,7 @@ def _renamed(names):
 
 
 def _is_of_a_stock_model(filepath):
-    """Whether a file of weights has layers of Keras in the places of ours, and none of ours."""
+    """Whether a file holds weights of `SimpleRNN` layers, but none of `VanillaRNN` layers."""
     path = pathlib.Path(filepath)
     if not path.is_file():
         return False
