@@ -1,4 +1,7 @@
-"""Makes `.keras` files load without `custom_objects`, without importing Keras before the user does."""
+"""Registers our classes with Keras, so that after `import keras_vrnn` files load without `custom_objects`.
+
+Importing keras_vrnn does not import Keras: the registration waits until the user's program imports it.
+"""
 
 import contextlib
 import importlib
@@ -6,19 +9,19 @@ import importlib.abc
 import importlib.util
 import sys
 
-# Importing one of these registers its serializable classes with Keras.
+# Each of these modules registers its serializable classes with Keras when it is imported.
 _SERIALIZABLE_MODULES = ("keras_vrnn.layers", "keras_vrnn.training", "keras_vrnn.models")
 
 
-_loading = 0  # number of the modules above that are being loaded, one from within the other
+_loading = 0  # the number of these modules that are being imported, one inside the other
 
 
 @contextlib.contextmanager
 def registering():
-    """Marks the block in which one of the modules above loads; after the outermost block, the others are loaded.
+    """Wraps the imports of one of these modules; at the end of the outermost block, the others are imported.
 
-    The modules import each other. The first one imports Keras, and that import must not load the others, because the
-    first is not ready yet.
+    The modules import each other, and the first one imports Keras. Registering at that moment would import modules that
+    need the first one, which is not ready yet.
     """
     global _loading
     _loading += 1
@@ -31,7 +34,7 @@ def registering():
 
 
 def register_with_keras():
-    """Loads the modules whose classes Keras needs to load a model."""
+    """Imports the modules whose classes Keras needs to load a model."""
     global _loading
     _loading += 1
     try:
@@ -44,8 +47,8 @@ def register_with_keras():
 class _AfterKeras(importlib.abc.MetaPathFinder):
     """Registers our classes as soon as Keras is imported.
 
-    Keras (3.15) finds a custom class only if its module has run. Importing Keras from here would add the seconds that
-    TensorFlow takes to load to every `from keras_vrnn.tflite import Runner`.
+    Keras (3.15) finds a custom class only if its module has been imported. Importing Keras here would add the seconds
+    that TensorFlow takes to load to every `from keras_vrnn.tflite import Runner`.
     """
 
     _searching = False
@@ -63,7 +66,7 @@ class _AfterKeras(importlib.abc.MetaPathFinder):
         execute = spec.loader.exec_module
 
         def execute_and_register(module):
-            # Not in find_spec: libraries also search for Keras without importing it (`importlib.util.find_spec`).
+            # Not earlier: libraries also search for Keras without importing it (`importlib.util.find_spec`).
             if self in sys.meta_path:
                 sys.meta_path.remove(self)
             execute(module)
@@ -75,8 +78,8 @@ class _AfterKeras(importlib.abc.MetaPathFinder):
 
 
 def register_when_keras_is_imported():
-    """Registers now if Keras is loaded, else as soon as it is."""
-    # The entry is None where a program has blocked the import of Keras.
+    """Registers our classes now if Keras is imported, and otherwise as soon as it is."""
+    # A program that blocks the import of Keras sets its entry to None.
     if sys.modules.get("keras") is not None:
         register_with_keras()
     else:

@@ -1,6 +1,6 @@
-"""What `fit` chooses by itself while it runs: several batches per execution, and XLA.
+"""The automatic choices of `fit`: several batches per execution, and XLA.
 
-Outside `fit`, and in whatever a callback does with the model, the model is as it was compiled.
+They hold while the training loop runs. Outside `fit`, and whenever a callback uses the model, the model is as compiled.
 """
 
 import contextlib
@@ -21,14 +21,14 @@ class AutomaticFit(_Mixin):
     _automatic = Automatic()
     _tries_xla = False
     _xla_is_refused = False
-    # The train function of `fit`, with the choices that it is made for: the next `fit` does not trace it again.
+    # The train function of the last `fit` with the choices for which it was made, so that the next need not trace it.
     _kept: Any = None
-    # Steps per execution, XLA and train function of the compiled model, while `fit` has others in their place.
+    # Steps per execution, XLA and train function of the compiled model while `fit` replaces them.
     _compiled_with: Any = None
 
     @contextlib.contextmanager
     def _faster(self, callbacks, x, batch_size, steps_per_epoch):
-        if not self.compiled:  # Keras has a message for that
+        if not self.compiled:  # Keras then raises its own error
             yield
             return
         steps, xla = self.steps_per_execution, False
@@ -63,7 +63,7 @@ class AutomaticFit(_Mixin):
 
     @contextlib.contextmanager
     def _as_compiled(self):
-        """Undoes the choices of a `fit` that is running, for as long as one of its callbacks uses the model."""
+        """Suspends the choices of a running `fit` while a callback, or validation, uses the model."""
         if self._compiled_with is None:
             yield
             return
@@ -111,7 +111,7 @@ class AutomaticFit(_Mixin):
         """As in Keras."""
         with self._as_compiled():
             if kwargs.get("_use_cached_eval_dataset"):
-                # `fit` makes this iterator while its choices hold.
+                # `fit` has made this iterator for its own number of batches per execution.
                 self._eval_epoch_iterator.steps_per_execution = self.steps_per_execution
             return super().evaluate(
                 x,

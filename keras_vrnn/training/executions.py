@@ -1,7 +1,7 @@
-"""How many batches `fit` runs in one execution: more than one only where no program can notice.
+"""The number of batches that `fit` runs per execution: above 1 only where a program cannot notice.
 
-Keras (3.15) comes back to Python after every batch, which costs a small recurrent model more than its arithmetic.
-docs/decisions/fit.md has the numbers. A number that the user sets in `compile` is never changed.
+Keras (3.15) returns to Python after every batch, which costs a small recurrent model more than its arithmetic;
+docs/decisions/fit.md has the measurements. A number that the user sets in `compile` never changes.
 """
 
 import keras
@@ -9,8 +9,8 @@ import keras
 from keras_vrnn.layers.interception import layers_of
 
 _LARGEST = 32  # batches in one execution
-_UPDATES_PER_EPOCH = 20  # of the progress bar, at least
-_WORTH_SAVING = 2e8  # multiply-adds; the loop around a longer step does not matter
+_UPDATES_PER_EPOCH = 20  # the smallest number of updates of the progress bar
+_WORTH_SAVING = 2e8  # multiply-adds; in a longer step, the time of the loop does not matter
 
 _BATCH_METHODS = ("on_batch_begin", "on_batch_end", "on_train_batch_begin", "on_train_batch_end")
 
@@ -48,21 +48,21 @@ def batches_per_execution(model, callbacks, x, batch_size, steps_per_epoch):
 
 
 def _sees_batches(callback):
-    """Whether a class or an instance (as `LambdaCallback` does) overrides a method that is called per batch."""
+    """Whether a callback overrides a method that is called per batch, in its class or as `LambdaCallback` does."""
     base = keras.callbacks.Callback
     own = [getattr(getattr(callback, name, None), "__func__", None) for name in _BATCH_METHODS]
     return own != [getattr(base, name) for name in _BATCH_METHODS]
 
 
 def _batches_per_epoch(x, batch_size, steps_per_epoch):
-    """The batches in every epoch, 0 if that is unknown, and whether the data end with the epoch."""
-    if keras.config.max_steps_per_epoch():  # Keras then shortens epochs by a rule of its own
+    """Returns the batches in every epoch, 0 if unknown, and whether the data end with the epoch."""
+    if keras.config.max_steps_per_epoch():  # Keras then shortens epochs
         return 0, True
     if hasattr(x, "cardinality"):  # a tf.data.Dataset
         cardinality = int(x.cardinality())
         if steps_per_epoch is None:
             return max(0, cardinality), True
-        # Data that run out in the middle of an epoch make Keras count executions.
+        # If data run out in the middle of an epoch, Keras counts executions instead of batches.
         endless = cardinality == _INFINITE
         return (steps_per_epoch if endless else 0), False
     if steps_per_epoch is not None:

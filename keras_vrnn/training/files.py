@@ -18,7 +18,7 @@ class HDF5Files(_Mixin):
     """A mixin for models that writes HDF5 files which can be loaded."""
 
     def save(self, filepath: Any, overwrite: bool = True, zipped: Any = None, **kwargs: Any) -> None:
-        """As in Keras. HDF5 files do not keep clipping and the like: `.keras` files do."""
+        """As in Keras. Only `.keras` files keep this package's own arguments of `compile`; HDF5 files do not."""
         if not str(filepath).endswith((".h5", ".hdf5")):
             super().save(filepath, overwrite=overwrite, zipped=zipped, **kwargs)
             return

@@ -1,13 +1,13 @@
 """Norms of gradients and clipping, as equations (TensorFlow).
 
-    n_i = ‖g_i‖₂                    norm of one variable's gradient
+    n_i = ‖g_i‖₂                    norm of the gradient of variable i
     n   = √(Σ_i n_i²)               global norm, over all variables
 
     clipnorm=c          g_i ← g_i · c / max(n_i, c)         Pascanu et al. 2013, section 3.2, per variable
     global_clipnorm=c   g_i ← g_i · c / max(n, c)           the same over all variables together
     clipvalue=c         g_i ← min(max(g_i, −c), c)          elementwise
 
-A gradient inside its bound comes back unchanged to the last bit, since c / max(n, c) is then exactly 1.
+A gradient within its bound stays the same to the last bit, since c / max(n, c) is then exactly 1.
 """
 
 import dataclasses
@@ -23,12 +23,12 @@ class Clipped:
     """Gradients after clipping, with the norms of both sides.
 
     Attributes:
-        gradients: list of tensors, None where a variable has no gradient.
+        gradients: List of tensors, None where a variable has no gradient.
         norms: n_i before clipping, shape (variables,); 0 for no gradient.
         global_norm: n before clipping, a scalar.
-        clipped_norms, clipped_global_norm: the same after clipping.
-        changed: scalar bool, whether clipping changed anything.
-        shrink: clips other parts of the same gradients, rows of an embedding or a replica's share, by the same factors.
+        clipped_norms, clipped_global_norm: The same after clipping.
+        changed: Scalar bool, whether clipping changed anything.
+        shrink: Function that clips parts of the same gradients, such as the rows of an embedding, by the same factors.
     """
 
     gradients: list
@@ -43,8 +43,7 @@ class Clipped:
 def densify(gradient):
     """Sums the rows of an embedding's gradient that belong to the same id.
 
-    A token that occurs k times gives k rows of `IndexedSlices`. The norm of the rows is not the norm of their sum,
-    which is what moves the weights.
+    A token that occurs k times gives k rows of `IndexedSlices`. Their sum moves the weights, so its norm counts.
     """
     if isinstance(gradient, tf.IndexedSlices):
         return tf.math.unsorted_segment_sum(gradient.values, gradient.indices, gradient.dense_shape[0])
@@ -52,19 +51,19 @@ def densify(gradient):
 
 
 def norms(gradients):
-    """n_i of every gradient, shape (variables,), and the global n, as float32.
+    """Returns n_i of every gradient, shape (variables,), and the global n, as float32.
 
-    Squares are summed in float64, in which those of a float32 neither overflow nor vanish: an exploding gradient of
-    1e25 is finite, though its square is not a float32.
+    Squares are summed in float64, where the square of a float32 neither overflows nor vanishes: an exploding gradient
+    of 1e25 is finite, but its square is not a finite float32.
     """
-    # l2_loss = Σg²/2 is one kernel where square and sum are two.
+    # l2_loss = Σg²/2 is one kernel; square and sum are two.
     halves = [0.0 if g is None else tf.nn.l2_loss(tf.cast(g, tf.float64)) for g in gradients]
     squares = 2.0 * tf.stack([tf.cast(half, tf.float64) for half in halves])
     return tf.cast(tf.sqrt(squares), tf.float32), tf.cast(tf.sqrt(tf.reduce_sum(squares)), tf.float32)
 
 
 def clip(gradients, settings):
-    """Clips dense gradients by the one threshold that `settings` has; see the equations above."""
+    """Clips dense gradients by the threshold in `settings`; see the equations above."""
     n_i, n = norms(gradients)
     if settings.global_clipnorm is not None:
         c = _at_most(settings.global_clipnorm)
@@ -97,13 +96,13 @@ def clip(gradients, settings):
 
 
 def _at_most(threshold):
-    """The largest float32 that is not above the threshold, so that no clipped norm is."""
+    """The largest float32 that does not exceed the threshold, so that no clipped norm does."""
     c = np.float32(threshold)
     return c if float(c) <= threshold else np.nextafter(c, np.float32(0))
 
 
 def times(gradient, factor):
-    """The product with a scalar, in the gradient's own type; None stays None."""
+    """Multiplies a gradient by a scalar in the gradient's own type; None stays None."""
     if isinstance(factor, float) and factor == 1.0:
         return gradient
     return _map(lambda tensor: tensor * tf.cast(factor, tensor.dtype), gradient)

@@ -1,4 +1,4 @@
-"""The gradient norms of many steps: in memory, bounded, and as a CSV file that is whole or not there."""
+"""The gradient norms of many steps: a bounded table in memory, and a CSV file that appears when it is complete."""
 
 import collections
 import csv
@@ -11,7 +11,7 @@ from keras_vrnn import _files
 
 
 class NormHistory:
-    """The last `max_steps` rows of figures, as arrays with one entry a step."""
+    """The norms of the last `max_steps` steps, as arrays with one entry per step."""
 
     def __init__(self, max_steps, per_variable):
         self.names = ()
@@ -24,8 +24,8 @@ class NormHistory:
         names = rows.names if self._per_variable else ()
         if self._chunks and names != self.names:
             raise ValueError(
-                f"The trainable variables have changed, from {list(self.names)} to {list(names)}: their norms do not "
-                "fit into one table. Use a new GradientNorms callback."
+                f"The trainable variables have changed, from {list(self.names)} to {list(names)}, so their norms do "
+                "not fit into one table. Use a new GradientNorms callback."
             )
         self.names = names
         steps = np.arange(rows.first_step, rows.first_step + len(rows))
@@ -59,18 +59,18 @@ class NormHistory:
     def to_numpy(self):
         """One structured array; its fields are the columns of the CSV file."""
         steps, applied, global_norms, variable_norms = self.columns()
-        figures = [global_norms[:, 0], global_norms[:, 1]]
-        figures += [variable_norms[:, side, i] for i in range(variable_norms.shape[2]) for side in (0, 1)]
+        norms = [global_norms[:, 0], global_norms[:, 1]]
+        norms += [variable_norms[:, side, i] for i in range(variable_norms.shape[2]) for side in (0, 1)]
         header = column_names(self.names)
-        kinds = [np.int64, np.bool_, *[np.float32] * len(figures)]
+        kinds = [np.int64, np.bool_, *[np.float32] * len(norms)]
         table = np.empty(len(steps), dtype=list(zip(header, kinds, strict=True)))
-        for name, column in zip(header, (steps, applied, *figures), strict=True):
+        for name, column in zip(header, (steps, applied, *norms), strict=True):
             table[name] = column
         return table
 
 
 def column_names(variable_names):
-    """The global norms, then each variable's, before clipping and after."""
+    """Names for the global norms and then for each variable's, before and after clipping."""
     names = ["step", "applied", "grad_norm", "clipped_grad_norm"]
     for variable in variable_names:
         names += [f"grad_norm/{variable}", f"clipped_grad_norm/{variable}"]
@@ -78,9 +78,9 @@ def column_names(variable_names):
 
 
 class CsvFile:
-    """A CSV file that is written beside its place, as `NAME.part`, and takes its name when it is complete.
+    """A CSV file that is written as `NAME.part` and gets its name when it is complete.
 
-    No handle is held between writes: an interrupted training leaves a readable `.part`, and nothing open.
+    No handle stays open between writes, so an interrupted training leaves a readable `.part`.
     """
 
     def __init__(self, path, overwrite):
@@ -91,12 +91,12 @@ class CsvFile:
         self._is_ours = False
 
     def begin(self):
-        """Makes the `.part` before training, so that a day of it does not end in a PermissionError.
+        """Makes the `.part` before training, so that a day of training does not end in a PermissionError.
 
         Raises:
-            FileExistsError: The file exists, and this object neither wrote it nor may overwrite it; or it is not a
+            FileExistsError: The file exists, this object did not write it, and `overwrite` is False; or it is not a
                 regular file.
-            OSError: The folder is missing or can't be written to.
+            OSError: The folder does not exist or is not writable.
         """
         if self._is_begun:
             return
@@ -115,9 +115,9 @@ class CsvFile:
             writer = csv.writer(file)
             if file.tell() == 0:
                 writer.writerow(table.dtype.names)
-            for step, applied, *figures in table.tolist():
-                # Nine digits give every float32 back.
-                writer.writerow([step, int(applied), *[f"{figure:.9g}" for figure in figures]])
+            for step, applied, *norms in table.tolist():
+                # Nine digits restore every float32 exactly.
+                writer.writerow([step, int(applied), *[f"{norm:.9g}" for norm in norms]])
 
     def finish(self):
         """Gives the file its name."""

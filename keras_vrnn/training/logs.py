@@ -1,4 +1,4 @@
-"""Gradient norms in the logs of training, and nowhere else."""
+"""Gradient norms in the logs of training, but not of evaluation."""
 
 import contextlib
 import warnings
@@ -8,12 +8,12 @@ import keras
 
 _Mixin: Any = keras.Model if TYPE_CHECKING else object
 
-# One entry of the logs of `train_step`, which the train function replaces by the values in it.
+# The entry of the logs of `train_step` that the train function replaces by the values in it.
 PACKED = "gradients"
 
 
 class GradientLogs(_Mixin):
-    """Mixin before `keras.Model` that moves norms from the recorder to the logs of `fit` and `train_on_batch`."""
+    """Mixin before `keras.Model` that puts gradient norms into the logs of `fit` and `train_on_batch`."""
 
     train_function: Any
     gradient_settings: Any
@@ -53,8 +53,8 @@ class GradientLogs(_Mixin):
         asked_for = self.gradient_settings.thresholds or self.gradient_recorder.sinks
         if asked_for and self.trainable_weights:
             warnings.warn(
-                f"{type(self).__name__}.train_step does not call super().train_step(data), which clips and records: "
-                "clipnorm, global_clipnorm and GradientNorms have no effect. Call it, or clip in the optimizer.",
+                f"{type(self).__name__}.train_step does not call super().train_step(data), which clips and records, "
+                "so clipnorm, global_clipnorm and GradientNorms have no effect. Call it, or clip in the optimizer.",
                 stacklevel=3,
             )
 
@@ -94,7 +94,6 @@ class GradientLogs(_Mixin):
             return super().test_on_batch(*args, **kwargs)
 
     def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict=False):
-        """As in Keras: the values of the gradient come with `return_dict=True` only."""
         logs = super().train_on_batch(x, y, sample_weight, class_weight, return_dict=True)
         if return_dict:
             return logs

@@ -1,4 +1,4 @@
-"""`Model` and `Sequential`: the classes of Keras with our training, built and saved as Keras does."""
+"""`Model` and `Sequential`: Keras' classes with the training of this package."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from keras_vrnn.training.files import HDF5Files
 from keras_vrnn.training.stock_weights import StockWeightFiles
 from keras_vrnn.training.trainer import GradientTraining
 
-# What `keras.Model(inputs, outputs)` really makes. Keras has no public name for it.
+# The class of `keras.Model(inputs, outputs)`, for which Keras has no public name.
 _Functional: Any = type(keras.Model.__new__(keras.Model, inputs=None, outputs=None))
 
 
@@ -19,12 +19,12 @@ class Model(StockWeightFiles, HDF5Files, GradientTraining, keras.Model):
     `Model(inputs, outputs)` and subclassing with a `call` work as they do in Keras.
     """
 
-    def __new__(cls, *args, **kwargs):
+    def __new__(cls, *args: Any, **kwargs: Any):
         if cls is Model and _has_functional_arguments(args, kwargs):
             cls = Functional
         return super().__new__(cls)
 
-    def __init__(self, *args, **kwargs):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         if _has_functional_arguments(args, kwargs):
             _make_functional(type(self))
             _Functional.__init__(self, *args, **kwargs)
@@ -34,9 +34,9 @@ class Model(StockWeightFiles, HDF5Files, GradientTraining, keras.Model):
 
 @keras.saving.register_keras_serializable(package="keras_vrnn")
 class Functional(Model, _Functional):
-    """What `Model(inputs, outputs)` makes, as `keras.Model(inputs, outputs)` makes Keras' own `Functional`.
+    """The class of `Model(inputs, outputs)`.
 
-    It has the same name, after which Keras names models and groups in files of weights.
+    It has the name of its counterpart in Keras, after which Keras names models and groups in files of weights.
     """
 
 
@@ -50,9 +50,9 @@ def _has_functional_arguments(args, kwargs):
 
 
 def _make_functional(cls):
-    """Puts Functional in the place of Model among the bases of a user's class.
+    """Replaces Model by Functional among the bases of a user's class.
 
-    Left to itself, Keras puts Functional among the bases of Model, and thereby breaks all models with a `call`.
+    Keras would put its own Functional among the bases of Model itself, and break every model with a `call`.
     """
     if cls is Model:
         return Functional

@@ -1,8 +1,8 @@
-"""Norms of every step, kept inside the compiled training function (TensorFlow).
+"""The gradient norms of every step, recorded inside the compiled training function (TensorFlow).
 
-A training step may run inside XLA, inside a loop of `steps_per_execution` steps, or on several replicas: the only way
-out that loses nothing is a variable. Rows of figures go into a ring buffer, which the host empties before it can
-overflow; a vector has the figures of the running epoch. Neither belongs to the model's weights.
+A training step may run inside XLA, inside a loop of `steps_per_execution` steps, or on several replicas. Only variables
+bring every norm out of all of these. Each step writes a row into a ring buffer, which the host empties before it
+overflows; a vector holds the statistics of the running epoch. Neither belongs to the model's weights.
 """
 
 import weakref
@@ -14,22 +14,22 @@ import tensorflow as tf
 
 from keras_vrnn.training.xla import IndexChecks
 
-# Rows that the ring holds at least. Emptying it costs as much as a few hundred kernels, so it is done rarely.
+# The smallest number of rows in the ring. Emptying it costs as much as a few hundred kernels, so it happens rarely.
 _LEAST_CAPACITY = 256
 
 LOG_NAMES = ("grad_norm", "clipped_grad_norm", "clip_fraction", "grad_norm_max", "skipped_steps")
 
-# Figures before the per-variable norms in a row: whether the update was made, n before and after clipping.
+# Values before the per-variable norms in a row: whether the update was made, n before and after clipping.
 _SCALARS = 3
 
 
 class Rows:
-    """Figures of consecutive steps.
+    """The norms of consecutive steps.
 
     Attributes:
-        names: paths of the trainable variables.
-        first_step: number of the first row's step, counted from 1.
-        applied: (rows,) whether the update was made.
+        names: Paths of the trainable variables.
+        first_step: Number of the first row's step, counted from 1.
+        applied: (rows,), whether the update was made.
         global_norms: (rows, 2), before and after clipping.
         variable_norms: (rows, 2, variables), before and after clipping.
     """
@@ -46,7 +46,7 @@ class Rows:
 
 
 class GradientRecorder:
-    """Collects figures on the device, and hands them to the sinks (objects with `receive(rows)`)."""
+    """Collects norms on the device and passes them to the sinks, which are objects with `receive(rows)`."""
 
     def __init__(self):
         self.names: tuple[str, ...] | None = None
@@ -63,28 +63,27 @@ class GradientRecorder:
         return self.names is not None
 
     def build(self, names, steps_per_execution, room=0, iterations=lambda: 0):
-        """Makes the variables, unless they are there already for the same names and at least this capacity.
+        """Makes the variables, unless they exist for the same names with at least this capacity.
 
         Args:
-            names: paths of the trainable variables.
-            steps_per_execution: most rows that one execution of the training function writes.
-            room: rows that the ring holds at least.
-            iterations: returns the updates that the optimizer has made before: a training that goes on after a restart
-                counts on from there.
+            names: Paths of the trainable variables.
+            steps_per_execution: The most rows that one execution of the training function writes.
+            room: The smallest number of rows in the ring.
+            iterations: Function that returns the number of updates so far: after a restart, steps count from there.
         """
         names = tuple(names)
         capacity = max(_LEAST_CAPACITY, room, 2 * steps_per_execution)
         is_new = names != self.names or capacity > self._capacity
         if not is_new and steps_per_execution <= self._rows_per_execution:
             return
-        # init_scope: the training function may already be in the middle of its tracing.
+        # init_scope: the training function may be in the middle of its tracing.
         with tf.init_scope():
             self.drain()
             if is_new:
                 steps = _local(self._steps) if self.is_built else iterations()
                 self._make_variables(names, capacity, int(keras.ops.convert_to_numpy(steps)))
         self._rows_per_execution = steps_per_execution
-        # Built while an execution is traced, which `make_room` has not seen or taken for a shorter one.
+        # The execution that is being traced was unknown to `make_room`, or known as a shorter one.
         self._perhaps_unread = steps_per_execution
 
     def _make_variables(self, names, capacity, steps):
@@ -92,7 +91,7 @@ class GradientRecorder:
         width = _SCALARS + 2 * len(names)
         self._ring = _variable(tf.zeros([capacity, width]), "gradient_norms")
         self._steps = _variable(tf.constant(steps, tf.int64), "gradient_steps")
-        # The figures of LOG_NAMES, and the number of updates that the means are over.
+        # The statistics of LOG_NAMES, and the number of updates in the means.
         self._epoch = _variable(tf.zeros([6]), "gradient_epoch")
         self._halted = _variable(tf.constant(False), "gradient_halted")
         # What `IndexChecks.found` has found first.
@@ -102,7 +101,7 @@ class GradientRecorder:
 
     @property
     def halted(self):
-        """Scalar bool: a gradient that was not finite has ended training (`nonfinite="raise"`)."""
+        """Scalar bool: whether a gradient that was not finite has ended training (`nonfinite="raise"`)."""
         return _local(self._halted).read_value()
 
     def halt_if(self, condition):
@@ -111,21 +110,21 @@ class GradientRecorder:
 
     @property
     def all_inside(self):
-        """Scalar bool: no index has been out of range."""
+        """Scalar bool: whether no index has been out of range."""
         return tf.equal(_local(self._outside).read_value()[0], 0)
 
     def keep_outside(self, found):
-        """Keeps the result of `IndexChecks.found`, the first that found something."""
+        """Keeps the first result of `IndexChecks.found` that is an index out of range."""
         outside = _local(self._outside)
         outside.assign(tf.where(self.all_inside, found, outside.read_value()))
 
     def write(self, clipped, applied, counts):
-        """Adds a step's figures.
+        """Adds the norms of a step.
 
         Args:
             clipped: `gradients.Clipped`.
-            applied: scalar bool, whether the update is made.
-            counts: scalar bool, False for a batch that is only accumulated, or that comes after training has ended.
+            applied: Scalar bool, whether the update is made.
+            counts: Scalar bool, False for a batch that is only accumulated, or that comes after training has ended.
         """
         made = tf.cast(applied, tf.float32)
         n, clipped_n = clipped.global_norm, tf.where(applied, clipped.clipped_global_norm, 0.0)
@@ -133,7 +132,7 @@ class GradientRecorder:
         row = tf.concat([tf.stack([made, n, clipped_n]), clipped.norms, clipped_n_i], axis=0)
         steps = _local(self._steps)
         step = steps.read_value()
-        # A row that does not count is overwritten by the next one.
+        # The next row overwrites a row that does not count.
         _local(self._ring).scatter_nd_update(tf.reshape(step % self._capacity, [1, 1]), row[tf.newaxis])
         steps.assign(step + tf.cast(counts, tf.int64))
 
@@ -174,7 +173,7 @@ class GradientRecorder:
             _local(self._epoch).assign(tf.zeros([6]))
 
     def expect_new_function(self):
-        """To be called before another training function is traced: it may write fewer rows than the last one."""
+        """Call this before tracing another training function: it may write fewer rows than the last one."""
         self._rows_per_execution = 0
 
     def make_room(self):
@@ -184,17 +183,17 @@ class GradientRecorder:
         self._perhaps_unread += self._rows_per_execution
 
     def attach(self, sink):
-        """Lets a sink receive the steps from now on."""
+        """Makes a sink receive all steps from now on."""
         self.drain()
         self.sinks.add(sink)
 
     def detach(self, sink):
-        """The opposite of `attach`, after the last rows."""
+        """Passes the last rows to a sink and removes it."""
         self.drain()
         self.sinks.discard(sink)
 
     def drain(self):
-        """Hands the rows that nobody has read to the sinks."""
+        """Passes all unread rows to the sinks."""
         if not self.is_built:
             return
         steps = int(_local(self._steps).numpy())
@@ -209,8 +208,9 @@ class GradientRecorder:
         if stop - start > self._capacity:
             raise RuntimeError(
                 f"{stop - start - self._capacity} steps of gradient norms were overwritten before they were read: "
-                f"{stop - start} calls of `train_step` outside `fit` and `train_on_batch`, of which the ring holds "
-                f"{self._capacity}. Read the callback at least that often, or train through `model.train_function`."
+                f"`train_step` was called {stop - start} times outside `fit` and `train_on_batch`, and the ring holds "
+                f"{self._capacity} steps. Read the callback at least that often, or train through "
+                "`model.train_function`."
             )
         slots = np.arange(start, stop) % self._capacity
         return Rows(self.names, start + 1, _local(self._ring).numpy()[slots])
@@ -226,8 +226,8 @@ class GradientRecorder:
         broken = [f"{name} ({n})" for name, n in zip(self.names, norms, strict=True) if not np.isfinite(n)]
         raise FloatingPointError(
             f"The gradient of step {steps} is not finite, for {', '.join(broken) or 'the norm over all variables'}. "
-            "That update was not made: the weights are finite and those before the step. Look for inf or NaN in the "
-            "batch, lower the learning rate, or clip; compile(nonfinite='skip') leaves such updates out."
+            "The update was not made, so the weights are still finite. Look for inf or NaN in the batch, lower the "
+            "learning rate, or clip; compile(nonfinite='skip') leaves such updates out."
         )
 
 
@@ -236,5 +236,5 @@ def _variable(value, name):
 
 
 def _local(variable):
-    """The variable itself; its first copy if it was made under a distribution strategy."""
+    """The variable itself, or its first copy under a distribution strategy."""
     return tf.distribute.get_strategy().experimental_local_results(variable)[0]

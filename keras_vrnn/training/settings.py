@@ -1,4 +1,4 @@
-"""What `compile` was told about gradients: checked once, before anything is built."""
+"""The settings of `compile` for gradients, checked once before anything is built."""
 
 import dataclasses
 import warnings
@@ -9,7 +9,7 @@ from keras_vrnn import _checks as checks
 
 NONFINITE = ("skip", "raise", "apply")
 
-# Optimizers whose own clipping has been announced as taken over: said once each.
+# Optimizers whose clipping the model has taken over with a notice, which comes once per optimizer.
 _ANNOUNCED: weakref.WeakSet = weakref.WeakSet()
 
 
@@ -23,14 +23,14 @@ class Automatic:
 
 @dataclasses.dataclass(frozen=True)
 class GradientSettings:
-    """How gradients are clipped, what happens to those that are not finite, and how far back in time they reach.
+    """How gradients are clipped, what happens if they are not finite, and how far back in time they reach.
 
     Args:
         clipnorm: Largest norm of each variable's gradient, or None.
         global_clipnorm: Largest norm of all gradients together, or None.
-        clipvalue: Largest absolute value of a gradient entry, or None. Only taken over from an optimizer.
+        clipvalue: Largest absolute value of a gradient entry, or None. Comes from an optimizer only.
         nonfinite: "skip", "raise" or "apply".
-        truncate_steps: Time steps in a window of truncated BPTT, or None for the whole sequence.
+        truncate_steps: Time steps per window of truncated BPTT, or None for the whole sequence.
     """
 
     clipnorm: float | None = None
@@ -64,25 +64,25 @@ class GradientSettings:
 
 
 def innermost(optimizer):
-    """The optimizer that makes the update: the one inside a LossScaleOptimizer."""
+    """The optimizer that makes the update: the inner one of a LossScaleOptimizer."""
     return getattr(optimizer, "inner_optimizer", optimizer)
 
 
 def own_clipping(optimizer):
-    """The clipping set on the optimizer itself, by name. Zero means none there, as in Keras."""
+    """The clipping set on the optimizer itself, by name. Zero means none, as in Keras."""
     optimizer = innermost(optimizer)
     values = {name: getattr(optimizer, name, None) for name in ("clipnorm", "global_clipnorm", "clipvalue")}
     return {name: value for name, value in values.items() if value}
 
 
 def take_over_clipping(settings, optimizer, announce=True):
-    """Returns settings that include the clipping set on the optimizer, which then is ours to do, once.
+    """Returns settings that include the clipping of the optimizer: the model then clips, once.
 
     Keras clips inside the optimizer, on each replica before the gradients are summed. The optimizer keeps its
-    attributes, so that it stays what the user made it; `update.py` silences them while it applies an update.
+    attributes; `update.py` silences them while it applies an update.
 
     Raises:
-        ValueError: `compile` and the optimizer ask for different clipping.
+        ValueError: `compile` and the optimizer set different clipping.
     """
     theirs = own_clipping(optimizer)
     if not theirs or theirs == settings.thresholds:
@@ -91,14 +91,14 @@ def take_over_clipping(settings, optimizer, announce=True):
     if settings.thresholds:
         ours = ", ".join(f"{name}={value}" for name, value in settings.thresholds.items())
         raise ValueError(
-            f"`compile` received {ours}, but its optimizer {innermost(optimizer).name!r} was made with {spelled}. "
-            "Set clipping in one of the two places."
+            "Clipping must be set either in `compile` or in its optimizer. "
+            f"Received: compile({ours}) and optimizer {innermost(optimizer).name!r} with {spelled}"
         )
     if announce and optimizer not in _ANNOUNCED:
         warnings.warn(
-            f"{spelled} of optimizer {innermost(optimizer).name!r} is taken over by the model, which clips the "
-            "gradient once, after it is unscaled, averaged and summed over replicas. To say the same without this "
-            f"notice: compile({spelled if 'clipvalue' not in theirs else 'clipnorm=... or global_clipnorm=...'}).",
+            f"The model takes over {spelled} of optimizer {innermost(optimizer).name!r}: it clips the gradient once, "
+            "after unscaling, averaging and summing it over replicas. For the same without this notice, use "
+            f"compile({spelled if 'clipvalue' not in theirs else 'clipnorm=... or global_clipnorm=...'}).",
             stacklevel=4,
         )
     _ANNOUNCED.add(optimizer)
@@ -106,5 +106,5 @@ def take_over_clipping(settings, optimizer, announce=True):
 
 
 def mark_announced(optimizer):
-    """A model that is loaded has said so when it was first compiled."""
+    """Prevents the notice for a loaded model, which gave it when it was first compiled."""
     _ANNOUNCED.add(optimizer)

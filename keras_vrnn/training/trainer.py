@@ -1,6 +1,6 @@
-"""The training loop of `Model` and `Sequential`: a `train_step` that measures, clips and then applies the gradient.
+"""The training of `Model` and `Sequential`: a `train_step` that measures, clips and applies the gradient.
 
-Training needs the TensorFlow backend; importing this module, building a model and predicting do not.
+Training needs the TensorFlow backend; building a model and predicting do not.
 """
 
 import dataclasses
@@ -11,7 +11,7 @@ from typing import Any, Literal
 import keras
 
 from keras_vrnn import _checks as checks
-from keras_vrnn.training import logs, windowing, workers
+from keras_vrnn.training import logs, stateful_windows, workers
 from keras_vrnn.training.automatic import AutomaticFit
 from keras_vrnn.training.settings import (
     Automatic,
@@ -21,18 +21,18 @@ from keras_vrnn.training.settings import (
     take_over_clipping,
 )
 
-# Updates of truncated BPTT that one execution may make: 100,000 time steps in windows of 50. They are all recorded, and
-# the ring for them has to be there before the length of the longest batch is known.
+# The most updates of truncated BPTT in one execution: 100,000 time steps in windows of 50. All are recorded, in a ring
+# that is made before the length of the longest batch is known.
 _MOST_WINDOWS = 2048
 
 
 class GradientTraining(logs.GradientLogs, AutomaticFit):
-    """Mixin before `keras.Model`: gradient clipping and norms in `compile`, `fit` and `train_on_batch`.
+    """Mixin before `keras.Model` that clips gradients and records their norms.
 
-    While training, the logs have five more entries, each over the updates of the epoch so far: `grad_norm` and
+    The logs of training have five more entries, each over the updates of the epoch so far: `grad_norm` and
     `grad_norm_max` (mean and maximum of the global norm before clipping), `clipped_grad_norm` (its mean after
     clipping), `clip_fraction` (share of updates that clipping changed) and `skipped_steps` (updates left out
-    because the gradient was not finite). The norms of every step go to `kv.callbacks.GradientNorms`.
+    because the gradient was not finite). `kv.callbacks.GradientNorms` receives the norms of every step.
     """
 
     gradient_settings: GradientSettings
@@ -56,32 +56,36 @@ class GradientTraining(logs.GradientLogs, AutomaticFit):
     ) -> None:
         """Configures the model for training: `keras.Model.compile` with four more arguments.
 
-        Both thresholds hold for the gradient that moves the weights: after loss unscaling, averaged over
-        `gradient_accumulation_steps`, summed over replicas. Clipping set on the optimizer is taken over.
+        Without clipping, the updates are those of Keras. A threshold applies to the gradient that moves the weights:
+        after loss unscaling, averaged over `gradient_accumulation_steps`, summed over replicas, and with the rows of
+        an embedding's gradient summed per token, where Keras takes the norm of the rows. The model takes over
+        clipping that is set on the optimizer.
 
         Args:
-            optimizer: As in Keras.
-            loss: As in Keras.
-            *args: As in Keras: loss_weights, metrics, weighted_metrics, run_eagerly.
-            clipnorm: Largest norm of each variable's gradient: g_i ← g_i · c / max(‖g_i‖, c).
-            global_clipnorm: Largest norm of all gradients together, scaled by one common factor.
+            optimizer, loss, loss_weights, metrics, weighted_metrics, run_eagerly: As in Keras.
+            steps_per_execution: As in Keras. "auto" lets `fit` run several batches per execution where that saves time
+                and changes neither updates nor callback calls: with data of known length, and without a callback that
+                sees batches. No recorded norm is lost.
+            jit_compile: As in Keras. "auto" lets `fit` use XLA, on a CPU too, where it saves time and changes nothing:
+                with a recurrent layer, fixed shapes, and no operation that XLA refuses or computes otherwise, such
+                as random numbers. Evaluation and prediction are compiled as in Keras.
+            auto_scale_loss: As in Keras.
+            clipnorm: Largest norm c of each variable's gradient: g_i ← g_i · c / max(‖g_i‖, c).
+            global_clipnorm: Largest norm of all gradients together, which are scaled by one common factor.
             nonfinite: What to do with a gradient that has inf or NaN. "skip" leaves out the update and counts it
                 in `skipped_steps`; "raise" leaves it out and raises FloatingPointError with the step and the
                 variables; "apply" updates nevertheless. A `LossScaleOptimizer` always leaves it out and lowers
-                its scale: there, "raise" ends training once the scale is down at 1.
-            truncate_steps: Time steps k between two updates, or None. Sequences are then cut into windows of k steps,
-                the last of what is left; each goes on from the states in which the one before it ended, and updates
-                the weights with the gradient of its own loss, which reaches back to its start. Needs an output and a
-                target for every time step; see docs/truncated_bptt.md.
-            steps_per_execution: As in Keras; "auto" lets `fit` choose a number by which its own loop costs little,
-                and 1 where a callback wants to see every batch. No norm and no logged step is lost by it.
-            jit_compile: As in Keras; "auto" takes XLA on a CPU too, where it is safe and makes training faster.
-            **kwargs: As in Keras: metrics, run_eagerly, auto_scale_loss, ...
+                its scale: there, "raise" ends training once the scale has reached 1.
+            truncate_steps: k, the time steps between two updates, or None. Sequences are cut into windows of k steps
+                and a shorter last one. Each window starts from the final states of the one before, and updates the
+                weights with the gradient of its own loss, which reaches back to the window's start. Needs an output
+                and a target for every time step. A sample weight is (batch,) or (batch, 1) for whole sequences, and
+                (batch, time) for steps. See docs/truncated_bptt.md.
 
         Raises:
-            ValueError: A threshold that is not a positive number, two ways of clipping, an unknown `nonfinite`,
-                `truncate_steps` for a model that cannot be cut into windows, or, on several replicas,
-                `truncate_steps`, gradient accumulation or `steps_per_execution` above 1.
+            ValueError: A threshold is not a positive number, there are two ways of clipping, `nonfinite` is unknown,
+                the model cannot be cut into windows for `truncate_steps`, or several replicas have `truncate_steps`,
+                gradient accumulation or `steps_per_execution` above 1.
             RuntimeError: The Keras backend is not TensorFlow.
         """
         _require_tensorflow()
@@ -107,9 +111,9 @@ class GradientTraining(logs.GradientLogs, AutomaticFit):
         )
         workers.check_replicas(replicas, least=0, truncate_steps=truncate_steps)
         if truncate_steps is not None:
-            from keras_vrnn.training import truncated_checks
+            from keras_vrnn.training import truncated_bptt_checks
 
-            truncated_checks.model(self, truncate_steps)
+            truncated_bptt_checks.check_model(self, truncate_steps)
         super().compile(
             optimizer,
             loss,
@@ -140,7 +144,7 @@ class GradientTraining(logs.GradientLogs, AutomaticFit):
         }
 
     def compile_from_config(self, config):
-        # Keras leaves a model with a compile() of its own uncompiled, unless it also overrides this.
+        # Keras does not compile a model that overrides compile() but not this method.
         config = keras.saving.deserialize_keras_object(config)
         mark_announced(config["optimizer"])
         self.compile(**config)
@@ -166,7 +170,7 @@ class GradientTraining(logs.GradientLogs, AutomaticFit):
         validation_batch_size: int | None = None,
         validation_freq: Any = 1,
     ) -> keras.callbacks.History:
-        """As in Keras; `compile` says what it chooses by itself."""
+        """As in Keras. For what it chooses by itself, see `compile`."""
         self._check_class_weight(class_weight)
         with self._as_compiled(), self._faster(callbacks, x, batch_size, steps_per_epoch):
             return super().fit(
@@ -196,16 +200,16 @@ class GradientTraining(logs.GradientLogs, AutomaticFit):
         class_weight: dict[int, float] | None = None,
         return_dict: bool = False,
     ) -> Any:
-        """As in Keras. The values of the gradient come with `return_dict=True` only."""
+        """As in Keras. The gradient norms come with `return_dict=True` only."""
         self._check_class_weight(class_weight)
         with self._as_compiled():
             return super().train_on_batch(x, y, sample_weight, class_weight, return_dict)
 
     def _check_class_weight(self, class_weight):
         if self.compiled and self.gradient_settings.truncate_steps is not None:
-            from keras_vrnn.training import truncated_checks
+            from keras_vrnn.training import truncated_bptt_checks
 
-            truncated_checks.weights_of_classes(class_weight)
+            truncated_bptt_checks.check_class_weight(class_weight)
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         if iterator is not None and workers.has_others(self.distribute_strategy):
@@ -218,14 +222,14 @@ class GradientTraining(logs.GradientLogs, AutomaticFit):
         if truncate_steps is None:
             y_pred, loss = self._learn(x, y, sample_weight)
         else:
-            from keras_vrnn.training.truncated import Windows
+            from keras_vrnn.training.truncated_bptt import WindowLoop
 
-            windows = Windows(self, truncate_steps, (x, y, sample_weight), self._metrics_read_outputs())
+            windows = WindowLoop(self, truncate_steps, (x, y, sample_weight), self._metrics_read_outputs())
             y_pred, loss = windows.learn(functools.partial(self._learn, windows=windows))
         self._track_loss(loss, x)
         results = self.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
         if self.trainable_weights:
-            # Five results of their own would cost a compiled step more than all of the recording does.
+            # Five separate results would cost a compiled step more than all of the recording.
             results = {**results, logs.PACKED: self.gradient_recorder.packed_logs()}
         return workers.reducible(results, self.distribute_strategy)
 
@@ -233,20 +237,20 @@ class GradientTraining(logs.GradientLogs, AutomaticFit):
         return workers.reducible(super().test_step(self._unpacked(data)), self.distribute_strategy)
 
     def _unpacked(self, data):
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(windowing.begin(self, data))
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(stateful_windows.begin(self, data))
         if self.gradient_settings.truncate_steps is None:
             return x, y, sample_weight
-        from keras_vrnn.training.truncated import with_weights_per_step
+        from keras_vrnn.training.truncated_bptt import with_weights_per_step
 
         return with_weights_per_step(x, y, sample_weight)
 
     def predict_step(self, *args):
         # Keras on JAX puts its state before the data.
         *state, data = args
-        return super().predict_step(*state, windowing.begin(self, data))
+        return super().predict_step(*state, stateful_windows.begin(self, data))
 
     def _learn(self, x, y, sample_weight, windows=None):
-        """Updates the weights once; returns the outputs before it and the loss."""
+        """Updates the weights once; returns the outputs before the update and the loss."""
         import tensorflow as tf
 
         from keras_vrnn.training.update import update
@@ -256,7 +260,7 @@ class GradientTraining(logs.GradientLogs, AutomaticFit):
         with tf.GradientTape() as tape:
             y_pred = self(x, training=True)
             if windows is not None:
-                windows.check(x, y_pred)
+                windows.check_outputs(x, y_pred)
             loss = self._compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=True)
             variables = self.trainable_weights
             self._build_training(variables, 1 if windows is None else windows.count)
@@ -276,7 +280,7 @@ class GradientTraining(logs.GradientLogs, AutomaticFit):
         return own or self._compile_metrics is not None
 
     def _build_training(self, variables, updates):
-        """`updates` of a batch; None where that is not known while the step is traced."""
+        """Builds optimizer and recorder. `updates` is None if their number is unknown while the step is traced."""
         if not variables:
             return
         if not self.optimizer.built:
@@ -286,15 +290,15 @@ class GradientTraining(logs.GradientLogs, AutomaticFit):
         rows = _MOST_WINDOWS if updates is None else updates * self.steps_per_execution
         if truncated and rows > _MOST_WINDOWS:
             raise ValueError(
-                f"truncate_steps={self.gradient_settings.truncate_steps} makes {updates} updates of a batch, "
-                f"{rows} in one execution, of which {_MOST_WINDOWS} can be recorded. Take longer windows, shorter "
-                "sequences (kv.training.windows cuts them), or a smaller steps_per_execution."
+                f"truncate_steps={self.gradient_settings.truncate_steps} makes {updates} updates of a batch and {rows} "
+                f"per execution, but only {_MOST_WINDOWS} can be recorded. Use longer windows, shorter sequences "
+                "(kv.training.windows cuts them), or a smaller steps_per_execution."
             )
         room = 2 * _MOST_WINDOWS if truncated else 0
         self.gradient_recorder.build(names, rows, room, lambda: self.optimizer.iterations)
 
     def _track_loss(self, loss, x):
-        """As in Keras, which divides each replica's loss by their number and shows it whole."""
+        """As in Keras: the loss is divided by the number of replicas for training, and undivided in the logs."""
         import tensorflow as tf
 
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
@@ -306,14 +310,14 @@ def _require_tensorflow():
     backend = keras.backend.backend()
     if backend != "tensorflow":
         raise RuntimeError(
-            f"Training a keras_vrnn Model needs the TensorFlow backend of Keras, received {backend!r}. Set "
+            f"Training a keras_vrnn Model needs the TensorFlow backend of Keras. Received: {backend!r}. Set "
             "KERAS_BACKEND=tensorflow, or train a keras.Model with the same layers; to load a trained model for "
             "prediction, use keras.models.load_model(path, compile=False)."
         )
 
 
 def _unique(names):
-    """Layers of a subclassed model may share a name: the second `dense/kernel` becomes `dense/kernel_1`."""
+    """Numbers equal names: layers of a subclassed model may share one, and the second becomes `dense/kernel_1`."""
     seen: dict[str, int] = {}
     unique = []
     for name in names:

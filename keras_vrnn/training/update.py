@@ -1,8 +1,8 @@
-"""One update of the weights: measure → clip → apply, on the gradient that really moves them (TensorFlow).
+"""One update of the weights: measure, clip and apply the gradient that moves them (TensorFlow).
 
-    ĝ = Σ_replicas (1/k) Σ_k g / s          s the loss scale, k the batches that are accumulated
+    ĝ = Σ_replicas (1/k) Σ_k g / s          s the loss scale, k the number of accumulated batches
 
-Keras (3.15) clips on each replica, before the sum. Here ĝ comes first, so that its norm is the norm of the update.
+Keras (3.15) clips on each replica before the sum. Here ĝ comes first, so its norm is the norm of the update.
 """
 
 import contextlib
@@ -16,15 +16,15 @@ from keras_vrnn.training.settings import innermost, own_clipping
 
 
 def update(optimizer, variables, gradients, settings, recorder, indices_checked=False):
-    """Updates `variables`, and records the norms. To be called in a replica context.
+    """Updates `variables` and records the norms. Call it in a replica context.
 
     Args:
-        optimizer: a built `keras.optimizers.Optimizer`.
-        variables: the trainable variables.
-        gradients: of `optimizer.scale_loss(loss)`: tensors, `IndexedSlices` or None.
+        optimizer: A built `keras.optimizers.Optimizer`.
+        variables: The trainable variables.
+        gradients: Gradients of `optimizer.scale_loss(loss)`: tensors, `IndexedSlices` or None.
         settings: `GradientSettings`.
-        recorder: a built `GradientRecorder`.
-        indices_checked: Whether `recorder.all_inside` decides, too: no update follows an index out of range.
+        recorder: A built `GradientRecorder`.
+        indices_checked: Whether an index out of range, as in `recorder.all_inside`, prevents the update.
     """
     replica = tf.distribute.get_replica_context()
     scale = optimizer.scale_loss(1.0)
@@ -35,7 +35,7 @@ def update(optimizer, variables, gradients, settings, recorder, indices_checked=
     clipped = equations.clip(_summed(replica, accumulation.averaged(dense)), settings)
     finite = tf.math.is_finite(clipped.global_norm)
 
-    # The optimizer will sum over the replicas and divide by the scale itself.
+    # The optimizer sums over the replicas and divides by the scale itself.
     share = scale / replica.num_replicas_in_sync
     final = [times(g, share) for g in accumulation.choose(clipped.gradients, dense)]
     if accumulation.batches == 1 and innermost(optimizer).loss_scale_factor is None:
@@ -56,7 +56,7 @@ def update(optimizer, variables, gradients, settings, recorder, indices_checked=
         counts = tf.logical_and(counts, tf.logical_not(recorder.halted))
 
     def in_cross_replica_context(strategy, final):
-        # Every replica has the same figures: those of the first one stand for all.
+        # All replicas have the same norms, so the first replica's are recorded.
         recorder.write(clipped, applied, counts)
         if settings.nonfinite == "raise":
             recorder.halt_if(fatal)
@@ -68,7 +68,7 @@ def update(optimizer, variables, gradients, settings, recorder, indices_checked=
                     lambda gradients: _apply(optimizer, gradients, variables), args=(final,)
                 )
 
-        # A cond with an optimizer in it must stand here: in a replica context the sum inside it could not be made.
+        # The cond must stand here: in a replica context, the optimizer inside it could not sum over replicas.
         if handed_over is True:
             apply()
         else:
@@ -78,17 +78,17 @@ def update(optimizer, variables, gradients, settings, recorder, indices_checked=
 
 
 def _decide(finite, scale, optimizer, settings, recorder):
-    """Whether the update is made, whether the optimizer is called at all, and whether training ends here."""
+    """Returns whether the update is made, whether the optimizer is called, and whether training ends here."""
     scales_loss = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
     fatal = tf.logical_not(finite)
     if settings.nonfinite == "raise":
         if scales_loss:
-            # An overflow is how the loss scale finds its size; at scale 1 there is nothing left to lower.
+            # The loss scale finds its size by overflows; a scale of 1 cannot be lowered any further.
             fatal = tf.logical_and(fatal, scale <= 1.0)
         goes_on = tf.logical_not(tf.logical_or(fatal, recorder.halted))
         return tf.logical_and(finite, goes_on), goes_on, fatal
     if scales_loss:
-        # It leaves out the update itself, and must see the overflow to lower its scale.
+        # It skips the update itself, and must see the overflow to lower its scale.
         return finite, True, fatal
     if settings.nonfinite == "skip":
         return finite, finite, fatal
@@ -100,10 +100,10 @@ def _apply(optimizer, gradients, variables):
 
 
 class Accumulation:
-    """The optimizer's `gradient_accumulation_steps`: it sums k batches, and divides by k at the k-th.
+    """The optimizer's `gradient_accumulation_steps`: it sums k batches and divides by k at the k-th.
 
-    The sum must be clipped where the optimizer does not let us in. So at the k-th batch its accumulators are emptied,
-    and it is handed k times the clipped average instead of the last batch's gradient.
+    The sum must be clipped inside the optimizer, which offers no hook for that. So at the k-th batch its accumulators
+    are emptied, and it receives k times the clipped average instead of the last batch's gradient.
     """
 
     def __init__(self, optimizer):
@@ -124,7 +124,7 @@ class Accumulation:
         ]
 
     def choose(self, averages, gradients):
-        """k times the average at the k-th batch, before that the batch's own gradient."""
+        """Returns k times the average at the k-th batch, and the batch's own gradient before it."""
         if self.batches == 1:
             return averages
         return [
@@ -140,7 +140,7 @@ class Accumulation:
 
 
 def _unscaled(gradient, variable, scale):
-    """g / s in float32 or wider. None for what is no gradient: float8 training hands over scales as such."""
+    """g / s in float32 or wider, and None for the scales that float8 training passes as gradients."""
     if gradient is None or getattr(variable, "overwrite_with_gradient", False):
         return None
     if gradient.dtype in (tf.float16, tf.bfloat16):
@@ -157,7 +157,7 @@ def _summed(replica, gradients):
 
 @contextlib.contextmanager
 def _without_own_clipping(optimizer):
-    """Silences the clipping that the model has taken over, while the optimizer's update is traced or run."""
+    """Silences the optimizer's own clipping, which the model has taken over, while an update is traced or run."""
     silenced = own_clipping(optimizer)
     optimizer = innermost(optimizer)
     for name in silenced:

@@ -1,14 +1,14 @@
-"""Several processes under `tf.distribute.MultiWorkerMirroredStrategy`: what Keras' loop around a step lacks (3.15).
+"""Support for several processes under `tf.distribute.MultiWorkerMirroredStrategy`.
 
-The step itself needs no more than on several devices of one process: `update.py` sums the gradients over all replicas,
-wherever they are. Keras' `fit` fails before the first step and after each; docs/distribution.md.
+The training step is the same as on several devices of one process: `update.py` sums the gradients over all replicas.
+Keras' `fit` (3.15) fails around the step: before the first step, and after each. See docs/distribution.md.
 """
 
 import keras
 
 
 def has_others(strategy):
-    """Tells whether replicas run in other processes too."""
+    """Whether other processes hold replicas, too."""
     import tensorflow as tf
 
     if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
@@ -17,9 +17,9 @@ def has_others(strategy):
 
 
 def own_batch(strategy, iterator):
-    """The first batch, as far as it is this process's own, for its shapes.
+    """This process's part of the first batch, for its shapes.
 
-    Keras takes the mean of the batch over all replicas, and fails: those of other processes are not here.
+    Keras takes the mean of the batch over all replicas, which fails because other processes hold some of them.
     """
     import tensorflow as tf
 
@@ -29,7 +29,7 @@ def own_batch(strategy, iterator):
 
 
 def reducible(logs, strategy):
-    """Keras takes the mean of each log over the processes, along its first axis: a scalar gets one."""
+    """Gives scalar logs an axis: Keras takes the mean over the processes along the first axis of each log."""
     if not has_others(strategy):
         return logs
     import tensorflow as tf
@@ -38,10 +38,13 @@ def reducible(logs, strategy):
 
 
 def check_replicas(replicas, least=1, **arguments):
-    """Refuses what ends in an error of TensorFlow's that names neither the argument nor the cause (Keras 3.15)."""
+    """Refuses arguments that several replicas do not support (Keras 3.15).
+
+    TensorFlow's own error would name neither the argument nor the cause.
+    """
     for name, value in arguments.items():
         if replicas > 1 and value is not None and value > least:
             raise ValueError(
-                f"{name}={value} needs one replica, received {replicas}: the loop or condition that is made for it "
-                "cannot hold the sum over replicas. Leave it out, or train on one device."
+                f"`{name}` needs one replica, because a loop or a condition cannot hold a sum over replicas. "
+                f"Received: {name}={value} on {replicas} replicas. Leave it out, or train on one device."
             )

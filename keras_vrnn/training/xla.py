@@ -1,12 +1,12 @@
-"""XLA where it makes `fit` faster and changes nothing else (TensorFlow).
+"""XLA in `fit`, where it saves time and changes nothing else (TensorFlow).
 
-Keras (3.15) leaves XLA off on a CPU. `fit` tries it for models that gain from it, and falls back for the steps that XLA
-cannot compile, and for those that it compiles to something else than TensorFlow's kernels:
+Keras (3.15) does not use XLA on a CPU. `fit` tries it for models that gain from it, but not where XLA refuses the step
+or computes it differently:
 
-    operations with side effects    cannot be compiled: py_function, print
-    assertions                      are left out
-    random numbers                  come from another generator
-    indices out of range            are clamped, or give NaN, instead of an error
+    side effects (py_function, print)   XLA refuses them
+    assertions                          XLA drops them
+    random numbers                      XLA has another generator
+    indices out of range                XLA clamps them or returns NaN; `IndexChecks` finds them
 """
 
 import itertools
@@ -19,10 +19,10 @@ from keras_vrnn.layers.interception import layers_of
 
 _LOGGER = logging.getLogger("keras_vrnn")
 
-_OTHERWISE = {
-    *("PyFunc", "PyFuncStateless", "EagerPyFunc", "Print", "PrintV2"),
-    *("Assert", "CheckNumerics", "CheckNumericsV2"),
-    # Indices that are not checked below, and singular matrices, are errors of the CPU kernels only.
+_SIDE_EFFECTS = {"PyFunc", "PyFuncStateless", "EagerPyFunc", "Print", "PrintV2"}
+_ASSERTIONS = {"Assert", "CheckNumerics", "CheckNumericsV2"}
+# Their CPU kernels raise errors for indices out of range or singular matrices.
+_CHECKED_ON_CPU = {
     *(
         "GatherNd",
         "ResourceGather",
@@ -35,14 +35,15 @@ _OTHERWISE = {
     *("TensorScatterUpdate", "TensorScatterAdd", "TensorScatterMax", "TensorScatterMin", "TensorScatterSub"),
     *("Cholesky", "MatrixInverse", "MatrixSolve", "MatrixTriangularSolve", "MatrixDeterminant"),
 }
+_OTHERWISE = _SIDE_EFFECTS | _ASSERTIONS | _CHECKED_ON_CPU
 _RANDOM = ("Random", "Multinomial", "TruncatedNormal", "Gamma", "Poisson", "Binomial")
 
 
 def helps(model):
-    """Whether XLA can make `fit` faster: a recurrence, and shapes that are fixed but for the batch.
+    """Whether XLA may make `fit` faster: the model has a recurrence, and fixed shapes but for the batch.
 
-    XLA compiles anew for each shape. Layers, losses and metrics of the user's are tried; a `train_step` of their own is
-    not, because what it does after ours cannot be examined.
+    XLA compiles anew for each shape. A user's losses and metrics are tried. A user's layers may rely on their own
+    errors, and a user's `train_step` does work that is not examined, so models with these run without XLA.
     """
     from keras_vrnn.training.trainer import GradientTraining
 
@@ -62,14 +63,14 @@ def helps(model):
 
 
 class Trial:
-    """A train function that finds out with its first batches whether XLA takes the step.
+    """A train function that uses XLA if XLA accepts the step with its first batches.
 
-    Nothing is lost by a failure: XLA compiles a step whole before any of it runs, and the batches are kept.
+    A failure loses nothing: XLA compiles the whole step before any part of it runs, and the batches are kept.
 
     Args:
-        step: `train_step`, to be examined.
+        step: The model's `train_step`.
         compiled: The train function that Keras makes of it, compiled by XLA.
-        make_plain: Returns one without XLA.
+        make_plain: Function that returns a train function without XLA.
         batches: Batches per execution.
     """
 
@@ -92,7 +93,7 @@ class Trial:
         try:
             return self._run(first, spec)
         except Exception as error:
-            # XLA refuses with many types of errors; what is wrong with the program itself fails again below.
+            # XLA refuses with many types of errors. An error of the user's program comes again below.
             refusal = error
         self._execute = self._make_plain()
         logs = self._run(first, spec)
@@ -101,9 +102,9 @@ class Trial:
         return logs
 
     def _run(self, batches, spec):
-        """The batches through an iterator of the same type as `fit`'s, so that nothing is traced twice."""
+        """Runs batches through an iterator of the same type as `fit`'s, so that nothing is traced twice."""
         logs = None
-        # The first alone: a failure then leaves all weights as they were.
+        # The first batch runs alone, so that a failure leaves all weights as they were.
         for part in (batches[:1], batches[1:]):
             if part:
                 dataset = tf.data.Dataset.from_generator(lambda part=part: iter(part), output_signature=spec)
@@ -112,7 +113,7 @@ class Trial:
 
 
 def _has_fixed_shapes(spec):
-    """Whether batches are tensors whose shapes are fixed but for the batch: XLA compiles anew for each shape."""
+    """Whether batches are tensors with fixed shapes but for the batch."""
     return all(
         isinstance(leaf, tf.TensorSpec) and leaf.shape.rank is not None and None not in leaf.shape[1:]
         for leaf in tf.nest.flatten(spec)
@@ -120,9 +121,9 @@ def _has_fixed_shapes(spec):
 
 
 def _differs(step, spec):
-    """Whether an operation of a step, or of a function that it calls, does something else under XLA.
+    """Whether a step has an operation that XLA refuses or computes differently.
 
-    Tracing without XLA makes all variables, too, which a trace that fails would leave without values.
+    This trace also makes all variables. A trace that fails would leave them without values.
     """
     graph = tf.function(step, autograph=False).get_concrete_function(spec).graph
     definition = graph.as_graph_def()
@@ -132,16 +133,16 @@ def _differs(step, spec):
 
 
 class IndexChecks:
-    """Checks of indices that TensorFlow makes in its kernels and XLA leaves out: of an Embedding, of class labels.
+    """Checks of token ids and class labels, which TensorFlow's kernels make and XLA omits.
 
-    XLA cannot raise an error. A check gives a number, which the step keeps; the host raises the error afterwards.
+    Code that XLA has compiled cannot raise an error. So a check returns a number, from which the host makes the error.
     """
 
     def __init__(self):
         self._messages = []
 
     def found(self, operations):
-        """The first index out of range in these operations: int32 [number of the message, index], or [0, 0]."""
+        """Returns the first index out of range in these operations: int32 [number of message, index], or [0, 0]."""
         found = tf.zeros([2], tf.int32)
         for operation in operations:
             if operation.type == "GatherV2":

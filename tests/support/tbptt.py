@@ -1,7 +1,10 @@
-"""The oracle of truncated BPTT: float64 NumPy, one update of plain SGD a window, on reference.py's recurrence."""
+"""Truncated BPTT: an oracle in float64 NumPy, with one update of plain SGD per window, and a model to compare."""
 
+import keras
 import numpy as np
 from reference import Problem, backward, forward
+
+import keras_vrnn as kv
 
 
 class Oracle:
@@ -45,3 +48,23 @@ class Oracle:
 
     def flat(self):
         return np.concatenate([np.ravel(w) for w in self.weights])
+
+
+BATCH, FEATURES, UNITS, TARGETS, RATE = 3, 4, 5, 2, 0.3
+
+
+def data(time, seed=0, batch=BATCH):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(batch, time, FEATURES)).astype("float32")
+    return x, rng.normal(size=(batch, time, TARGETS)).astype("float32")
+
+
+def vanilla_model(k, masked=False, optimizer=None, recurrent=None, **compile_args):
+    keras.utils.set_random_seed(1)
+    layers = [keras.Input((None, FEATURES))]
+    layers += [keras.layers.Masking(9.0)] if masked else []
+    layers += recurrent or [kv.VanillaRNN(UNITS, return_sequences=True, bias_initializer="random_normal")]
+    model = kv.Sequential([*layers, keras.layers.Dense(TARGETS)])
+    compile_args = {"steps_per_execution": 1, "loss": "mse", **compile_args}
+    model.compile(optimizer or keras.optimizers.SGD(RATE), truncate_steps=k, **compile_args)
+    return model

@@ -9,7 +9,7 @@ import h5py
 import keras
 import numpy as np
 import pytest
-from trainings import TRAINED, weights_of
+from trainings import RECORDED, TRAINED, weights_of
 
 import keras_vrnn as kv
 
@@ -49,7 +49,11 @@ def test_an_h5_file_gives_the_model_back(make, tmp_path):
     loaded = keras.models.load_model(tmp_path / "model.h5")
     assert type(loaded) is type(model)
     np.testing.assert_array_equal(loaded.predict(X, verbose=0), model.predict(X, verbose=0))
+    expected = model.evaluate(X, targets, verbose=0)
+    np.testing.assert_allclose(loaded.evaluate(X, targets, verbose=0), expected, rtol=RECORDED)
+    # Its optimizer was built for no variables, by Keras.
     for each in (model, loaded):
+        each.compile("sgd", "mse")
         each.fit(X, targets, shuffle=False, verbose=0)
     np.testing.assert_allclose(weights_of(loaded), weights_of(model), atol=TRAINED)
 

@@ -139,7 +139,7 @@ def test_unknown_nonfinite():
 @pytest.mark.parametrize("theirs", [{"clipnorm": 2.0}, {"global_clipnorm": 2.0}, {"clipvalue": 2.0}])
 def test_clipping_of_the_optimizer_is_taken_over_and_said_once(theirs):
     optimizer = keras.optimizers.SGD(**theirs)
-    with pytest.warns(UserWarning, match=rf"{next(iter(theirs))}=2.0 of optimizer .* is taken over"):
+    with pytest.warns(UserWarning, match=rf"takes over {next(iter(theirs))}=2.0 of optimizer"):
         settings = take_over_clipping(GradientSettings(), optimizer)
     assert settings.thresholds == theirs
     with warnings.catch_warnings():
@@ -154,7 +154,7 @@ def test_the_same_clipping_in_both_places_is_one():
 
 def test_different_clipping_in_both_places_is_refused():
     with pytest.raises(
-        ValueError, match=r"`compile` received clipnorm=1.0, but its optimizer .* global_clipnorm=2.0"
+        ValueError, match=r"Received: compile\(clipnorm=1.0\) and optimizer .* with global_clipnorm=2.0"
     ):
         take_over_clipping(GradientSettings(clipnorm=1.0), keras.optimizers.SGD(global_clipnorm=2.0))
 

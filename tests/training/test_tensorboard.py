@@ -129,7 +129,7 @@ def test_a_folder_that_cannot_be_made_is_refused_before_training(tmp_path, folde
     (tmp_path / "file").write_text("")
     model = linear_model()
     x = np.ones((2, 2), "float32")
-    with pytest.raises(OSError, match=r"tensorboard='.*' cannot be written: .* Expected a folder"):
+    with pytest.raises(OSError, match=r"tensorboard='.*' cannot be written: .* Expected a writable folder"):
         model.fit(
             x, x[:, :1], verbose=0, callbacks=[kv.callbacks.GradientNorms(tensorboard=tmp_path / folder)]
         )
@@ -137,5 +137,5 @@ def test_a_folder_that_cannot_be_made_is_refused_before_training(tmp_path, folde
 
 
 def test_tensorboard_must_be_a_path():
-    with pytest.raises(TypeError, match=r"`tensorboard` must be the path of a folder, or None, received 3"):
+    with pytest.raises(TypeError, match="`tensorboard` must be the path of a folder, or None"):
         kv.callbacks.GradientNorms(tensorboard=3)

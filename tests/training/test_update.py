@@ -290,7 +290,7 @@ def test_accumulation_leaves_out_a_batch_that_is_not_finite(scaled):
 )
 def test_clipping_on_the_optimizer_is_applied_once_and_stays_there(clipping):
     optimizer = keras.optimizers.SGD(1.0, **clipping)
-    with pytest.warns(UserWarning, match="is taken over by the model"):
+    with pytest.warns(UserWarning, match="The model takes over"):
         model = linear_model(optimizer=optimizer)
     x = np.array([[3.0, 4.0]], "float32")
     history = model.fit(x, np.zeros((1, 1)), verbose=0).history

@@ -1,4 +1,4 @@
-"""Where `fit` tries XLA by itself, and what it does where XLA refuses; test_stock_programs.py has what follows."""
+"""Where `fit` tries XLA by itself, and what it does where XLA refuses; test_stock_steps.py shows the results."""
 
 import logging
 

@@ -1,40 +1,46 @@
-"""The callback that keeps gradient norms: in memory, as CSV, for TensorBoard, as a picture."""
+"""The callback that keeps gradient norms in memory, in a CSV file and for TensorBoard, and plots them."""
 
 import os
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from keras_vrnn import _checks as checks
 from keras_vrnn.training.callbacks.reader import NormReader
 from keras_vrnn.training.callbacks.tensorboard import EventFile
 from keras_vrnn.training.history import CsvFile, NormHistory
 
+if TYPE_CHECKING:
+    import matplotlib.figure
+
 
 def _check_path(name, value, kind):
     if value is not None and not isinstance(value, (str, os.PathLike)):
-        raise TypeError(f"`{name}` must be the path of a {kind}, or None, received {value!r}.")
+        raise TypeError(f"`{name}` must be the path of a {kind}, or None. Received: {name}={value!r}")
 
 
 class GradientNorms(NormReader):
-    """Keeps the gradient norms of every step, before clipping and after.
+    """Keeps the gradient norms of every step, before and after clipping.
 
-    A step is an update of the weights, or one that was left out because its gradient was not finite: with gradient
-    accumulation over k batches there is one every k batches. Its norms after clipping are then 0, and `applied` False.
+    A step is an update of the weights; with gradient accumulation over k batches, there is one every k batches. A step
+    whose gradient is not finite is left out: `applied` is then False, and its norms after clipping are 0.
 
     Args:
-        csv: Path of a CSV file, or None. It is written while training goes on, as `NAME.part`, with every step, and
-            takes its name when training ends; an interrupted training leaves the `.part`.
-        per_variable: Whether to keep each variable's norms beside the global one.
-        max_steps: Steps kept in memory, the latest; None for all. At 20 variables, 100,000 steps take 17 MB.
-        overwrite: Whether `csv` may replace a file that exists.
-        tensorboard: Path of a folder for TensorBoard, or None: a scalar for each norm and step, named as the columns of
-            the CSV file, and at the end of an epoch a histogram of each norm before clipping, as log10, over its steps.
-            Every training adds a file.
+        csv: Path of a CSV file, or None. Training writes every step to `NAME.part`, which gets its name when training
+            ends; an interrupted training leaves the `.part`.
+        per_variable: Whether to keep the norms of each variable besides the global norm.
+        max_steps: Number of latest steps kept in memory; None for all. With 20 variables, 100,000 steps take 17 MB.
+        overwrite: Whether `csv` may replace an existing file.
+        tensorboard: Path of a folder for TensorBoard, or None. Training adds a file with one scalar per norm and step,
+            named as the columns of the CSV file, and at the end of each epoch a histogram of log10 of each norm before
+            clipping.
 
     Raises:
-        TypeError: `csv` or `tensorboard` is not a path, or the model is not of this package.
+        TypeError: `csv` or `tensorboard` is not a path, or the model is not a `kv.Model` or `kv.Sequential`.
         ValueError: `max_steps` is not a positive integer.
-        FileExistsError, OSError: before training, if `csv` exists or cannot be written.
+        FileExistsError, OSError: Before training, if `csv` exists or cannot be written.
 
-    Outside `fit`, attach it by `norms.set_model(model)`; `train_on_batch` then is recorded too.
+    Outside `fit`, attach it with `norms.set_model(model)`; it then records `train_on_batch`, too.
 
     Example::
 
@@ -43,7 +49,14 @@ class GradientNorms(NormReader):
         norms.plot("norms.png")
     """
 
-    def __init__(self, csv=None, per_variable=True, max_steps=100_000, overwrite=False, tensorboard=None):
+    def __init__(
+        self,
+        csv: str | os.PathLike | None = None,
+        per_variable: bool = True,
+        max_steps: int | None = 100_000,
+        overwrite: bool = False,
+        tensorboard: str | os.PathLike | None = None,
+    ) -> None:
         super().__init__()
         _check_path("csv", csv, "file")
         _check_path("tensorboard", tensorboard, "folder")
@@ -82,36 +95,36 @@ class GradientNorms(NormReader):
             self._events.finish()
 
     @property
-    def steps(self):
-        """Numbers of the steps, from 1, shape (steps,)."""
+    def steps(self) -> np.ndarray:
+        """Numbers of the steps, counted from 1, shape (steps,)."""
         self.read()
         return self._history.columns()[0]
 
     @property
-    def applied(self):
-        """Whether each step's update was made, shape (steps,)."""
+    def applied(self) -> np.ndarray:
+        """Whether the update of each step was made, shape (steps,)."""
         self.read()
         return self._history.columns()[1]
 
     @property
-    def norms(self):
+    def norms(self) -> np.ndarray:
         """Global norm before clipping, shape (steps,)."""
         self.read()
         return self._history.columns()[2][:, 0]
 
     @property
-    def clipped_norms(self):
+    def clipped_norms(self) -> np.ndarray:
         """Global norm after clipping, shape (steps,)."""
         self.read()
         return self._history.columns()[2][:, 1]
 
     @property
-    def variable_norms(self):
+    def variable_norms(self) -> dict[str, np.ndarray]:
         """Norms before clipping by variable path, each of shape (steps,)."""
         return self._by_variable(0)
 
     @property
-    def clipped_variable_norms(self):
+    def clipped_variable_norms(self) -> dict[str, np.ndarray]:
         """Norms after clipping by variable path, each of shape (steps,)."""
         return self._by_variable(1)
 
@@ -120,18 +133,20 @@ class GradientNorms(NormReader):
         table = self._history.columns()[3]
         return {name: table[:, side, i] for i, name in enumerate(self._history.names)}
 
-    def to_numpy(self):
-        """All figures as one structured array, its fields named as the columns of the CSV file."""
+    def to_numpy(self) -> np.ndarray:
+        """All norms as one structured array, whose fields are named as the columns of the CSV file."""
         self.read()
         return self._history.to_numpy()
 
-    def plot(self, path=None, title=None, overwrite=False):
-        """Draws the norms over the steps, and saves the picture if there is a path. Needs the extra `plots`.
+    def plot(
+        self, path: str | os.PathLike | None = None, title: str | None = None, overwrite: bool = False
+    ) -> "matplotlib.figure.Figure":
+        """Plots the norms over the steps, and saves the plot if a path is given. Needs the extra `plots`.
 
         Args:
-            path: A file to make, in the format that its ending names, or None.
-            title: Heading; None for one that counts the steps.
-            overwrite: Whether `path` may replace a file that exists.
+            path: A file to make, in the format of its suffix, or None.
+            title: Heading; None for the number of steps.
+            overwrite: Whether `path` may replace an existing file.
 
         Returns:
             The matplotlib Figure.

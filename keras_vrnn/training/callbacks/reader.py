@@ -1,4 +1,4 @@
-"""What all callbacks that read gradient norms share: the way to the model's recorder, and back."""
+"""The base class of callbacks that read gradient norms: it connects them to the model's recorder."""
 
 import keras
 
@@ -6,7 +6,7 @@ from keras_vrnn.training.trainer import GradientTraining
 
 
 class NormReader(keras.callbacks.Callback):
-    """Receives the rows of figures of every step; a subclass has `receive(rows)`."""
+    """Receives the recorded rows of every step; a subclass implements `receive(rows)`."""
 
     def __init__(self):
         super().__init__()
@@ -17,13 +17,14 @@ class NormReader(keras.callbacks.Callback):
         super().set_model(model)
         if not isinstance(model, GradientTraining):
             raise TypeError(
-                f"{type(self).__name__} reads norms that only kv.Model and kv.Sequential record, received "
-                f"{type(model).__module__}.{type(model).__name__}. Make it kv.Model(model.inputs, model.outputs) and "
-                "compile that."
+                f"{type(self).__name__} needs a kv.Model or a kv.Sequential, which record gradient norms. "
+                f"Received: {type(model).__module__}.{type(model).__name__}. Make it "
+                "kv.Model(model.inputs, model.outputs) and compile that."
             )
         if not model.compiled:
             raise ValueError(
-                f"{type(self).__name__} was given a model that is not compiled. Call compile() first."
+                f"{type(self).__name__} needs a compiled model. Received model {model.name!r}, which is not compiled: "
+                "call compile() first."
             )
         if self._recorder is not None:
             self._recorder.detach(self)
@@ -32,7 +33,7 @@ class NormReader(keras.callbacks.Callback):
         self._recorder.attach(self)
 
     def receive(self, rows):
-        """Called by the model's recorder with rows of figures."""
+        """Takes rows of the model's recorder."""
         raise NotImplementedError
 
     def read(self):

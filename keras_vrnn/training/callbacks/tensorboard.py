@@ -1,19 +1,19 @@
-"""Gradient norms as TensorBoard reads them. TensorBoard itself need not be installed to write them (TensorFlow)."""
+"""Files of gradient norms for TensorBoard, which need not be installed to write them (TensorFlow)."""
 
 import os
 import pathlib
 
 import numpy as np
 
-# Of the histograms: log10 of a norm, from 1e-15 to 1e15, ten columns a decade.
+# Edges of the histograms: log10 of a norm, from 1e-15 to 1e15, ten columns per decade.
 _EDGES = np.linspace(-15.0, 15.0, 301)
 
 
 class EventFile:
-    """One scalar for each norm and step; at the end of an epoch, a histogram of each norm over its steps.
+    """A file with one scalar per norm and step and, for each epoch, a histogram of each norm.
 
-    `tf.summary.scalar` needs TensorBoard installed, and would take a call for every figure. A `Summary` holds all
-    figures of a step, in the form that TensorBoard has read since its first version.
+    `tf.summary.scalar` needs TensorBoard installed, and one call per value. A `Summary` holds all values of a step, in
+    the format that TensorBoard has read since its first version.
     """
 
     def __init__(self, folder):
@@ -38,13 +38,13 @@ class EventFile:
                 raise PermissionError("permission denied")
         except OSError as error:
             raise type(error)(
-                f"tensorboard={str(self.folder)!r} cannot be written: {error.strerror or error}. Expected a folder "
-                "that is writable, or can be made."
+                f"tensorboard={str(self.folder)!r} cannot be written: {error.strerror or error}. Expected a writable "
+                "folder, or a path where one can be made."
             ) from error
         self._writer = tf.summary.create_file_writer(str(self.folder), filename_suffix=".gradients")
 
     def write(self, table):
-        """Adds the steps of a structured array with the columns of the CSV file."""
+        """Adds the rows of a structured array that has the columns of the CSV file."""
         import tensorflow as tf
 
         self.begin()
@@ -78,14 +78,14 @@ class EventFile:
             self._writer.flush()
 
     def finish(self):
-        """Closes the file; a training after that begins another."""
+        """Closes the file; the next training begins another."""
         if self._writer is not None:
             self._writer.close()
             self._writer = None
 
 
 def _log10(norms):
-    """Of what is finite and above 0, held within the columns."""
+    """log10 of the norms that are finite and above 0, clipped to the range of the columns."""
     norms = norms[np.isfinite(norms) & (norms > 0)].astype(float)
     return np.clip(np.log10(norms), _EDGES[0], _EDGES[-1])
 
@@ -96,7 +96,7 @@ def _histogram(counts):
     filled = np.flatnonzero(counts)
     first, last = filled[0], filled[-1]
     middles = (_EDGES[:-1] + _EDGES[1:]) / 2
-    # A bucket reaches from the limit before to its own: the first one, empty, gives the second its lower end.
+    # A bucket reaches from the limit of the one before to its own. The first one is empty: it gives the lower end.
     return tf.compat.v1.HistogramProto(
         min=_EDGES[first],
         max=_EDGES[last + 1],

@@ -1,4 +1,4 @@
-"""What truncated BPTT asks of a model and its data, said before the first step."""
+"""Checks of the model and the data that truncated BPTT needs, before the first step."""
 
 import keras
 import tensorflow as tf
@@ -7,21 +7,21 @@ from keras_vrnn.layers import StackedVanillaRNN
 from keras_vrnn.layers.interception import layers_of, recurrent_layers
 
 
-def model(model, steps):
-    """Raises unless a window of the sequence tells the model all that it needs, but for the states.
+def check_model(model, steps):
+    """Raises unless a window and the states before it are all that the model needs.
 
-    A model that is not built yet is looked at as far as it is there.
+    Of a model that is not built yet, it checks the layers that exist.
 
     Raises:
-        ValueError: naming the layer, the reason and what to do.
+        ValueError: Naming the layer, the reason and the remedy.
     """
     for tensor in getattr(model, "inputs", None) or ():
         length = tensor.shape[1] if len(tensor.shape) > 1 else 0
         if length is not None and length > steps:
             raise _error(
                 steps,
-                f"the model takes windows, and its input {tensor.name!r} has {length} time steps fixed",
-                "Leave them open: keras.Input((None, features)).",
+                f"the model takes windows, but its input {tensor.name!r} has a fixed length of {length} time steps",
+                "Leave the length open: keras.Input((None, features)).",
             )
     layers = layers_of(model)
     inside = {id(layer) for stack in layers if isinstance(stack, StackedVanillaRNN) for layer in stack.layers}
@@ -29,13 +29,13 @@ def model(model, steps):
         if isinstance(layer, keras.layers.Bidirectional) or getattr(layer, "go_backwards", False):
             raise _error(
                 steps,
-                f"layer {layer.name!r} reads the sequence from its end, and the windows come from its start",
-                "Leave truncate_steps at None for this model, or take a layer that goes forward only.",
+                f"layer {layer.name!r} reads the sequence from its end, but windows come from its start",
+                "Leave truncate_steps at None for this model, or use a layer that only goes forward.",
             )
         if isinstance(layer, keras.layers.TimeDistributed) and isinstance(layer.layer, keras.layers.RNN):
             raise _error(
                 steps,
-                f"the recurrence in layer {layer.name!r} starts anew at every time step: there is no state to carry",
+                f"the recurrence in layer {layer.name!r} starts anew at every time step, so it has no state to carry",
                 "Leave truncate_steps at None for this model.",
             )
         if not isinstance(layer, keras.layers.RNN):
@@ -43,16 +43,16 @@ def model(model, steps):
         if not layer.return_sequences:
             raise _error(
                 steps,
-                f"layer {layer.name!r} has return_sequences=False: there is one output at the end of the sequence, "
-                "and all windows but the last have nothing to learn from",
+                f"layer {layer.name!r} has return_sequences=False: with one output at the end of the sequence, only "
+                "the last window has something to learn from",
                 "Set return_sequences=True and give a target for every time step, for example the final one repeated; "
                 "or leave truncate_steps at None.",
             )
         if layer.return_state and id(layer) not in inside:
             raise _error(
                 steps,
-                f"layer {layer.name!r} hands on its final state (return_state=True), which is there after the last "
-                "window only",
+                f"layer {layer.name!r} returns its final state (return_state=True), which exists only after the last "
+                "window",
                 "Set return_state=False, or leave truncate_steps at None.",
             )
     if model.built and not recurrent_layers(model):
@@ -61,21 +61,21 @@ def model(model, steps):
         )
 
 
-def weights_of_classes(class_weight):
-    """Raises if there are any: Keras makes one weight per sample of them, from what it takes for its class."""
+def check_class_weight(class_weight):
+    """Raises if there is one: Keras turns class weights into one weight per sequence."""
     if class_weight is not None:
         raise ValueError(
-            "`class_weight` cannot be used with `truncate_steps`: targets have a class per time step, and Keras makes "
+            "`class_weight` cannot be used with `truncate_steps`: targets have a class per time step, but Keras makes "
             "one weight per sequence. Give a sample_weight of shape (batch, time). "
             f"Received: class_weight={class_weight}"
         )
 
 
 def sequence_length(x, y, sample_weight):
-    """T, which all inputs, targets and weights have as their second axis.
+    """Returns T, the second axis of all inputs, targets and weights.
 
     Returns:
-        An integer, or a scalar tensor where it is not known while the step is traced.
+        An integer, or a scalar tensor if the length is unknown while the step is traced.
     """
     named = [("x", leaf) for leaf in keras.tree.flatten(x)]
     named += [("y", leaf) for leaf in keras.tree.flatten(y)]
@@ -88,8 +88,8 @@ def sequence_length(x, y, sample_weight):
     if len(lengths) > 1:
         received = ", ".join(f"{name} {tuple(leaf.shape)}" for name, leaf in named)
         raise ValueError(
-            "`truncate_steps` needs inputs, targets and weights with the same number of time steps, (batch, time, …), "
-            f"received {received}. An input that is the same at all steps must be repeated along time."
+            "`truncate_steps` needs inputs, targets and weights with the same number of time steps, (batch, time, …). "
+            f"Received: {received}. Repeat an input that is the same at all steps along time."
         )
     if lengths:
         return lengths.pop()
@@ -104,40 +104,41 @@ def sequence_length(x, y, sample_weight):
 
 def _no_time_axis(name, leaf):
     return (
-        f"`truncate_steps` needs a time axis, (batch, time, …), in all inputs and targets, received {name} of shape "
-        f"{tuple(leaf.shape)}. A model with one target a sequence has nothing to learn from windows before the last: "
-        "give a target for every time step, or leave truncate_steps at None."
+        "`truncate_steps` needs inputs and targets with a time axis, (batch, time, …). "
+        f"Received: {name} of shape {tuple(leaf.shape)}. With one target per sequence, only the last window has "
+        "something to learn from: give a target for every time step, or leave truncate_steps at None."
     )
 
 
-def outputs(outputs, x):
-    """Raises unless all outputs of a window have its time steps."""
+def check_outputs(outputs, x):
+    """Raises unless all outputs of a window have as many time steps as its inputs."""
     length = keras.tree.flatten(x)[0].shape[1]
     for output in keras.tree.flatten(outputs):
         has_time = output.shape.rank > 1
         if not has_time or (None not in (length, output.shape[1]) and output.shape[1] != length):
             raise ValueError(
-                "`truncate_steps` needs a model with an output for every time step, (batch, time, …). A window of "
-                f"{length} steps gave an output of shape {tuple(output.shape)}. Leave truncate_steps at None, or "
-                "remove what joins the time steps (pooling, Flatten, strides)."
+                "`truncate_steps` needs a model with an output for every time step, (batch, time, …). "
+                f"Received: an output of shape {tuple(output.shape)} for a window of {length} steps. Leave "
+                "truncate_steps at None, or remove the layer that joins time steps (pooling, Flatten, strides)."
             )
 
 
-def called_once(layer, was_called):
+def check_called_once(layer, was_called):
+    """Raises if a layer is called a second time within one window."""
     if was_called:
         raise ValueError(
-            f"`truncate_steps` carries one state a layer, and layer {layer.name!r} is called more than once in the "
-            "model. Use a layer for each call, or leave truncate_steps at None."
+            f"`truncate_steps` carries one state per layer, but the model calls layer {layer.name!r} more than once. "
+            "Use one layer per call, or leave truncate_steps at None."
         )
 
 
-def all_carried(layers, final):
-    """Raises unless every layer has told its final state."""
+def check_all_carried(layers, final):
+    """Raises unless the final state of every layer is there."""
     missing = [layer.name for index, layer in enumerate(layers) if index not in final]
     if missing:
         raise ValueError(
-            f"`truncate_steps` found no final state of layer {missing[0]!r}: the model does not call it, or it does "
-            "its recurrence outside `inner_loop`, the method of keras.layers.RNN. Remove the layer, or leave "
+            f"`truncate_steps` found no final state of layer {missing[0]!r}: the model does not call it, or its "
+            "recurrence is outside `inner_loop`, the method of keras.layers.RNN. Remove the layer, or leave "
             "truncate_steps at None."
         )
 

@@ -1,11 +1,11 @@
-"""Truncated back-propagation through time: a train step that goes through its sequences window by window (TensorFlow).
+"""Truncated back-propagation through time: a training step that goes through sequences window by window (TensorFlow).
 
-    windows of k steps     [0, k), [k, 2k), …, and what is left
-    states                 a window starts where the one before it ended, from a constant: no gradient goes back
-    updates                one a window, with the gradient of that window's own loss
+    windows of k steps     [0, k), [k, 2k), …, and the rest
+    states                 a window starts from the final states of the last one; no gradient goes back through them
+    updates                one per window, with the gradient of that window's own loss
 
-BPTT(k₁, k₂) of Sutskever (2013, section 2.8.6) with k₁ = k₂ = k. What a window keeps for its gradient goes with it, so
-that memory does not grow with the length of the sequences.
+This is BPTT(k₁, k₂) of Sutskever (2013, section 2.8.6) with k₁ = k₂ = k. A window frees what it keeps for its
+gradient, so memory does not grow with the length of the sequences.
 """
 
 import contextlib
@@ -14,26 +14,26 @@ import keras
 import tensorflow as tf
 
 from keras_vrnn.layers.interception import recurrences_replaced, recurrent_layers
-from keras_vrnn.training import truncated_checks as checks
+from keras_vrnn.training import truncated_bptt_checks as checks
 
 _map = keras.tree.map_structure
 
 
-class Windows:
-    """The windows of a batch.
+class WindowLoop:
+    """The loop over the windows of a batch.
 
     Args:
-        model: the model, for its recurrent layers.
-        steps: k, time steps in a window.
+        model: The model, for its recurrent layers.
+        steps: k, the time steps per window.
         data: (x, y, sample_weight) of tensors (batch, time, …).
-        keep_outputs: whether to put the outputs of all windows together: they are as long as the sequences.
+        keep_outputs: Whether to join the outputs of all windows, which takes memory for whole sequences.
 
     Raises:
-        ValueError: the model or the data cannot be cut into windows.
+        ValueError: The model or the data cannot be cut into windows.
     """
 
     def __init__(self, model, steps, data, keep_outputs):
-        checks.model(model, steps)
+        checks.check_model(model, steps)
         self._layers = [layer for layer in recurrent_layers(model) if not layer.stateful]
         self._steps = steps
         self._data = data
@@ -42,39 +42,39 @@ class Windows:
 
     @property
     def count(self):
-        """Number of windows; None where the length is not known while the step is traced."""
+        """Number of windows; None if the length is unknown while the step is traced."""
         return None if tf.is_tensor(self._length) else -(-self._length // self._steps)
 
-    def check(self, x, outputs):
-        """Raises unless the outputs of a window are one for each of its time steps."""
-        checks.outputs(outputs, x)
+    def check_outputs(self, x, outputs):
+        """Raises unless a window has one output per time step."""
+        checks.check_outputs(outputs, x)
 
     def learn(self, learn):
         """Runs `learn` on one window after the other.
 
         Args:
-            learn: (x, y, sample_weight) → (outputs, loss), and updates the weights.
+            learn: (x, y, sample_weight) → (outputs, loss); updates the weights.
 
         Returns:
-            outputs: of all steps, with their masks; None without `keep_outputs`.
-            loss: mean over all steps that count, those that are masked left out.
+            outputs: Outputs of all steps, with their masks; None without `keep_outputs`.
+            loss: Mean over all steps that are not masked.
         """
         full = self._length // self._steps
         rest = self._length - full * self._steps
-        # The first window stands outside the loop: layers start from their own states, and it shows the loop the
-        # types of all that is carried.
+        # The first window stands outside the loop: layers start from their own states there, and its results have
+        # the types that the loop carries.
         states, *first = self._one(learn, self._part(slice(0, self._steps)), None)
-        figures = [first]
+        results = [first]
         if tf.is_tensor(rest):
             states, *middle = self._loop(learn, full, states, first)
-            figures += [middle, self._perhaps(learn, tf.where(full > 0, rest, 0), states, first)]
+            results += [middle, self._rest_if_any(learn, tf.where(full > 0, rest, 0), states, first)]
         else:
             if full > 1:
                 states, *middle = self._loop(learn, full, states, first)
-                figures.append(middle)
+                results.append(middle)
             if full and rest:
-                figures.append(self._one(learn, self._part(slice(full * self._steps, None)), states)[1:])
-        losses, counts, outputs = zip(*figures, strict=True)
+                results.append(self._one(learn, self._part(slice(full * self._steps, None)), states)[1:])
+        losses, counts, outputs = zip(*results, strict=True)
         loss = tf.math.divide_no_nan(tf.add_n(losses), tf.add_n(counts))
         return (_joined(outputs) if self._keep_outputs else None), loss
 
@@ -85,8 +85,8 @@ class Windows:
         """→ [final states, loss · count, count, outputs] of one window."""
         with carried(self._layers, states) as final:
             outputs, loss = learn(*data)
-        checks.all_carried(self._layers, final)
-        count = tf.cast(_steps_that_count(outputs), loss.dtype)
+        checks.check_all_carried(self._layers, final)
+        count = tf.cast(_unmasked_steps(outputs), loss.dtype)
         states = [final[index] for index in range(len(self._layers))]
         return [states, loss * count, count, _with_masks(outputs) if self._keep_outputs else ()]
 
@@ -100,7 +100,7 @@ class Windows:
         def body(i, states, loss, count, arrays):
             data = _map(lambda t: None if t is None else tf.gather(t, i, axis=1), blocks)
             new, more_loss, more_count, outputs = self._one(learn, data, states)
-            # A batch size that is known in one place and not in the other would change the loop's shape.
+            # A batch size that is static in one place only would change the loop's shapes.
             _map(lambda state, first: state.set_shape(first.shape), new, states)
             arrays = _map(lambda array, output: array.write(i - 1, output), arrays, outputs)
             return i + 1, new, loss + more_loss, count + more_count, arrays
@@ -109,11 +109,10 @@ class Windows:
         _, states, loss, count, arrays = tf.while_loop(lambda i, *_: i < full, body, start)
         return [states, loss, count, _map(lambda array: _in_line(array.stack()), arrays)]
 
-    def _perhaps(self, learn, rest, states, like):
+    def _rest_if_any(self, learn, rest, states, like):
         """→ [loss · count, count, outputs] of the last `rest` steps, zeros if there are none.
 
-        XLA compiles both branches, whichever is taken: neither may be about no step at all, and
-        their shapes must not differ.
+        XLA compiles both branches, whichever is taken, so neither may have zero steps, and their shapes must agree.
         """
         steps = tf.maximum(rest, 1)
         data = self._part(slice(self._length - steps, None))
@@ -129,15 +128,15 @@ class Windows:
 
 
 def with_weights_per_step(x, y, sample_weight):
-    """The same data as tensors, weights of whole sequences given to each of their steps.
+    """Returns the data as tensors, with the weight of a sequence repeated for each of its steps.
 
-    Keras takes weights (batch,) of outputs (batch, time, …) for weights of the time steps, where their number fits.
+    Left as they are, weights (batch,) would fail in Keras, or weight the time steps where k equals the batch size.
 
     Args:
-        x, y, sample_weight: what Keras hands to a step. Weights are (batch,) or (batch, 1) for whole sequences, else
-            (batch, time, …).
+        x, y, sample_weight: The data of a step. Weights have the shape (batch,) or (batch, 1) for whole sequences, and
+            (batch, time, …) otherwise.
     """
-    # Without a graph, Keras hands over NumPy arrays.
+    # Without a graph, Keras passes NumPy arrays.
     x, y, sample_weight = _map(
         lambda t: None if t is None else tf.convert_to_tensor(t), (x, y, sample_weight)
     )
@@ -157,21 +156,21 @@ def with_weights_per_step(x, y, sample_weight):
 
 @contextlib.contextmanager
 def carried(layers, states):
-    """Lets recurrent layers start from given states, and tells in which they end.
+    """Makes recurrent layers start from given states, and collects their final states.
 
     Args:
-        layers: the layers.
-        states: a list of tensors for each, or None: then they start as they do by themselves.
+        layers: The layers.
+        states: A list of tensors per layer, or None: the layers then start from their own states.
 
     Yields:
-        A dict that fills with the final states of each layer, by its index: a list of tensors.
+        A dict that fills with the final states, a list of tensors, of each layer by its index.
     """
     final: dict[int, list] = {}
     index_of = {id(layer): index for index, layer in enumerate(layers)}
 
     def carry(layer, loop, sequences, initial_state, mask):
         index = index_of[id(layer)]
-        checks.called_once(layer, index in final)
+        checks.check_called_once(layer, index in final)
         if states is not None:
             initial_state = keras.tree.pack_sequence_as(initial_state, states[index])
         last, outputs, new = loop(sequences, initial_state, mask)
@@ -183,7 +182,7 @@ def carried(layers, states):
 
 
 def _in_blocks(tensor, count, steps):
-    """(batch, time, …) → (batch, blocks, steps, …), without what fills no block."""
+    """(batch, time, …) → (batch, blocks, steps, …), without the rest."""
     shape = tf.shape(tensor)
     blocks = tf.reshape(tensor[:, : count * steps], tf.concat([shape[:1], [count, steps], shape[2:]], 0))
     return tf.ensure_shape(blocks, [tensor.shape[0], None, steps, *tensor.shape[2:]])
@@ -200,14 +199,14 @@ def _in_line(blocks):
     return tf.reshape(blocks, tf.concat([shape[1:2], [shape[0] * shape[2]], shape[3:]], 0))
 
 
-# Keras keeps the mask of a tensor as an attribute, where a loop does not see it.
+# Keras keeps the mask of a tensor as an attribute, which does not pass through a loop.
 
 
 def _mask(output):
     return getattr(output, "_keras_mask", None)
 
 
-def _steps_that_count(outputs):
+def _unmasked_steps(outputs):
     outputs = keras.tree.flatten(outputs)
     masks = [mask for mask in map(_mask, outputs) if mask is not None]
     if masks:

@@ -1,12 +1,12 @@
 """Sequences longer than memory, window by window, for stateful layers.
 
-A batch has `batch_size` rows. Row i of a batch goes on where row i of the batch before ended, until its sequence is
-over; then it starts with the next sequence, from zero states. Nothing but a few batches is ever in memory.
+A batch has `batch_size` rows. Row i continues where row i of the previous batch ended. When its sequence is over, it
+starts the next sequence from zero states. Only a few batches are in memory at a time.
 """
 
 import heapq
 import itertools
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import keras
 import numpy as np
@@ -14,43 +14,48 @@ import numpy as np
 from keras_vrnn import _checks as checks
 from keras_vrnn.layers.interception import recurrent_layers
 
+if TYPE_CHECKING:
+    import tensorflow as tf
+
 
 class Window(NamedTuple):
-    """What `windows` puts in the place of x.
+    """The x of a batch of `windows`.
 
     Attributes:
-        inputs: the model's input, (batch, steps, …).
-        starts: (batch,) bool, True where a row begins a sequence: its states are reset before the window.
+        inputs: The model's input, (batch, steps, …).
+        starts: Bool, (batch,). True where a row begins a sequence: its states are reset before the window.
     """
 
     inputs: Any
     starts: Any
 
 
-def windows(x, y=None, sample_weight=None, *, steps, batch_size):
-    """A `tf.data.Dataset` of contiguous windows for a model with stateful layers.
+def windows(
+    x: Any, y: Any = None, sample_weight: Any = None, *, steps: int, batch_size: int
+) -> "tf.data.Dataset":
+    """Returns a `tf.data.Dataset` of contiguous windows for a model with stateful layers.
 
     `fit`, `evaluate` and `predict` of `kv.Model` and `kv.Sequential` reset the states of a row exactly where its
-    sequence begins: all at the start of an epoch, single ones where a row goes on with the next sequence. The model
+    sequence begins: all rows at the start of an epoch, and single rows where the next sequence begins. The model
     needs `keras.Input(batch_shape=(batch_size, None, features))` and layers with `stateful=True`.
 
-    A sequence that `steps` does not divide is filled up with zeros, of sample weight 0. They count in the divisor of
-    the mean loss, as all weights do in Keras, and in `metrics`; `weighted_metrics` leave them out.
+    The last window of a sequence is padded with zeros of sample weight 0. They count in the divisor of the mean loss,
+    as all weights do in Keras, and in `metrics`; `weighted_metrics` leave them out.
 
     Args:
-        x: One long sequence, (time, …), which is cut into `batch_size` contiguous parts, one a row; or a list of
-            sequences of any lengths, dealt out to the rows in their order. NumPy arrays, `np.memmap`, or anything that
-            has a shape and a dtype and gives arrays for slices, such as a dataset of h5py.
-        y: Targets of every time step, laid out like x; None for `predict`.
-        sample_weight: Weights of every time step, (time,), laid out like x.
-        steps: Time steps in a window, k.
-        batch_size: Rows.
+        x: One long sequence, (time, …), which is cut into `batch_size` contiguous parts, one per row; or a list of
+            sequences of any lengths, dealt to the rows in order. NumPy arrays, `np.memmap`, or any object with a shape
+            and a dtype that returns arrays for slices, such as an h5py dataset.
+        y: Targets for every time step, laid out like x; None for `predict`.
+        sample_weight: Weights for every time step, (time,), laid out like x.
+        steps: k, the time steps per window.
+        batch_size: Number of rows.
 
     Returns:
-        A dataset of (`Window`, y), or with weights (`Window`, y, sample_weight); its length is known.
+        A dataset of (`Window`, y), or of (`Window`, y, sample_weight) with weights, whose cardinality is known.
 
     Raises:
-        ValueError: An argument that is out of its range, or sequences that do not fit together.
+        ValueError: An argument is out of its range, or the sequences do not fit together.
 
     Example::
 
@@ -69,7 +74,7 @@ def windows(x, y=None, sample_weight=None, *, steps, batch_size):
     batch_size = checks.positive_int("batch_size", batch_size)
     if y is None and sample_weight is not None:
         raise ValueError(
-            "`sample_weight` needs targets `y`, received None. Weights have an effect on a loss only."
+            "`sample_weight` needs targets `y`, because weights only affect the loss. Received: y=None"
         )
     columns = {"x": x, "y": y, "sample_weight": sample_weight}
     columns = {name: _sequences(name, c, batch_size) for name, c in columns.items() if c is not None}
@@ -86,7 +91,7 @@ def windows(x, y=None, sample_weight=None, *, steps, batch_size):
             element = [Window(cut["x"], starts)]
             if y is not None:
                 element.append(cut["y"])
-                if sample_weight is not None:  # zeros where there is nothing
+                if sample_weight is not None:  # padded with zeros
                     element.append(cut["sample_weight"])
                 elif is_padded:
                     element.append(_is_there(lengths, places, steps))
@@ -101,7 +106,7 @@ def windows(x, y=None, sample_weight=None, *, steps, batch_size):
 
 
 def begin(model, data):
-    """Resets the states of the rows that begin a sequence; returns the data with the model's input in its place."""
+    """Resets the states of rows that begin a sequence; returns the data with the inputs in place of the `Window`."""
     bare = isinstance(data, Window) or not isinstance(data, tuple)
     x, *rest = (data,) if bare else data
     if not isinstance(x, Window):
@@ -111,15 +116,15 @@ def begin(model, data):
     layers = recurrent_layers(model)
     if not layers or not all(layer.stateful for layer in layers):
         raise ValueError(
-            "Batches of kv.training.windows go on where the batch before ended: all recurrent layers must have "
-            f"stateful=True, received {[each.name for each in layers if not each.stateful] or 'no recurrent layer'}. "
+            "A batch of kv.training.windows continues the previous one: all recurrent layers must have stateful=True. "
+            f"Received: {[each.name for each in layers if not each.stateful] or 'no recurrent layer'} without it. "
             "For sequences that fit into memory, compile(truncate_steps=...) needs no stateful layers."
         )
     for layer in layers:
         if layer.go_backwards:
             raise ValueError(
-                f"Layer {layer.name!r} reads windows from their end, and kv.training.windows come from the start of a "
-                "sequence. Take a layer that goes forward only."
+                f"Layer {layer.name!r} reads windows from their end, but kv.training.windows come from the start of a "
+                "sequence. Use a layer that only goes forward."
             )
         for state in keras.tree.flatten(layer.states or []):
             starts = tf.reshape(x.starts, [-1] + [1] * (len(state.shape) - 1))
@@ -128,32 +133,34 @@ def begin(model, data):
 
 
 def _sequences(name, column, batch_size):
-    """One long sequence as `batch_size` parts; a list as it is."""
+    """Cuts one long sequence into `batch_size` parts; leaves a list as it is."""
     if isinstance(column, (list, tuple)):
         wrong = [type(s).__name__ for s in column if not hasattr(s, "shape") or not len(s.shape)]
         if wrong or not column:
             raise ValueError(
-                f"`{name}` must be an array (time, …) or a list of such arrays, received a list of "
-                f"{wrong[0] if wrong else 'none'}."
+                f"`{name}` must be an array (time, …) or a list of such arrays. "
+                f"Received: {f'a list of {wrong[0]}' if wrong else 'an empty list'}"
             )
         if len(column) < batch_size:
             raise ValueError(
-                f"batch_size={batch_size} needs at least as many sequences, received {len(column)} in `{name}`. Take "
-                "fewer rows, or give one long sequence as an array: it is cut into parts."
+                f"batch_size={batch_size} needs at least as many sequences in `{name}`. Received: {len(column)}. Use "
+                "fewer rows, or give one long sequence as an array, which is cut into parts."
             )
         return list(column)
     if not hasattr(column, "shape") or not len(column.shape):
         raise ValueError(
-            f"`{name}` must be an array (time, …) or a list of such arrays, received {column!r}."
+            f"`{name}` must be an array (time, …) or a list of such arrays. Received: {name}={column!r}"
         )
     if len(column) < batch_size:
-        raise ValueError(f"`{name}` has {len(column)} time steps, too few for batch_size={batch_size} parts.")
+        raise ValueError(
+            f"`{name}` must have at least batch_size={batch_size} time steps. Received: {len(column)}"
+        )
     borders = [len(column) * i // batch_size for i in range(batch_size + 1)]
     return [_Part(column, start, stop) for start, stop in itertools.pairwise(borders)]
 
 
 class _Part:
-    """Steps start … stop of a sequence, which nobody reads before they are asked for."""
+    """Steps start … stop of a sequence, read only when they are needed."""
 
     def __init__(self, sequence, start, stop):
         self._sequence, self._start = sequence, start
@@ -179,17 +186,17 @@ def _lengths(columns):
             where = f"{len(theirs)} and {len(lengths)} sequences"
             if i is not None:
                 where = f"{theirs[i]} and {lengths[i]} time steps in sequence {i}"
-            raise ValueError(f"`{name}` must have the sequences and time steps of `x`, received {where}.")
+            raise ValueError(f"`{name}` must have the sequences and time steps of `x`. Received: {where}")
         shapes = {tuple(sequence.shape[1:]) for sequence in sequences}
         if len(shapes) > 1:
             raise ValueError(
-                f"All sequences of `{name}` must have one shape but for the time, received {sorted(shapes)}."
+                f"All sequences of `{name}` must have the same shape but for the time. Received: {sorted(shapes)}"
             )
     return lengths
 
 
 def _dealt_out(lengths, steps, batch_size):
-    """For each row its windows, as (sequence, first step): the next sequence goes to the row that is free first."""
+    """The windows of each row, as (sequence, first step): the next sequence goes to the row that is free first."""
     rows = [[] for _ in range(batch_size)]
     free = [(0, row) for row in range(batch_size)]
     for sequence, length in enumerate(lengths):
@@ -212,6 +219,6 @@ def _batch(sequences, places, steps):
 
 
 def _is_there(lengths, places, steps):
-    """Weights: 1 for steps of a sequence, 0 for what fills its last window."""
+    """Weights: 1 for steps of a sequence, 0 for padding."""
     left = [0 if place is None else lengths[place[0]] - place[1] for place in places]
     return np.float32(np.arange(steps) < np.reshape(left, (-1, 1)))

@@ -1,20 +1,12 @@
-"""truncated.py: windows of a sequence, against a NumPy TBPTT, full BPTT, and stock Keras on the windows by hand."""
+"""Windows of a sequence, against a NumPy TBPTT, full BPTT, and stock Keras on windows cut by hand."""
 
 import keras
 import numpy as np
 import pytest
-from tbptt import Oracle
+from tbptt import BATCH, FEATURES, RATE, TARGETS, UNITS, Oracle, data, vanilla_model
 from trainings import RECORDED, TRAINED, weights_of
 
 import keras_vrnn as kv
-
-BATCH, FEATURES, UNITS, TARGETS, RATE = 3, 4, 5, 2, 0.3
-
-
-def data(time, seed=0, batch=BATCH):
-    rng = np.random.default_rng(seed)
-    x = rng.normal(size=(batch, time, FEATURES)).astype("float32")
-    return x, rng.normal(size=(batch, time, TARGETS)).astype("float32")
 
 
 def padded(x, lengths):
@@ -22,17 +14,6 @@ def padded(x, lengths):
     x = np.where(np.arange(x.shape[1])[:, None] < np.reshape(lengths, (-1, 1, 1)), x, np.float32(9))
     x[0, 2] = 9
     return x
-
-
-def vanilla_model(k, masked=False, optimizer=None, recurrent=None, **compile_args):
-    keras.utils.set_random_seed(1)
-    layers = [keras.Input((None, FEATURES))]
-    layers += [keras.layers.Masking(9.0)] if masked else []
-    layers += recurrent or [kv.VanillaRNN(UNITS, return_sequences=True, bias_initializer="random_normal")]
-    model = kv.Sequential([*layers, keras.layers.Dense(TARGETS)])
-    compile_args = {"steps_per_execution": 1, "loss": "mse", **compile_args}
-    model.compile(optimizer or keras.optimizers.SGD(RATE), truncate_steps=k, **compile_args)
-    return model
 
 
 CASES = {
@@ -118,16 +99,6 @@ def test_weights_of_sequences_and_of_steps_for_two_outputs():
     np.testing.assert_allclose(trained[0], trained[1], atol=TRAINED)
 
 
-def test_weights_of_classes_are_refused():
-    """Keras makes one weight per sequence of them, from the class that it takes the time steps for."""
-    x, _ = data(9)
-    model = vanilla_model(3, loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    labels = np.ones((BATCH, 9), int)
-    for train in (model.fit, model.train_on_batch):
-        with pytest.raises(ValueError, match=r"`class_weight` .*sample_weight of shape \(batch, time\)"):
-            train(x, labels, class_weight={0: 1.0, 1: 2.0})
-
-
 def test_the_oracle_notices_a_gradient_through_the_window_and_a_lost_state():
     x, y = data(12)
     model = vanilla_model(4)
@@ -201,7 +172,7 @@ def test_one_window_equals_full_bptt_with_all_its_logs():
 
 
 def test_metrics_and_loss_are_those_of_whole_sequences():
-    """With a rate of 0 the outputs of the windows are those of `evaluate`, which knows no windows."""
+    """With a rate of 0 the outputs of the windows are those of `evaluate`, which uses no windows."""
     x, y = data(14, batch=6)
     x = padded(x, [14, 9, 3, 14, 6, 11])
     weight = np.random.default_rng(1).random((6, 14)).astype("float32")
@@ -299,78 +270,6 @@ def test_keras_file_round_trip(tmp_path):
     for each in (model, loaded):
         each.fit(x, y, shuffle=False, verbose=0)
     np.testing.assert_allclose(weights_of(loaded), weights_of(model), atol=TRAINED)
-
-
-# What cannot be cut into windows.
-
-
-def sequential(*layers, time=None):
-    return kv.Sequential([keras.Input((time, FEATURES)), *layers])
-
-
-RNN = kv.VanillaRNN
-REFUSED = {
-    "final target": (lambda: sequential(RNN(3)), "return_sequences=False.*target for every time step"),
-    "state": (
-        lambda: kv.Model(i := keras.Input((None, 4)), RNN(3, return_sequences=True, return_state=True)(i)),
-        "hands on its final state",
-    ),
-    "backwards": (
-        lambda: sequential(RNN(3, return_sequences=True, go_backwards=True)),
-        "reads .* from its end",
-    ),
-    "bidirectional": (
-        lambda: sequential(kv.Bidirectional(keras.layers.LSTM(3, return_sequences=True))),
-        "reads .* from its end",
-    ),
-    "fixed length": (lambda: sequential(RNN(3, return_sequences=True), time=20), "20 time steps fixed"),
-    "no recurrence": (lambda: sequential(keras.layers.Dense(3)), "no recurrent layer"),
-    "recurrence a step": (
-        lambda: kv.Sequential([keras.Input((None, 5, 4)), keras.layers.TimeDistributed(keras.layers.GRU(3))]),
-        "starts anew at every time step",
-    ),
-}
-
-
-@pytest.mark.parametrize("case", REFUSED)
-def test_models_without_windows_are_refused_at_compile(case):
-    make, message = REFUSED[case]
-    model = make()
-    with pytest.raises(ValueError, match=message):
-        model.compile("sgd", "mse", truncate_steps=4)
-    assert not model.compiled
-
-
-@pytest.mark.parametrize("k", [0, -2, 2.0, True, "4"])
-def test_a_window_is_a_positive_number_of_steps(k):
-    model = sequential(RNN(3, return_sequences=True))
-    with pytest.raises(ValueError, match="`truncate_steps` must be a positive integer"):
-        model.compile("sgd", "mse", truncate_steps=k)
-
-
-def test_data_without_windows_are_refused():
-    x, y = data(8)
-    model = vanilla_model(4, run_eagerly=True)
-    with pytest.raises(ValueError, match=r"needs a time axis.*received y of shape \(3,\)"):
-        model.train_on_batch(x, y[:, 0, 0])
-    with pytest.raises(ValueError, match=r"same number of time steps.*x \(3, 8, 4\), y \(3, 2\)"):
-        model.train_on_batch(x, y[:, 0])
-    pooled = sequential(RNN(3, return_sequences=True), keras.layers.GlobalAveragePooling1D())
-    pooled.compile("sgd", "mse", truncate_steps=4, run_eagerly=True)
-    with pytest.raises(ValueError, match="output for every time step"):
-        pooled.train_on_batch(x, y)
-    layer, inputs = keras.layers.GRU(FEATURES, return_sequences=True), keras.Input((None, FEATURES))
-    twice = kv.Model(inputs, layer(layer(inputs)))
-    twice.compile("sgd", "mse", truncate_steps=4, run_eagerly=True)
-    with pytest.raises(ValueError, match="called more than once"):
-        twice.train_on_batch(x, x)
-
-
-def test_more_updates_than_can_be_recorded_are_refused():
-    x, y = data(2049)
-    model = vanilla_model(1, run_eagerly=True)
-    with pytest.raises(ValueError, match=r"2049 updates of a batch.*2048 can be recorded"):
-        model.train_on_batch(x, y)
 
 
 def test_a_window_without_finite_gradient_is_left_out_and_the_others_count():

@@ -144,16 +144,19 @@ def test_models_that_do_not_carry_states_are_refused():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"steps": 0}, "`steps` must be a positive integer, received 0"),
-        ({"batch_size": 2.5}, r"`batch_size` must be a positive integer, received 2\.5"),
+        ({"steps": 0}, "`steps` must be a positive integer. Received: steps=0"),
+        ({"batch_size": 2.5}, r"`batch_size` must be a positive integer. Received: batch_size=2\.5"),
         ({"y": None, "sample_weight": np.ones(8)}, "`sample_weight` needs targets"),
-        ({"y": np.ones((7, 2))}, "`y` must have the sequences and time steps of `x`, received 3 and 4"),
-        ({"x": [np.ones((3, 2))], "y": None}, "batch_size=2 needs at least as many sequences, received 1"),
+        ({"y": np.ones((7, 2))}, "`y` must have the sequences and time steps of `x`. Received: 3 and 4"),
+        (
+            {"x": [np.ones((3, 2))], "y": None},
+            "batch_size=2 needs at least as many sequences in `x`. Received: 1",
+        ),
         ({"x": [np.ones((3, 2)), np.ones((0, 2))], "y": None}, "`x` has an empty sequence, at index 1"),
-        ({"x": [np.ones((3, 2)), np.ones((3, 1))], "y": None}, "must have one shape but for the time"),
-        ({"x": [[1, 2], [3, 4]], "y": None}, r"`x` must be an array \(time, …\).*received a list of list"),
-        ({"x": "text", "y": None}, r"`x` must be an array \(time, …\).*received 'text'"),
-        ({"x": np.ones((1, 2)), "y": None}, "`x` has 1 time steps, too few for batch_size=2 parts"),
+        ({"x": [np.ones((3, 2)), np.ones((3, 1))], "y": None}, "must have the same shape but for the time"),
+        ({"x": [[1, 2], [3, 4]], "y": None}, r"`x` must be an array \(time, …\).*Received: a list of list"),
+        ({"x": "text", "y": None}, r"`x` must be an array \(time, …\).*Received: x='text'"),
+        ({"x": np.ones((1, 2)), "y": None}, "`x` must have at least batch_size=2 time steps. Received: 1"),
     ],
 )
 def test_bad_input_is_named(change, message):
