@@ -87,7 +87,6 @@ def _control_flow(concrete):
     return sorted({node.op for node in nodes} & _CONTROL_FLOW)
 
 
-
 def _reason(error, log):
     """What the converter gives as its reason: the operations without a builtin, or the lines that name an error."""
     text = f"{error}\n" + "".join(log)
