@@ -1,6 +1,6 @@
 """Small models with every kind of part around a vanilla recurrence, above all parts without weights.
 
-Each entry of `MODELS` makes a model and its data: an array, or a dictionary input name -> array.
+Each entry of `MODELS` makes a model and its data: an array, or arrays in the structure of the model's inputs.
 """
 
 import keras
@@ -100,7 +100,15 @@ def nested_twice(x):
     return layers.Concatenate()([block(x), block(x[:, ::-1])])
 
 
-def dict_inputs(nested=False):
+def two_levels(x):
+    """A model with a shared model in it, which has a recurrence: the order of the calls must not depend on the form."""
+    a = inner(layers.Dense(4), every(4))
+    inputs = keras.Input((T, F))
+    b = keras.Model(inputs, [a(inputs), rnn(2)(a(inputs))])
+    return b(x)
+
+
+def dict_inputs():
     def make():
         a, b = keras.Input((T, F), name="left"), keras.Input((T, F), name="right")
         y = layers.Subtract()([rnn()(b), rnn()(a)])
@@ -108,6 +116,63 @@ def dict_inputs(nested=False):
         return randomize(keras.Model(structure, y)), {"right": signal(T, F), "left": signal(T, F, seed=13)}
 
     return make
+
+
+def nested_inputs():
+    a, b, c = (keras.Input((T, F), name=name) for name in "abc")
+    outputs = [[rnn(2)(b)], {"z": rnn(3)(a), "y": rnn(4)(c)}]
+    model = randomize(keras.Model([[a, b], {"k": c}], outputs))
+    return model, [[signal(T, F), signal(T, F, seed=13)], {"k": signal(T, F, seed=14)}]
+
+
+def masked_by_an_input():
+    x, mask = keras.Input((T, F), name="x"), keras.Input((T,), dtype="bool", name="mask")
+    model = keras.Model([x, mask], every()(x, mask=mask))
+    return randomize(model), {"x": signal(T, F), "mask": signal(T, seed=15) > -0.5}
+
+
+def typed(dtype, build, values):
+    """A model whose input is declared in another type."""
+
+    def make():
+        inputs = keras.Input((T, F), dtype=dtype, name="x")
+        return randomize(keras.Model(inputs, build(inputs))), (values * signal(T, F)).astype(dtype)
+
+    return make
+
+
+def masked(layer, **options):
+    """Tokens with padding on either side, so that the first and the last step of some samples are masked."""
+
+    def make():
+        inputs = keras.Input((T,), dtype="int32", name="tokens")
+        x = layers.Embedding(9, 5, mask_zero=True)(inputs)
+        data = tokens()
+        data[::2, :2] = 0
+        data[1::3, -3:] = 0
+        return randomize(keras.Model(inputs, layer(**options)(x))), data
+
+    return make
+
+
+def keras_rnn(units=4, **options):
+    return layers.RNN(layers.SimpleRNNCell(units), **options)
+
+
+def beside(dtype, values):
+    """A model with an input of another type that nothing reads, or that is an output as it is."""
+
+    def make():
+        x, other = keras.Input((T, F), name="x"), keras.Input((3,), dtype=dtype, name="other")
+        model = keras.Model([x, other], [rnn()(x), other] if dtype == "int64" else rnn()(x))
+        return randomize(model), {"x": signal(T, F), "other": np.abs(values * signal(3)).astype(dtype)}
+
+    return make
+
+
+def ones(x):
+    """An initial state that depends on no input."""
+    return rnn()(x, initial_state=ops.ones_like(x[:, 0, :4]) * 0.5)
 
 
 def dict_outputs(x):
@@ -143,6 +208,30 @@ MODELS = {
     "a layer called twice": one(shared(lambda layer, x: [layer(x[:, ::-1]), layer(x)])),
     "inputs as a dictionary": dict_inputs(),
     "an initial state as an input": two(lambda a, b: rnn()(a, initial_state=b), shape_b=(4,)),
+    "inputs in a nested structure": nested_inputs,
+    "a mask as an input": masked_by_an_input,
+    "an initial state of ones": one(ones),
+    "an initial state of ones, a layer in front": one(lambda x: ones(layers.Dense(5)(x))),
+    "a sequence of ones": one(lambda x: [rnn()(ops.ones_like(x)), rnn()(x)]),
+    "float16": typed("float16", lambda x: rnn()(x), 1),
+    "float64": typed("float64", lambda x: rnn()(x), 1),
+    "uint8": typed("uint8", lambda x: rnn()(layers.Rescaling(0.01)(x)), 40),
+    "bool": typed("bool", lambda x: rnn()(ops.cast(x, "float32")), 1),
+    "uint8 that nothing reads": beside("uint8", 20),
+    "float64 that nothing reads": beside("float64", 1),
+    "int64 that is an output": beside("int64", 20),
+    "a number per sample": two(lambda a, b: rnn()(a) * b[:, None], shape_b=()),
+    # masks
+    **{
+        f"masked {name}{', sequences' if sequences else ''}{', zero outputs' if zero else ''}"
+        f"{', backwards' if backwards else ''}": masked(
+            layer, return_sequences=sequences, zero_output_for_mask=zero, go_backwards=backwards
+        )
+        for name, layer in (("VanillaRNN", rnn), ("RNN of Keras", keras_rnn))
+        for sequences in (False, True)
+        for zero in (False, True)
+        for backwards in (False, True)
+    },
     "an input that nothing reads": two(lambda a, b: rnn()(b)),
     # both directions
     **{f"Bidirectional {mode}": one(both(mode)) for mode in ("concat", "sum", "mul", "ave")},
@@ -193,6 +282,11 @@ MODELS = {
     "UnitNormalization": one(lambda x: rnn()(layers.UnitNormalization()(x))),
     "images": one(lambda x: rnn()(layers.TimeDistributed(layers.Flatten())(x)), T, 3, 2),
     "Conv1D": one(lambda x: rnn()(layers.Conv1D(5, 3)(x))),
+    "TimeDistributed model": one(
+        lambda x: rnn()(layers.TimeDistributed(inner(layers.Dense(3), layers.ReLU(), shape=(F,)))(x))
+    ),
+    "TimeDistributed recurrence": one(lambda x: rnn(3)(layers.TimeDistributed(rnn())(x)), 5, T, 3),
+    "EinsumDense": one(lambda x: rnn()(layers.EinsumDense("abc,cd->abd", output_shape=(None, 5))(x))),
     "numbers": one(lambda x: rnn()(layers.Reshape((T, 1))(x)), T),
     # behind
     "Softmax": one(lambda x: layers.Softmax()(rnn()(x))),
@@ -222,6 +316,7 @@ MODELS = {
     "a nested model": one(lambda x: layers.Dense(2)(inner(every(5), layers.ReLU(), rnn())(x))),
     "a nested model without weights": one(lambda x: rnn()(inner(layers.ReLU(), layers.MaxPooling1D(2))(x))),
     "a nested model called twice": one(nested_twice),
+    "nested in two levels": one(two_levels),
     "BatchNormalization": one(lambda x: layers.BatchNormalization()(rnn()(layers.BatchNormalization()(x)))),
     "LayerNormalization": one(lambda x: layers.LayerNormalization()(every()(x))),
     "attention": one(lambda x: (y := every()(x), layers.Attention()([y, y]))[1]),

@@ -1,4 +1,4 @@
-"""From a trained Keras model to a `.tflite` file that has been loaded and run.
+"""Writes a trained Keras model as one `.tflite` file, after LiteRT has loaded and run it.
 
 Needs the TensorFlow backend.
 """
@@ -26,16 +26,16 @@ from keras_vrnn.tflite.exporting.writing import stitching
 
 @dataclass(frozen=True)
 class ExportResult:
-    """What was written.
+    """The result of an export.
 
     Attributes:
-        path: the `.tflite` file.
-        size: its size in bytes.
-        form, quantization: as they were asked for.
-        operators: TFLite operator -> how often the file holds it, loops included.
-        signatures: signature -> {"inputs": names, "outputs": names}.
-        scales: recurrence -> signal ("z", "r", "a", "h") -> `Quantization`; empty where signals are float32.
-        errors: output -> how far it is from Keras, relative to its range with zero: the largest error of a float32
+        path: The `.tflite` file.
+        size: Its size in bytes.
+        form, quantization: The arguments of the export.
+        operators: TFLite operator -> how often it occurs in the file, including loops.
+        signatures: Signature -> {"inputs": names, "outputs": names}.
+        scales: Recurrence -> signal ("z", "r", "a", "h") -> `Quantization`; empty where signals are float32.
+        errors: Output -> how far it is from Keras, relative to its range with zero: the largest error of a float32
             file, otherwise the mean error of the output's worst unit.
     """
 
@@ -48,7 +48,7 @@ class ExportResult:
     scales: dict[str, dict[str, Quantization]]
     errors: dict[str, float]
 
-    def __str__(self):
+    def __str__(self) -> str:
         operators = ", ".join(f"{name} {count}" for name, count in self.operators.items())
         errors = ", ".join(f"{name} {error:.2g}" for name, error in self.errors.items())
         return (
@@ -57,15 +57,16 @@ class ExportResult:
         )
 
 
-def convert(model, path, options, calibration_data, overwrite):
-    """Does what `kv.tflite.export` says of a model that becomes one file; arguments as there."""
+def to_file(model, path, options, calibration_data, overwrite) -> ExportResult:
+    """Exports a model that becomes one file; the arguments are those of `kv.tflite.export`."""
     path = _files.check_writable(path, overwrite)
     original, model = model, prepared(model)
     structure.check_names(model, options.streaming)
     if options.integer and calibration_data is None:
         raise ValueError(
-            f"calibration_data: quantization={options.quantization!r} needs inputs to read the scales off; pass "
-            "some that the model will meet, e.g. calibration_data=x_train[:200], or choose quantization='float32'."
+            f"`calibration_data` must be given with quantization={options.quantization!r}, whose scales are measured "
+            "on it. Received: calibration_data=None. Pass inputs that the model will meet, such as x_train[:200], or "
+            "choose quantization='float32'."
         )
     arrays = (
         _example(model)
@@ -103,26 +104,37 @@ def convert(model, path, options, calibration_data, overwrite):
 
 def _partition(model, options, arrays):
     """Returns the `Partition` of a model in one of the forms."""
+    sample = [array[:1] for array in arrays]
+    calls = observe(model, sample)
     if options.streaming:
         model = streaming.one_step(model, [array[:4] for array in arrays])
-        arrays = [array[:, :1] for array in arrays]
+        arrays, sample = ([array[:, :1] for array in each] for each in (arrays, sample))
+        whole, calls = calls, observe(model, sample)
+        if [call.layer for call in whole] != [
+            call.layer for call in calls
+        ]:  # calibration pairs them by order
+            raise ValueError(
+                "model: for one time step, Keras calls its recurrences in another order than for a whole sequence, so "
+                "that it can't be exported with form='streaming'; use form='sequence'."
+            )
     specs = {
         name: tf.TensorSpec((options.batch_size, *array.shape[1:]), tensor.dtype)
         for name, tensor, array in zip(structure.input_names(model), model.inputs, arrays, strict=True)
     }
-    parts = partition(model, specs, observe(model, [array[:1] for array in arrays]), options.quantization)
+    parts = partition(model, specs, calls, options.quantization)
     return streaming.with_states(parts) if options.streaming else parts
 
 
 def _example(model):
-    """A few random samples, for exports that need no calibration data; 0 and 1 are tokens of any vocabulary."""
+    """Returns a few random samples, for exports without calibration data; 0 and 1 are tokens of any vocabulary."""
     rng = np.random.default_rng(0)
     arrays = []
     for tensor in model.inputs:
         if None in tensor.shape[1:]:
             raise ValueError(
-                f"model: input {tensor.name!r} has the undefined shape {tuple(tensor.shape)}; give keras.Input a "
-                "fixed number of time steps, or pass calibration_data of the length to export."
+                f"`model` must have inputs of a defined shape. Received: input {tensor.name!r} of shape "
+                f"{tuple(tensor.shape)}. Give keras.Input a fixed number of time steps, or pass calibration_data of "
+                "the length to export."
             )
         shape = (4, *tensor.shape[1:])
         floating = "float" in tensor.dtype

@@ -1,10 +1,10 @@
-"""Exports an `EncoderDecoder` as two TFLite files, which `Seq2SeqRunner` puts together on the device.
+"""Exports an `EncoderDecoder` as two TFLite files, which `Seq2SeqRunner` joins on the device.
 
     encoder.tflite        source ─► state_0 …, with attention also memory and keys
     decoder_step.tflite   token, state_0 …, memory, keys, hidden ─► logits, next_state_0 …
 
-The decoder is one step; its states go in and come out. The calibrated ranges of what the encoder hands on are made
-those of the encoder's outputs, so that both files hold it in one format and nothing is rounded twice.
+The decoder is one step; its states are inputs and outputs. The values that pass from one file to the other are
+calibrated to the ranges of the encoder's outputs, so that both files use one format and nothing is rounded twice.
 
 Needs the TensorFlow backend.
 """
@@ -22,7 +22,7 @@ from keras import ops
 from keras_vrnn import _files
 from keras_vrnn.models import token_checks
 from keras_vrnn.quantization.formats import Quantization, span
-from keras_vrnn.tflite.exporting.conversion import ExportResult, convert
+from keras_vrnn.tflite.exporting.conversion import ExportResult, to_file
 from keras_vrnn.tflite.running.engines import LiteRT
 from keras_vrnn.tflite.running.seq2seq_runner import (
     DECODER,
@@ -34,26 +34,32 @@ from keras_vrnn.tflite.running.seq2seq_runner import (
     TARGET_SYMBOLS,
 )
 
-_CALIBRATED = 200  # sources; each is some steps of the decoder
+_CALIBRATED = 200  # sources; each gives several steps of the decoder
 
 
 @dataclasses.dataclass(frozen=True)
 class Seq2SeqExportResult:
-    """What was written: the folder, its files' `ExportResult`s, and their size together in bytes."""
+    """The result of the export of an encoder-decoder.
+
+    Attributes:
+        folder: The folder.
+        encoder, decoder_step: The `ExportResult` of each file.
+        size: The size of both files in bytes.
+    """
 
     folder: Path
     encoder: ExportResult
     decoder_step: ExportResult
 
     @property
-    def size(self):
+    def size(self) -> int:
         return self.encoder.size + self.decoder_step.size
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"{self.encoder}\n{self.decoder_step}"
 
 
-def convert_encoder_decoder(
+def to_folder(
     model,
     folder,
     options,
@@ -64,8 +70,8 @@ def convert_encoder_decoder(
     max_length,
     source_symbols,
     target_symbols,
-):
-    """Does what `kv.tflite.export` says of an `EncoderDecoder`; arguments as there."""
+) -> Seq2SeqExportResult:
+    """Exports an `EncoderDecoder`; the arguments are those of `kv.tflite.export`."""
     config = model.get_config()
     for name, value, only in (
         ("form", options.form, "sequence"),
@@ -75,34 +81,37 @@ def convert_encoder_decoder(
     ):
         if value != only:
             raise ValueError(
-                f"{name}={value!r}: an encoder-decoder becomes an encoder of whole sources and a step of the decoder, "
-                f"for one source at a time, which hand on what they hold; leave {name} out."
+                f"`{name}` must be left out for an encoder-decoder, which becomes an encoder of whole sources and one "
+                f"step of the decoder, for one source at a time. Received: {name}={value!r}."
             )
     for name, symbols, size in (
         ("source_symbols", source_symbols, config["source_vocab_size"]),
         ("target_symbols", target_symbols, config["target_vocab_size"]),
     ):
         if symbols is not None and len(symbols) != size:
-            raise ValueError(f"{name}: the model knows {size} ids, received symbols of {len(symbols)}.")
+            raise ValueError(
+                f"`{name}` must have the model's {size} ids. Received: symbols of {len(symbols)} ids."
+            )
     length = source_length or config["source_length"]
     source, target_in = _calibration_pairs(model, options, calibration_data, length)
     length = length or source.shape[1]
     if not source.shape[1] <= length:
         raise ValueError(
-            f"source_length={source_length!r}: the calibration data has {source.shape[1]} source steps."
+            f"`source_length` must be at least the {source.shape[1]} source steps of calibration_data. "
+            f"Received: source_length={source_length!r}."
         )
     source = np.pad(source, ((0, 0), (0, length - source.shape[1])))
     folder = _writable(Path(folder), overwrite)
 
     with tempfile.TemporaryDirectory(dir=folder, prefix=".unfinished-") as unfinished:
         made = Path(unfinished)
-        encoder = convert(_encoder(model, length), made / ENCODER, options, source, overwrite=False)
+        encoder = to_file(_encoder(model, length), made / ENCODER, options, source, overwrite=False)
         samples = _steps(model, source, target_in)
         engine = LiteRT(made / ENCODER)
         for name, detail in engine.outputs.items():
             samples[name] = _spanning(samples[name], detail)
         unrolled = dataclasses.replace(options, form="unrolled")
-        step = convert(_decoder_step(model, length), made / DECODER, unrolled, samples, overwrite=False)
+        step = to_file(_decoder_step(model, length), made / DECODER, unrolled, samples, overwrite=False)
         for name, symbols in ((SOURCE_SYMBOLS, source_symbols), (TARGET_SYMBOLS, target_symbols)):
             if symbols is not None:
                 symbols.save(made / name)
@@ -122,7 +131,7 @@ def convert_encoder_decoder(
         for name in (ENCODER, DECODER, SOURCE_SYMBOLS, TARGET_SYMBOLS, MANIFEST):  # the manifest last
             if (made / name).exists():
                 os.replace(made / name, folder / name)
-            else:  # symbols of an earlier export, which may be others
+            else:  # the symbols of an earlier export may differ
                 (folder / name).unlink(missing_ok=True)
     return Seq2SeqExportResult(
         folder,
@@ -132,17 +141,20 @@ def convert_encoder_decoder(
 
 
 def _calibration_pairs(model, options, data, length):
-    """→ source, target_in: as given, of the sources given, or of random ones where nothing is read off them."""
+    """Returns source and target_in: as given, decoded from the sources given, or random where no scale needs them."""
     config = model.get_config()
     sizes = config["source_vocab_size"], config["target_vocab_size"]
     if data is None:
         if options.integer:
             raise ValueError(
-                f"calibration_data: quantization={options.quantization!r} needs pairs or sources to read the scales "
-                "off; pass some that the model will meet, e.g. (source[:200], target_in[:200])."
+                f"`calibration_data` must be given with quantization={options.quantization!r}, whose scales are "
+                "measured on it. Received: calibration_data=None. Pass pairs or sources that the model will meet, "
+                "such as (source[:200], target_in[:200])."
             )
         if length is None:
-            raise ValueError("source_length: say how many steps a source has, or pass calibration_data.")
+            raise ValueError(
+                "`source_length` must be given where calibration_data is not. Received: source_length=None."
+            )
         data = np.random.default_rng(0).integers(1, sizes[0], (4, length))
     if isinstance(data, dict) and set(data) == {"source", "target_in"}:
         data = data["source"], data["target_in"]
@@ -154,7 +166,8 @@ def _calibration_pairs(model, options, data, length):
         )
     if len(data) != 2:
         raise ValueError(
-            "calibration_data: expected the pair (source, target_in), as for fit, or source alone."
+            "`calibration_data` must be the pair (source, target_in), as for fit, or source alone. "
+            f"Received: {len(data)} arrays."
         )
     source, target_in = (
         token_checks.tokens(f"calibration_data[{k}]", *each)
@@ -162,14 +175,17 @@ def _calibration_pairs(model, options, data, length):
     )
     if len(source) != len(target_in):
         raise ValueError(
-            f"calibration_data: {len(source)} sources and {len(target_in)} targets; one of each a pair."
+            "`calibration_data` must have as many sources as targets. "
+            f"Received: {len(source)} sources, {len(target_in)} targets."
         )
     return source[:_CALIBRATED], target_in[:_CALIBRATED]
 
 
 def _writable(folder, overwrite):
     if folder.exists() and not folder.is_dir():
-        raise NotADirectoryError(f"path: {str(folder)!r} is a file; an encoder-decoder becomes a folder.")
+        raise NotADirectoryError(
+            f"`path` must be a folder for an encoder-decoder. Received: the file {str(folder)!r}."
+        )
     folder.mkdir(parents=True, exist_ok=True)
     for name in (ENCODER, DECODER, MANIFEST, SOURCE_SYMBOLS, TARGET_SYMBOLS):
         _files.check_writable(folder / name, overwrite)
@@ -177,7 +193,7 @@ def _writable(folder, overwrite):
 
 
 def _named(tensor, name):
-    """An exported file's outputs have the names of the layers that make them."""
+    """Gives a tensor a layer with this name, which becomes the name of the file's output."""
     return keras.layers.Identity(name=name)(tensor)
 
 
@@ -192,9 +208,9 @@ def _encoder(model, length):
 
 
 def _decoder_step(model, length):
-    """One step: the layers of the model, but for the mask of the attention, which is a sum with `hidden` here.
+    """Returns one step: the model's layers, with the mask of the attention as a term `hidden` that is added.
 
-    The stock converter would quantize −1e9 and a probable energy with one scale.
+    The stock converter would quantize −1e9 and the energy of a visible step with one scale.
     """
     config = model.get_config()
     token = keras.Input((1,), dtype="int32", name="token")
@@ -211,7 +227,7 @@ def _decoder_step(model, length):
         keys = keras.Input((length, config["attention"]), name="keys")
         hidden = keras.Input((length,), name="hidden")
         inputs += [memory, keys, hidden]
-        # In three dimensions, that being one step: operators on more are rare on devices.
+        # In three dimensions: few operators on devices take more.
         energies = attention.energy(ops.tanh(attention.query_projection(h) + keys))
         weights = keras.layers.Softmax()(ops.reshape(energies, (-1, length)) + hidden)
         context = ops.matmul(ops.expand_dims(weights, 1), memory)
@@ -221,7 +237,7 @@ def _decoder_step(model, length):
 
 
 def _steps(model, source, target_in):
-    """Name -> what the decoder's step reads at every real step of the data."""
+    """Returns name -> array of what the decoder's step reads, at every step of the data that is not padding."""
     states, attended = model.encode(ops.convert_to_tensor(source))
     constant = {}
     if attended:
@@ -239,9 +255,9 @@ def _steps(model, source, target_in):
 
 
 def _spanning(array, detail):
-    """Makes the range of an array exactly what a tensor can hold, so that its scale becomes the tensor's.
+    """Makes an array span exactly the range of a tensor, so that it gets the tensor's scale.
 
-    Two elements of the whole calibration set are changed for it.
+    This changes two elements of the whole calibration set.
     """
     scale, zero_point = detail["quantization"]
     if scale == 0.0:

@@ -1,107 +1,148 @@
-"""The way in to the export: a model becomes a file, an encoder-decoder a folder.
+"""The entry point of the export: a model becomes a file, an encoder-decoder becomes a folder.
 
 Needs the TensorFlow backend.
 """
 
+import os
 import threading
+from typing import Any, overload
+
+import keras
 
 from keras_vrnn.models import EncoderDecoder
-from keras_vrnn.tflite.exporting.conversion import convert
-from keras_vrnn.tflite.exporting.encoder_decoder import convert_encoder_decoder
-from keras_vrnn.tflite.exporting.options import Options
+from keras_vrnn.symbols import Symbols
+from keras_vrnn.tflite.exporting.conversion import ExportResult, to_file
+from keras_vrnn.tflite.exporting.encoder_decoder import Seq2SeqExportResult, to_folder
+from keras_vrnn.tflite.exporting.options import (
+    CalibrationMethod,
+    Form,
+    Io,
+    Options,
+    QuantizationName,
+    State,
+)
 
 # One export at a time: the converter prints on the standard error of the whole process.
 _LOCK = threading.RLock()
 
 
+@overload
 def export(
-    model,
-    path,
+    model: EncoderDecoder,
+    path: str | os.PathLike[str],
     *,
-    form="sequence",
-    quantization="int8",
-    io=None,
-    state="explicit",
-    batch_size=1,
-    calibration_data=None,
-    calibration="minmax",
-    max_error=0.1,
-    source_length=None,
-    max_length=None,
-    source_symbols=None,
-    target_symbols=None,
-    overwrite=False,
-):
-    """Writes a Keras model with vanilla RNN layers as a TFLite file; an encoder-decoder as a folder of two.
+    quantization: QuantizationName = "int8",
+    calibration_data: Any = None,
+    calibration: CalibrationMethod = "minmax",
+    max_error: float = 0.1,
+    source_length: int | None = None,
+    max_length: int | None = None,
+    source_symbols: Symbols | None = None,
+    target_symbols: Symbols | None = None,
+    overwrite: bool = False,
+) -> Seq2SeqExportResult: ...
+@overload
+def export(
+    model: keras.Model,
+    path: str | os.PathLike[str],
+    *,
+    form: Form = "sequence",
+    quantization: QuantizationName = "int8",
+    io: Io | None = None,
+    state: State = "explicit",
+    batch_size: int = 1,
+    calibration_data: Any = None,
+    calibration: CalibrationMethod = "minmax",
+    max_error: float = 0.1,
+    overwrite: bool = False,
+) -> ExportResult: ...
+def export(
+    model: Any,
+    path: str | os.PathLike[str],
+    *,
+    form: Form = "sequence",
+    quantization: QuantizationName = "int8",
+    io: Io | None = None,
+    state: State = "explicit",
+    batch_size: int = 1,
+    calibration_data: Any = None,
+    calibration: CalibrationMethod = "minmax",
+    max_error: float = 0.1,
+    source_length: int | None = None,
+    max_length: int | None = None,
+    source_symbols: Symbols | None = None,
+    target_symbols: Symbols | None = None,
+    overwrite: bool = False,
+) -> ExportResult | Seq2SeqExportResult:
+    """Writes a Keras model with vanilla RNN layers as a TFLite file, or an encoder-decoder as a folder of two files.
 
-    The layers around the recurrences go through the stock converter. Each recurrence becomes one WHILE loop,
-    whose size does not depend on the number of time steps, or the steps themselves.
+    The layers around the recurrences go through the stock converter. Each recurrence becomes one WHILE loop, whose size
+    does not depend on the number of time steps, or a sequence of single steps.
 
     Args:
-        model: a built functional or Sequential Keras model on the TensorFlow backend, with layers `VanillaRNN` or
-            `keras.layers.SimpleRNN` among any others. An undefined time dimension takes the length of
-            `calibration_data`. A stateful layer starts from zero; mixed precision and float64 become float32.
-            Or a `kv.EncoderDecoder`.
-        path: the file to write. Of an encoder-decoder the folder, which `Seq2SeqRunner` reads: `encoder.tflite`,
+        model: A built functional or Sequential Keras model on the TensorFlow backend that contains `VanillaRNN` or
+            `keras.layers.SimpleRNN` layers, among any others; or a `kv.EncoderDecoder`. An undefined time dimension
+            takes the length of `calibration_data`. A stateful layer starts from zero; mixed precision and float64
+            become float32.
+        path: The file to write. For an encoder-decoder, the folder that `Seq2SeqRunner` reads: `encoder.tflite`,
             `decoder_step.tflite` with the states as inputs and outputs, a manifest and the symbols.
-        form: "sequence": one invoke takes a whole sequence, the recurrence is a loop. "unrolled": the same without
+        form: "sequence": one invoke takes a whole sequence, and the recurrence is a loop. "unrolled": the same without
             a loop, for a runtime that has none; the file grows with the number of time steps. "streaming": one invoke
             takes one time step.
         quantization: "float32". "float16": float16 weights, dequantized when the file is loaded. "dynamic": int8
-            weights, float32 signals. "int8": full integer, int8 signals, weights per output unit, tanh state at scale
-            1/128. "int16x8": full integer, int16 signals with int8 weights, tanh state at scale 1/32768.
-        io: type of the inputs and outputs of an integer file: its own ("int8" or "int16", the default), or "float32",
-            with one QUANTIZE or DEQUANTIZE at each. Token ids are int32, states of the file's own type in any case.
-        state: of a streaming file. "explicit": the state of each recurrence is an input `…state_in` and an output
+            weights, float32 signals. "int8": full integer, int8 signals, one weight scale per output unit, tanh state
+            at scale 1/128. "int16x8": full integer, int16 signals with int8 weights, tanh state at scale 1/32768.
+        io: The type of the inputs and outputs of an integer file: its own ("int8" or "int16", the default), or
+            "float32", which adds one QUANTIZE or DEQUANTIZE to each. Token ids are always int32, states always have
+            the file's own type.
+        state: For a streaming file. "explicit": the state of each recurrence is an input `…state_in` and an output
             `…state_out` of the same format, zero at the start. "internal": it stays in a variable of the interpreter,
             which the signature `reset` (in TFLite Micro `MicroInterpreter::Reset`) sets to zero.
-        batch_size: how many sequences, or streams, one invoke takes.
-        calibration_data: needed for "int8" and "int16x8": inputs the model will meet, e.g. `x_train[:200]`, with the
-            batch axis first; a list or a dictionary by input name for several inputs. The scales are read off these.
-            For "streaming" at any quantization it is the data on which stepping is compared with whole sequences.
-            Of an encoder-decoder 200 pairs (source, target_in) as for `fit`, or 200 sources, for which the model's
-            own greedy decoding is the target.
-        calibration: "minmax": scales span all that the data holds. "percentile": of float inputs and of the signals
-            of the recurrences all but the lowest and the highest 0.01 %, for data with outliers.
-        max_error: the largest error that an integer, dynamic or float16 file may have: the mean difference from Keras
+        batch_size: How many sequences, or streams, one invoke takes.
+        calibration_data: Required for "int8" and "int16x8": inputs that the model will meet, such as `x_train[:200]`,
+            with the batch axis first. For several inputs, a list, a dictionary by input name, or the structure of the
+            model's inputs. The scales are measured on this data. With form="streaming", stepping is compared with
+            whole sequences on it, at any quantization. For an encoder-decoder, 200 pairs (source, target_in) as for
+            `fit`, or 200 sources, for which the model's own greedy decoding is the target.
+        calibration: "minmax": scales span all values in the data. "percentile": for float inputs and the signals of
+            the recurrences, all but the lowest and the highest 0.01 %, for data with outliers.
+        max_error: The largest error that an integer, dynamic or float16 file may have: the mean difference from Keras
             of an output's worst unit, relative to the output's range with zero, on up to 64 samples of the data. A file
-            beyond it is refused, unless the model amplifies rounding itself; a smaller one that is larger than its
+            beyond it is refused, unless the model amplifies rounding itself; a smaller error that is larger than the
             format should cost gives an `AccuracyWarning` with the likely cause. A float32 file is refused wherever
             it differs by more than rounding.
-        source_length: of an encoder-decoder: steps of the encoder; by default the model's `source_length`, or those
-            of the data.
-        max_length: of an encoder-decoder: most tokens that the runner decodes; by default the model's
-            `target_length`, or twice the source steps and 10.
-        source_symbols, target_symbols: of an encoder-decoder: `kv.Symbols` to store beside, for a runner that takes
-            and gives symbols.
-        overwrite: replace what exists.
+        source_length: For an encoder-decoder: steps of the encoder; by default the model's `source_length`, or the
+            length of the data.
+        max_length: For an encoder-decoder: the largest number of tokens that the runner decodes; by default the
+            model's `target_length`, or twice the source steps plus 10.
+        source_symbols, target_symbols: For an encoder-decoder: `kv.Symbols` to store in the folder, for a runner that
+            takes and returns symbols.
+        overwrite: Whether to replace files that exist.
 
     Returns:
-        An `ExportResult`; of an encoder-decoder a `Seq2SeqExportResult`.
+        An `ExportResult`; for an encoder-decoder, a `Seq2SeqExportResult`.
 
     Raises:
-        ValueError: an argument has a value that is not supported, or the model holds a layer that is not; the
-            message names it and says what to do.
-        FileExistsError, FileNotFoundError, PermissionError: `path` can't be written, or exists.
+        ValueError: An argument has an unsupported value, or the model contains an unsupported layer; the message names
+            it and suggests what to do.
+        FileExistsError, FileNotFoundError, PermissionError: `path` exists or can't be written.
 
-    A file is written only after the LiteRT interpreter has run it and its outputs have been compared with Keras'.
+    A file is written only after the LiteRT interpreter has run it and its outputs have been compared with Keras'. Exports from several threads take turns.
+    An input or output has the name of its `keras.Input` or of the layer that makes it; in a dictionary, its key.
     """
     options = Options(form, quantization, io, state, batch_size, calibration, max_error)
-    of_pairs = {
+    for_pairs = {
         "source_length": source_length,
         "max_length": max_length,
         "source_symbols": source_symbols,
         "target_symbols": target_symbols,
     }
     with _LOCK:
-        return _export(model, path, options, calibration_data, overwrite, of_pairs)
-
-
-def _export(model, path, options, calibration_data, overwrite, of_pairs):
-    if isinstance(model, EncoderDecoder):
-        return convert_encoder_decoder(model, path, options, calibration_data, overwrite, **of_pairs)
-    if given := [name for name, value in of_pairs.items() if value is not None]:
-        raise ValueError(
-            f"{given[0]}: is for a kv.EncoderDecoder, received a model of type {type(model).__name__}; leave it out."
-        )
-    return convert(model, path, options, calibration_data, overwrite)
+        if isinstance(model, EncoderDecoder):
+            return to_folder(model, path, options, calibration_data, overwrite, **for_pairs)
+        if given := [name for name, value in for_pairs.items() if value is not None]:
+            raise ValueError(
+                f"`{given[0]}` must be left out, except for a kv.EncoderDecoder. Received: a model of type "
+                f"{type(model).__name__}."
+            )
+        return to_file(model, path, options, calibration_data, overwrite)

@@ -1,74 +1,75 @@
-"""What `export` may be asked for, checked in one place before any work is done."""
+"""The options of `export`, checked in one place before any work starts."""
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
-import numpy as np
+from keras_vrnn import _checks
+from keras_vrnn.quantization.schemes import SCHEMES, Scheme
 
-from keras_vrnn.quantization.schemes import SCHEMES
-
-FORMS = ("sequence", "unrolled", "streaming")
-STATES = ("explicit", "internal")
-CALIBRATIONS = ("minmax", "percentile")
+Form = Literal["sequence", "unrolled", "streaming"]
+QuantizationName = Literal["float32", "float16", "dynamic", "int8", "int16x8"]
+Io = Literal["int8", "int16", "float32"]
+State = Literal["explicit", "internal"]
+CalibrationMethod = Literal["minmax", "percentile"]
 
 
 @dataclass(frozen=True)
 class Options:
     """The options of `export`, as documented there."""
 
-    form: str
-    quantization: str
-    io: str | None
-    state: str
+    form: Form
+    quantization: QuantizationName
+    io: Io | None
+    state: State
     batch_size: int
-    calibration: str
+    calibration: CalibrationMethod
     max_error: float
 
     def __post_init__(self):
-        _one_of("form", self.form, FORMS)
+        _one_of("form", self.form, get_args(Form))
         _one_of("quantization", self.quantization, tuple(SCHEMES))
-        _one_of("state", self.state, STATES)
-        _one_of("calibration", self.calibration, CALIBRATIONS)
-        size = self.batch_size
-        if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1:
-            raise ValueError(f"batch_size={size!r}: expected a positive integer.")
+        _one_of("state", self.state, get_args(State))
+        _one_of("calibration", self.calibration, get_args(CalibrationMethod))
+        _checks.positive_int("batch_size", self.batch_size)
         limit = self.max_error
         if isinstance(limit, bool) or not isinstance(limit, (int, float, np.number)) or not limit > 0:
-            raise ValueError(
-                f"max_error={limit!r}: expected a positive number, the error relative to an output's range."
+            raise _checks.refused(
+                "max_error", "be a positive number, relative to the range of an output", limit
             )
         own = self.scheme.dtype.name
         if self.io not in (None, own, "float32"):
+            allowed = f"{own!r} (the default) or 'float32'" if self.integer else "'float32'"
             raise ValueError(
-                f"io={self.io!r}: inputs and outputs of a file with quantization={self.quantization!r} are "
-                + (f"{own!r} (the default) or 'float32'." if self.integer else "'float32'.")
+                f"`io` must be {allowed} with quantization={self.quantization!r}. Received: io={self.io!r}."
             )
         if self.state == "internal" and self.form != "streaming":
             raise ValueError(
-                f"state='internal': with form={self.form!r} every invoke starts from zero and keeps nothing; "
-                "choose form='streaming'."
+                f"`state` must be 'explicit' with form={self.form!r}, where every invoke starts from zero. "
+                "Received: state='internal'. Choose form='streaming' to keep a state."
             )
 
     @property
-    def scheme(self):
+    def scheme(self) -> Scheme:
         """The quantization scheme."""
         return SCHEMES[self.quantization]
 
     @property
-    def integer(self):
-        """Whether the signals are integers, whose scales calibration data must give."""
+    def integer(self) -> bool:
+        """Whether the signals are integers, with scales measured on calibration data."""
         return self.scheme.integer
 
     @property
-    def streaming(self):
+    def streaming(self) -> bool:
         """Whether one invoke takes one time step."""
         return self.form == "streaming"
 
     @property
-    def unrolled(self):
-        """Whether the steps are written one after the other instead of as a loop."""
+    def unrolled(self) -> bool:
+        """Whether the steps are written one after another instead of as a loop."""
         return self.form != "sequence"
 
 
-def _one_of(argument, value, choices):
+def _one_of(name, value, choices):
     if value not in choices:
-        raise ValueError(f"{argument}={value!r}: expected one of {', '.join(map(repr, choices))}.")
+        listed = ", ".join(map(repr, choices))
+        raise ValueError(f"`{name}` must be one of {listed}. Received: {name}={value!r}.")

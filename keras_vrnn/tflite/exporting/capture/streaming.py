@@ -72,11 +72,11 @@ def _telling(model, arrays):
         shape = (_SAMPLES, timesteps if keep else _STEPS, *array.shape[2:])
         if array.dtype.kind == "f":
             spread = float(np.std(array, dtype=np.float64)) or 1.0
-            drawn = rng.normal(np.mean(array, dtype=np.float64), spread, shape)
+            drawn: np.ndarray = rng.normal(np.mean(array, dtype=np.float64), spread, shape)
         else:  # 0 and 1 are tokens of any vocabulary
             drawn = rng.integers(min(0, int(array.min())), max(1, int(array.max())), shape, endpoint=True)
-        drawn = drawn.astype(array.dtype)
-        telling.append(np.concatenate([array, drawn]) if keep else drawn)
+        random = drawn.astype(array.dtype)
+        telling.append(np.concatenate([array, random]) if keep else random)
     return telling
 
 

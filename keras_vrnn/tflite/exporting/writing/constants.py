@@ -20,6 +20,4 @@ def write(main, name, array, scheme):
     quantization = scheme.format(float(array.min()), float(array.max()))
     limits = np.iinfo(scheme.dtype)
     integers = np.round(array / quantization.scale) + quantization.zero_point
-    return main.constant(
-        name, np.clip(integers, limits.min, limits.max).astype(scheme.dtype), quantization
-    )
+    return main.constant(name, np.clip(integers, limits.min, limits.max).astype(scheme.dtype), quantization)

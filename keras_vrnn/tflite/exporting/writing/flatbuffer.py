@@ -1,32 +1,32 @@
-"""The TFLite schema, read and written through plain objects: tensors, operators, subgraphs, bytes."""
+"""TFLite models as plain objects to read and write: tensors, operators, subgraphs, bytes."""
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from keras_vrnn.quantization.formats import Quantization
+from keras_vrnn.tflite import reading
 from keras_vrnn.tflite.exporting.writing.packing import pack
 
-RESOURCE = "resource"  # the type of a variable's handle, which NumPy has none for
-NO_BUFFER = 0  # by the schema's convention buffer 0 is the empty one, shared by all activations
+RESOURCE = "resource"  # the type of a variable's handle; NumPy has no dtype for it
+NO_BUFFER = 0  # by the schema's convention, buffer 0 is empty and shared by all activations
 _TYPES = {
-    np.dtype(name): getattr(schema.TensorType, name.upper())
-    for name in ("float16", "float32", "float64", "int8", "int16", "int32", "int64")
-    + ("uint8", "uint16", "uint32", "uint64", "bool")
+    np.dtype(reading.TYPE_NAMES[code].lower()): code
+    for code in reading.ITEM_SIZES
+    if code != schema.TensorType.BFLOAT16  # which NumPy lacks
 }
 _DTYPES = {code: dtype for dtype, code in _TYPES.items()}
-_OPERATOR_NAMES = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
-_PLACEHOLDER_CODE = 127  # what the old one-byte field holds when the operator's code does not fit
+_PLACEHOLDER_CODE = 127  # in the old one-byte field, for an operator whose code does not fit
 
 
 class Graph:
-    """One subgraph under construction or read from a file; tensors are named by their index."""
+    """One subgraph, under construction or read from a file; an index identifies a tensor."""
 
     def __init__(self, file, subgraph):
         self.file = file
         self.subgraph = subgraph
 
     def tensor(self, name, shape, dtype, quantization=None, data=None):
-        """Adds a tensor, constant if `data` is given, and returns its index."""
+        """Adds a tensor and returns its index; the tensor is constant if `data` is given."""
         tensor = schema.TensorT()
         tensor.name = name
         tensor.shape = list(shape)
@@ -55,14 +55,14 @@ class Graph:
         self.subgraph.operators.append(operator)
 
     def inline(self, content, source):
-        """Adds the operators of another file, which has one input and one output.
+        """Adds the operators of another file that has one input and one output.
 
         Args:
-            content: bytes of the `.tflite` file.
-            source: the tensor to be its input.
+            content: The bytes of the `.tflite` file.
+            source: The tensor that becomes its input.
 
         Returns:
-            The tensor that is its output.
+            The tensor of its output.
         """
         other = ModelFile(content)
         subgraph = other.main.subgraph
@@ -110,19 +110,19 @@ class Graph:
         return Quantization(np.asarray(parameters.scale), 0, parameters.quantizedDimension)
 
     def declare(self, index, quantization):
-        """Gives a tensor's integers another meaning."""
+        """Gives a tensor another quantization; its integers stay the same."""
         packed = None if quantization is None else _pack_quantization(quantization)
         self.subgraph.tensors[index].quantization = packed
 
     def sort_operators(self):
-        """Puts the operators in an order in which each runs after those that feed it."""
+        """Sorts the operators so that each runs after the ones that feed it."""
         waiting = list(self.subgraph.operators)
         pending = {int(t) for operator in waiting for t in operator.outputs}
         ordered = []
         while waiting:
             ready = [op for op in waiting if pending.isdisjoint(int(t) for t in op.inputs)]
             if not ready:
-                raise RuntimeError("the stitched graph has a cycle; please report the model that led here")
+                raise RuntimeError("the stitched graph has a cycle; please report it with the model")
             ordered += ready
             pending -= {int(t) for op in ready for t in op.outputs}
             waiting = [op for op in waiting if op not in ready]
@@ -174,7 +174,7 @@ class ModelFile:
         return len(self.model.buffers) - 1
 
     def operator_code(self, name):
-        """Returns the index of a builtin operator in this model's table, adding it if need be."""
+        """Returns the index of a builtin operator in this model's table, and adds it where it is missing."""
         code = schema.OperatorCodeT()
         code.builtinCode = getattr(schema.BuiltinOperator, name)
         code.deprecatedBuiltinCode = min(code.builtinCode, _PLACEHOLDER_CODE)
@@ -182,7 +182,7 @@ class ModelFile:
         return self.adopt_code(code)
 
     def adopt_code(self, code):
-        """Returns the index of an operator code, adding it if need be; one code serves all uses of an operator."""
+        """Returns the index of an operator code, and adds it where it is missing; all uses of an operator share it."""
         for index, known in enumerate(self.model.operatorCodes):
             if builtin_code(known) == builtin_code(code) and known.customCode == code.customCode:
                 known.version = max(known.version, code.version)
@@ -192,16 +192,14 @@ class ModelFile:
 
     def operator_name(self, operator):
         """Returns the schema's name of an operator, e.g. "FULLY_CONNECTED"; "CUSTOM:x" for others."""
-        code = self.model.operatorCodes[operator.opcodeIndex]
-        name = _OPERATOR_NAMES[builtin_code(code)]
-        return f"CUSTOM:{code.customCode.decode()}" if name == "CUSTOM" else name
+        return reading.operator_name(self.model, operator)
 
     def pack(self):
         """Returns the bytes of the `.tflite` file."""
         return pack(self.model)
 
 
-# The lowest version of each operator that knows the int8 form we write (tensorflow/lite/tools/versioning).
+# The lowest version of each operator with the int8 form written here (tensorflow/lite/tools/versioning).
 _OPERATOR_VERSIONS = {
     "ADD": 2,
     "DEQUANTIZE": 2,

@@ -8,12 +8,12 @@ from keras_vrnn.tflite.exporting.writing import (
     operators,
     scales,
     tables,
+    unused,
     variables,
 )
 from keras_vrnn.tflite.exporting.writing import (
     recurrence as recurrences,
 )
-from keras_vrnn.tflite.exporting.writing import unused as pruning
 from keras_vrnn.tflite.exporting.writing.flatbuffer import ModelFile
 from keras_vrnn.tflite.running.engines import RESET
 from keras_vrnn.tflite.running.runner import STATE_IN, STATE_OUT
@@ -94,7 +94,7 @@ def stitch(parts, stock, formats_of, value_formats, options):
     if options.state == "internal":
         signatures[RESET] = {"inputs": [], "outputs": []}
     metadata.write(file)
-    pruning.prune(file)
+    unused.remove(file)
     return file, signatures
 
 

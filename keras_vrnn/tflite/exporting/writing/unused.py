@@ -1,13 +1,13 @@
-"""Takes out of a model file what no runtime reads: it would cost flash, and TFLite Micro arena for every tensor."""
+"""Removes what no runtime reads from a model file: it costs flash, and TFLite Micro arena for every tensor."""
 
 from keras_vrnn.tflite.exporting.writing.flatbuffer import NO_BUFFER
 
 
-def prune(file):
+def remove(file):
     """Removes the tensors, buffers and operator codes of a `ModelFile` that nothing uses, and the calibrated ranges."""
     for index, subgraph in enumerate(file.model.subgraphs):
         signatures = [s for s in file.model.signatureDefs if s.subgraphIndex == index]
-        _prune_tensors(subgraph, [entry for s in signatures for entry in (*s.inputs, *s.outputs)])
+        _remove_tensors(subgraph, [entry for s in signatures for entry in (*s.inputs, *s.outputs)])
     tensors = [tensor for subgraph in file.model.subgraphs for tensor in subgraph.tensors]
     for tensor in tensors:
         if tensor.quantization is not None:  # min and max served the converter
@@ -23,7 +23,7 @@ def prune(file):
     file.model.operatorCodes = _keep(file.model.operatorCodes, codes, operators, "opcodeIndex")
 
 
-def _prune_tensors(subgraph, named):
+def _remove_tensors(subgraph, named):
     """Removes the tensors that no operator and no edge uses; `named` are the entries of signatures."""
     lists = [(subgraph, "inputs"), (subgraph, "outputs")]
     lists += [(operator, end) for operator in subgraph.operators for end in ("inputs", "outputs")]
