@@ -99,7 +99,7 @@ def _units(model, arrays, parts):
         if reach.max() / 256 > _WIDE_STEP:
             found.append(
                 f"the inputs of layer {recurrence.layer!r} reach {largest:.3g} and its pre-activation "
-                f"{reach.max():.3g}: one step of 8 bits is more than tanh or sigmoid can tell; scale the data to about 1"
+                f"{reach.max():.3g}: one step of 8 bits is more than tanh or sigmoid resolves; scale it to about 1"
             )
         middle = np.median(reach)
         if reach.max() > _UNEQUAL * max(middle, 1e-30):

@@ -10,6 +10,7 @@ The worst unit counts. Where rounding alone moves the Keras model as far, as in 
 Needs the TensorFlow backend.
 """
 
+import inspect
 import warnings
 from dataclasses import dataclass
 
@@ -147,8 +148,15 @@ def _judge(index, found, expected, runner, original, model, arrays, few, parts, 
             f"max_error={options.max_error!r}: with quantization={options.quantization!r} {text}.{reason} "
             f"To write the file all the same, pass a larger max_error."
         )
-    # The caller of `kv.tflite.export`, four calls up.
-    warnings.warn(f"{text}.{reason}", AccuracyWarning, stacklevel=5)
+    warnings.warn(f"{text}.{reason}", AccuracyWarning, stacklevel=_levels_to_the_caller())
+
+
+def _levels_to_the_caller():
+    """How many calls up the code stands that called this package, whose line a warning is to show."""
+    frame, levels = inspect.currentframe(), 0
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "keras_vrnn":
+        frame, levels = frame.f_back, levels + 1
+    return levels
 
 
 def _refuse_float(name, error, index, original, model, few):
@@ -242,7 +250,11 @@ def _keras(model, arrays):
             rows = np.arange(start, start + size) % len(arrays[0])
             for state in states:
                 state.assign(keras.ops.zeros_like(state))
-            inputs = keras.tree.pack_sequence_as(model.input, [array[rows] for array in arrays])
+            inputs = [array[rows] for array in arrays]
+            sequential = isinstance(
+                model, keras.Sequential
+            )  # its `input` is there only once it has been called
+            inputs = inputs[0] if sequential else keras.tree.pack_sequence_as(model.input, inputs)
             made = keras.tree.flatten(model(inputs, training=False))
             pieces.append([keras.ops.convert_to_numpy(output) for output in made])
     finally:
