@@ -1,11 +1,11 @@
-"""The accuracy gate: a new file is run and compared with the Keras model before it gets its name.
+"""The accuracy gate: compares a new file with the Keras model before the file gets its name.
 
-The error of an output is measured per unit of its last axis and relative to the output's range, zero included:
+The error of an output is relative to the output's range, which includes zero:
 
-    float32                        max |file − Keras|           beyond rounding the file is refused
-    float16, dynamic, integers     mean |file − Keras|          a large error warns, beyond `max_error` it refuses
+    float32                        max |file − Keras|                    refused beyond rounding
+    float16, dynamic, integers     mean |file − Keras| of worst unit     warned of if large, refused beyond `max_error`
 
-The worst unit counts. Where rounding alone moves the Keras model as far, as in a chaotic recurrence, the file is kept.
+A file is not refused if rounding alone moves the outputs of the Keras model as far, as in a chaotic recurrence.
 
 Needs the TensorFlow backend.
 """
@@ -22,12 +22,12 @@ from keras_vrnn.tflite.exporting import causes
 from keras_vrnn.tflite.running.runner import Runner
 
 _SAMPLES = 64
-_STEPS = 8192  # of all samples together: a few seconds, also where every step is one invoke
-# Largest error of a float32 file. The activations of XNNPACK and TensorFlow differ by a few units in the last place
-# (2⁻²³ = 1.2e-7), and sums are taken in another order.
+_STEPS = 8192  # of all samples together: a few seconds even if every step is one invoke
+# The largest error of a float32 file. The activations of XNNPACK and TensorFlow differ by a few units in the last place
+# (2⁻²³ = 1.2e-7), and they sum in different orders. Random models reach 3e-7.
 _FLOAT32_ERROR = 1e-5
 _FLOAT32_PRECISION = 2.0**-23
-# Half the last digit of a number format, relative to a signal's largest value. Files with int8 weights lose most there.
+# Half a step of a number format, relative to the largest value. Files with int8 weights lose most by those.
 _ROUNDING = {
     "float32": 2.0**-23,
     "float16": 2.0**-12,
@@ -35,13 +35,13 @@ _ROUNDING = {
     "int8": 2.0**-9,
     "int16x8": 2.0**-9,
 }
-# A file rounds at more places than the one where `_sensitivity` does: each product, sum and activation of a step.
+# `_sensitivity` adds noise at one place; a file rounds each product, sum and activation of a step, and all weights.
 _PLACES = 10
-# Three times the worst of forty random models of up to six recurrences (see test_check.py measures a few of them).
+# About three times the worst error of 26 random models of up to six recurrences; test_check.py measures some of them.
 _WARN = {"float16": 0.003, "dynamic": 0.02, "int8": 0.03, "int16x8": 0.02}
-# Share of the range over which the data spreads an output: beyond it the file tells few samples apart.
+# The same error relative to how far the data spreads the output. Beyond this share the file can't tell samples apart.
 _WARN_OF_SPREAD = 0.2
-# Precision of the layers of a model that is not float32 itself.
+# The precision of layers that compute in less than float32.
 _PRECISIONS = {"float16": 2.0**-10, "bfloat16": 2.0**-7}
 
 
@@ -54,9 +54,9 @@ class Deviation:
     """How far one output of a file is from Keras'.
 
     Attributes:
-        largest: the largest absolute error, relative to the output's range with zero.
-        mean: the mean absolute error of the worst unit, relative to the same.
-        of_spread: that mean error, relative to how far the data spreads the output; 0 where it is constant.
+        largest: the largest absolute error, relative to the output's range including zero.
+        mean: the mean absolute error of the worst unit, relative to the same range.
+        of_spread: the same mean error, relative to how far the data spreads the output; 0 for a constant output.
     """
 
     largest: float
@@ -70,17 +70,16 @@ def check(path, original, model, arrays, parts, options):
     Args:
         path: the file.
         original: the model that the user passed.
-        model: the same as `preparation.prepared` returned it.
+        model: the model that `preparation.prepared` made of it.
         arrays: the data, one array per input.
         parts: the `Partition` of the model in its form.
         options: the `Options` of the export.
 
     Returns:
-        Output name -> error: the largest one of a float32 file, else the mean error of the worst unit; relative to the
-        output's range, zero included.
+        Output name -> its error as defined above.
 
     Raises:
-        ValueError: the file does not run, or differs from Keras by more than its number format explains.
+        ValueError: the file does not run, or it differs from Keras by more than its number format explains.
     """
     runner = _runner(path, options)
     rows = _rows(arrays)
@@ -105,7 +104,7 @@ def check(path, original, model, arrays, parts, options):
 def deviation(actual, expected, step=0.0):
     """Returns the `Deviation` of an output; `step` is its quantization step, 0 for floats."""
     expected = np.asarray(expected)
-    if expected.dtype.kind != "f":  # classes or truth values: the share of those that differ
+    if expected.dtype.kind != "f":  # classes or truth values: the share that differs
         differing = float(np.mean(actual != expected))
         return Deviation(differing, differing, 0.0)
     finite = np.isfinite(expected)
@@ -114,7 +113,7 @@ def deviation(actual, expected, step=0.0):
         return Deviation(np.inf, np.inf, np.inf)
     wide = np.where(finite, expected, 0.0).astype(np.float64)
     error = np.abs(np.where(finite, actual, 0.0) - wide)
-    # An output that is always zero has no range; its file may be a few steps off, as where a ReLU just stays shut.
+    # An output that is always zero has no range. The file may be a few steps off, for example just above a ReLU's zero.
     reach = max(wide.max(), 0.0) - min(wide.min(), 0.0) or 8 * step or _FLOAT32_PRECISION
     by_unit = error.reshape(-1, error.shape[-1] if error.ndim > 1 else 1)
     mean = float(by_unit.mean(axis=0).max())
@@ -123,20 +122,22 @@ def deviation(actual, expected, step=0.0):
 
 
 def _judge(index, found, expected, runner, original, model, arrays, few, parts, options):
-    """Warns of a large error of an output, or refuses it."""
+    """Warns of a large error of an output, or refuses the file."""
     name = list(found)[index]
     error, of_spread = found[name].mean, found[name].of_spread
     if error <= _WARN[options.quantization] and of_spread <= _WARN_OF_SPREAD:
         return
     if not np.isfinite(expected[index]).all() and options.integer:
         raise ValueError(
-            f"model: output {name!r} is NaN or infinite for some of calibration_data; integers can't hold that. "
+            f"model: output {name!r} is NaN or infinite for some of calibration_data; integers can't represent that. "
             "Check the weights and the data, or choose quantization='float32'."
         )
     amplified = _PLACES * _sensitivity(original, few, _ROUNDING[options.quantization], index).mean >= error
     likely = causes.find(runner, name, expected[index], model, arrays, parts, options)
     if amplified:
-        likely.append("the model amplifies rounding: noise of one step at its recurrences moves Keras as far")
+        likely.append(
+            "the model amplifies rounding: noise of half a step at its recurrences moves Keras as far"
+        )
     text = (
         f"output {name!r} differs from Keras by {error:.2g} of its range on "
         f"{'calibration_data' if options.integer else 'the data'} (mean error of its worst unit; "
@@ -146,13 +147,13 @@ def _judge(index, found, expected, runner, original, model, arrays, few, parts, 
     if error > options.max_error and not amplified:
         raise ValueError(
             f"max_error={options.max_error!r}: with quantization={options.quantization!r} {text}.{reason} "
-            f"To write the file all the same, pass a larger max_error."
+            f"To write the file anyway, pass a larger max_error."
         )
     warnings.warn(f"{text}.{reason}", AccuracyWarning, stacklevel=_levels_to_the_caller())
 
 
 def _levels_to_the_caller():
-    """How many calls up the code stands that called this package, whose line a warning is to show."""
+    """Returns the stack level of the code that called this package, so that the warning shows the user's line."""
     frame, levels = inspect.currentframe(), 0
     while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "keras_vrnn":
         frame, levels = frame.f_back, levels + 1
@@ -166,20 +167,20 @@ def _refuse_float(name, error, index, original, model, few):
         return
     raise ValueError(
         f"model: exported with quantization='float32', output {name!r} differs from Keras by {error:.2g} of its range, "
-        f"where rounding explains {limit:.2g}. A layer computes something else in the file than in Keras; please "
-        "report it with the model. kv.tflite.verify of the parts of the model shows which."
+        f"but rounding explains only {limit:.2g}. Some layer computes something else in the file than in Keras. Please "
+        "report it with the model; exporting parts of the model shows which layer it is."
     )
 
 
 def _float_limit(model):
-    """The largest error that rounding explains: that of the file, or of layers in mixed precision."""
+    """Returns the largest error that rounding explains, in the file or in layers with mixed precision."""
     used = {getattr(layer, "compute_dtype", None) for layer in layers_of(model)}
     precision = max([_PRECISIONS[dtype] for dtype in used & set(_PRECISIONS)], default=_FLOAT32_PRECISION)
     return _FLOAT32_ERROR * precision / _FLOAT32_PRECISION
 
 
 def _sensitivity(model, arrays, rounding, index):
-    """Returns the `Deviation` of the model from itself with noise of relative size `rounding` at its recurrences."""
+    """Returns how far noise of the relative size `rounding` at the recurrences' inputs moves an output of the model."""
     rng = np.random.default_rng(0)
 
     def noisy(layer, loop, sequences, initial_state, mask):
@@ -199,14 +200,14 @@ def _runner(path, options):
     except ValueError as error:
         reason = error.__cause__ or error
         raise ValueError(
-            f"model: LiteRT can't run it with quantization={options.quantization!r}: {reason}. An operator of the "
-            "layers around the recurrence, or scales too far apart, are the cause; choose another quantization, or "
-            "replace the layer or scale the data."
+            f"model: LiteRT can't run it with quantization={options.quantization!r}: {reason}. The cause is an "
+            "operator of the layers around the recurrence, or scales too far apart; choose another quantization, "
+            "replace the layer, or scale the data."
         ) from error
 
 
 def _rows(arrays):
-    """Row numbers of the samples to compare, spread evenly over the data."""
+    """Returns the row numbers of the samples to compare, spread evenly over the data."""
     count = len(arrays[0])
     timesteps = max((array.shape[1] for array in arrays if array.ndim > 1), default=1)
     kept = min(count, _SAMPLES, max(1, _STEPS // timesteps))
@@ -214,7 +215,7 @@ def _rows(arrays):
 
 
 def _file(runner, parts, arrays, expected, options):
-    """Returns the file's outputs, in the shapes of Keras'."""
+    """Returns the file's outputs in the shapes of Keras' outputs."""
     try:
         made = runner(dict(zip(parts.inputs, arrays, strict=True)))
     except ValueError as error:
@@ -234,7 +235,7 @@ def _file(runner, parts, arrays, expected, options):
 
 
 def _keras(model, arrays):
-    """Returns the outputs of a Keras model from zero states; a stateful layer gets its own state back."""
+    """Returns the outputs of a Keras model that starts from zero states; stateful layers keep the state they have."""
     states = [
         state
         for layer in layers_of(model)

@@ -58,11 +58,11 @@ def export(
             own greedy decoding is the target.
         calibration: "minmax": scales span all that the data holds. "percentile": of float inputs and of the signals
             of the recurrences all but the lowest and the highest 0.01 %, for data with outliers.
-        max_error: the largest error that an integer, dynamic or float16 file may have: the mean difference from Keras
-            of an output's worst unit, relative to the output's range with zero, on up to 64 samples of the data. A file
-            beyond it is refused, unless the model amplifies rounding itself; a smaller one that is larger than its
-            format should cost gives an `AccuracyWarning` with the likely cause. A float32 file is refused wherever
-            it differs by more than rounding.
+        max_error: the largest error of an integer, dynamic or float16 file that is written. The error is the mean
+            difference from Keras of an output's worst unit, on up to 64 samples of the data, relative to the output's
+            range including zero. A file with a larger error is refused, unless the model itself amplifies rounding.
+            An error that is smaller, but larger than the format should cost, gives an `AccuracyWarning` with the likely
+            cause. A float32 file is refused if it differs by more than rounding, whatever `max_error` is.
         source_length: of an encoder-decoder: steps of the encoder; by default the model's `source_length`, or those
             of the data.
         max_length: of an encoder-decoder: most tokens that the runner decodes; by default the model's

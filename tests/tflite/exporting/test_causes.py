@@ -26,7 +26,7 @@ def small_steps():
 
 def test_steps_that_rounding_masks(tmp_path):
     with pytest.raises(
-        ValueError, match=r"% of the steps of input 'x' that count are rounded to 0.*io='float32'"
+        ValueError, match=r"% of the unmasked steps of input 'x' are rounded to 0.*io='float32'"
     ):
         kv.tflite.export(masked(), tmp_path / "m", calibration_data=small_steps(), max_error=0.05)
 
