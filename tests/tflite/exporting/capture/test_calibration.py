@@ -24,7 +24,7 @@ def model_with(kind):
 
 @pytest.mark.parametrize("quantization", ["int8", "int16x8"])
 @pytest.mark.parametrize("kind", ["recurrence", "dense", "conv", "relu"])
-@pytest.mark.parametrize("size", [1e-45, 1e-39, 1e-12, 1e-4])
+@pytest.mark.parametrize("size", [1e-39, 1e-4])
 def test_tiny_data(kind, size, quantization, tmp_path):
     x = (size * X.astype("float64")).astype("float32")
     result = kv.tflite.export(model_with(kind), tmp_path / "m", quantization=quantization, calibration_data=x)
