@@ -10,8 +10,8 @@ from typing import Any
 NAMES = {
     "_compile_metrics": "Whether `compile` was given metrics; `metrics` lists all trackers once the model is built.",
     "_compute_loss": "`compute_loss` with or without the `training` argument that a subclass may lack.",
-    "_eval_epoch_iterator": "The iterator of validation data that `fit` makes while its choices hold; `evaluate` sets its steps "
-    "per execution back.",
+    "_eval_epoch_iterator": "The iterator of validation data that `fit` makes while its choices hold; `evaluate` sets "
+    "its steps per execution back.",
     "_experimental_disable_per_channel_quantization_for_dense_layers": "The TFLite converter's only switch for int16 "
     "weights per tensor, which CMSIS-NN needs.",
     "_flatten_layers": "All layers of a model, including layers that wrappers hold; `layers` stops at the wrapper.",

@@ -38,6 +38,13 @@ def add_parser(commands):
     )
     parser.add_argument("--calibration", default="minmax", help="minmax (default) or percentile")
     parser.add_argument("--calibration-data", metavar="FILE", help=f"inputs for int8 and int16x8: {DATA}")
+    parser.add_argument(
+        "--max-error",
+        type=float,
+        default=0.1,
+        metavar="SHARE",
+        help="refuse a file whose outputs differ from Keras by more, relative to their range (default: 0.1)",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
     parser.add_argument(
         "--c-array", metavar="FOLDER", help="write C++ sources for TFLite Micro there (extra micro)"
@@ -101,6 +108,7 @@ def _export(options, model, path):
         batch_size=options.batch_size,
         calibration_data=data,
         calibration=options.calibration,
+        max_error=options.max_error,
         overwrite=options.overwrite,
     )
 

@@ -1,1 +1,1 @@
-"""Number formats and rounding of an integer file. Needs NumPy only."""
+"""The number formats of an integer file and how its weights are rounded. Needs NumPy only."""

@@ -1,4 +1,4 @@
-"""Number formats of quantized tensors.
+"""The number formats of quantized tensors.
 
 real = scale · (integer − zero point), as in the TFLite 8-bit quantization specification.
 """
@@ -9,13 +9,14 @@ import numpy as np
 
 INT8_MIN, INT8_MAX = -128, 127
 INT16_MAX = 32767
-# Runtimes store scales, and products of two, as float32: those below 2⁻¹²⁶ are subnormal there, and LiteRT 2.3 aborts.
+# Runtimes store scales and products of two scales as float32, where numbers below 2⁻¹²⁶ are subnormal: LiteRT 2.3
+# aborts on those.
 LEAST_SCALE = 2.0**-60
 
 
 @dataclass(frozen=True)
 class Quantization:
-    """Scale and zero point of a tensor, or of each slice along `axis`."""
+    """The scale and zero point of a tensor, or of each slice along `axis`."""
 
     scale: float | np.ndarray
     zero_point: int = 0
@@ -42,18 +43,18 @@ def affine_int8(low: float, high: float) -> Quantization:
     """Returns the asymmetric int8 format over [low, high], widened so that zero is exact."""
     low, high = min(float(low), 0.0), max(float(high), 0.0)
     scale = (high - low) / (INT8_MAX - INT8_MIN)
-    if scale == 0.0:  # a signal that is always zero; any scale holds it
+    if scale == 0.0:  # any scale can hold a signal that is always zero
         return Quantization(1.0, 0)
     scale = max(scale, LEAST_SCALE)
     return Quantization(scale, int(np.clip(round(INT8_MIN - low / scale), INT8_MIN, INT8_MAX)))
 
 
 def symmetric_int16(low: float, high: float) -> Quantization:
-    """Returns the int16 format over [low, high]; its kernels demand a zero point of 0."""
+    """Returns the int16 format over [low, high]; its kernels require a zero point of 0."""
     scale = max(-float(low), float(high)) / INT16_MAX
     return Quantization(max(scale, LEAST_SCALE) if scale else 1.0, 0)
 
 
 def no_finer(quantization: Quantization, scale: float) -> Quantization:
-    """Returns the format with at least this scale; with the same zero point it holds a wider range."""
+    """Returns the format with a scale of at least `scale`; the zero point stays, so the range only grows."""
     return replace(quantization, scale=max(float(quantization.scale), float(scale)))

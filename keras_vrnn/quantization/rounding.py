@@ -1,14 +1,14 @@
-"""Rounding of weights that compensates: what one weight loses by rounding, those not yet rounded make up for.
+"""Rounds weights so that later weights compensate for the rounding errors of earlier ones.
 
-Column by column, the error of a rounded input weight is spread over the remaining ones such that Σ (Δw·x)² over the
-calibration data becomes least (Hassibi & Stork 1993, "Optimal Brain Surgeon"; in the order and form of Frantar et al.
-2022, "GPTQ", section 3). It costs nothing at run time. Against rounding to nearest it takes a fifth of the state's
-error off at random weights and data, more where inputs are correlated.
+Column by column, the rounding error of an input weight is spread over the weights that are not rounded yet, such that
+Σ (Δw·x)² over the calibration data is minimal (Hassibi & Stork 1993, "Optimal Brain Surgeon", in the order and form of
+Frantar et al. 2022, "GPTQ", section 3). It costs nothing at run time. Compared with rounding to nearest, it removes a
+fifth of the state's error for random weights and data, and more where inputs are correlated.
 """
 
 import numpy as np
 
-_SHRINKAGE = 0.01  # least share of the mean square that is taken as uncorrelated; GPTQ's
+_SHRINKAGE = 0.01  # the smallest share of the mean square that is treated as uncorrelated, as in GPTQ
 
 
 def compensated(rows, scale, limit, moment=None):
@@ -16,9 +16,9 @@ def compensated(rows, scale, limit, moment=None):
 
     Args:
         rows: weights (outputs, inputs).
-        scale: of each row, (outputs, 1), or of all.
+        scale: one scale per row, (outputs, 1), or one for all.
         limit: the largest integer.
-        moment: (count, Σ x·xᵀ) of the inputs x, (inputs, inputs); without it each weight goes to its nearest integer.
+        moment: (count, Σ x·xᵀ) of the inputs x, (inputs, inputs). Without it, each weight is rounded to nearest.
 
     Returns:
         The integers as int8.
@@ -28,7 +28,7 @@ def compensated(rows, scale, limit, moment=None):
         return np.clip(np.round(rows), -limit, limit).astype(np.int8)
     count, products = moment
     size = rows.shape[1]
-    # With few samples the correlations between inputs are chance: the fewer, the less they are heeded.
+    # Correlations measured on few samples are mostly chance, so they count less.
     uncorrelated = max(_SHRINKAGE, size / max(count, 1)) * np.mean(np.diag(products))
     if uncorrelated <= 0.0:
         return compensated(rows, 1.0, limit)

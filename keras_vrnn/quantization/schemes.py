@@ -1,7 +1,7 @@
 """The quantization schemes: how each one stores signals, weights and biases.
 
-A scheme holds for any recurrent cell. Which signals a cell has, and how far each may reach, is stated in
-`tflite/exporting/recurrences/`.
+A scheme applies to any recurrent cell. The files in `tflite/exporting/recurrences/` state which signals a cell has and
+how far each may reach.
 """
 
 import math
@@ -24,36 +24,36 @@ from keras_vrnn.quantization.formats import (
 from keras_vrnn.quantization.rounding import compensated
 
 UNBOUNDED = (-math.inf, math.inf)
-# XNNPACK's ADD takes ratios of scales from 2⁻¹⁰ to 2⁸; half of that is used, as the converter may choose a slightly
-# different scale than calibration predicts.
+# XNNPACK's ADD accepts ratios of scales from 2⁻¹⁰ to 2⁸. Only half of that is used, because the converter may choose a
+# slightly different scale than calibration predicts.
 _LEAST_RATIO, _LARGEST_RATIO = 2.0**-9, 2.0**7
-_MARGIN = 0.1  # share of the range
-_INT32_BITS = 29  # TFLite Micro scales an accumulator in int32, by a power of two first
-# Pre-activations beyond which an activation is constant, in any number format.
+_MARGIN = 0.1  # of the range, for values beyond those in the calibration data
+_INT32_BITS = 29  # TFLite Micro rescales an accumulator in int32 and shifts it left first
+# The pre-activations beyond which an activation is constant in any number format.
 _CLIPPING = {"relu": (0.0, math.inf), "relu6": (0.0, 6.0), "hard_tanh": (-1.0, 1.0)}
 
 
 @dataclass(frozen=True)
 class Stored:
-    """A constant as a file stores it: an array and its format, None for floats."""
+    """A constant as a file stores it: an array and its format, which is None for floats."""
 
     array: np.ndarray
     quantization: Quantization | None = None
 
 
 class Scheme:
-    """How signals, weights and biases are stored: here all as float32, which the other schemes change.
+    """How signals, weights and biases are stored. This base class stores all of them as float32.
 
     Attributes:
-        dtype: of the signals.
-        integer: whether the signals are integers, whose scales calibration must give.
+        dtype: the type of the signals.
+        integer: whether the signals are integers, which need scales from calibration.
     """
 
     dtype: np.dtype = np.dtype("float32")
     integer = False
 
     def format(self, low, high) -> Quantization | None:
-        """Returns the format of a signal with the range [low, high]; None for a float signal."""
+        """Returns the format of a signal with the range [low, high], or None for a float signal."""
         return None
 
     def output_format(self, activation) -> Quantization | None:
@@ -65,11 +65,17 @@ class Scheme:
         return UNBOUNDED
 
     def product_format(self, low, high, x, matrix) -> Quantization | None:
-        """Returns the format of the product of `x` and a matrix, with the range [low, high]."""
+        """Returns the format of x·W with the range [low, high], or None for a float signal.
+
+        Args:
+            low, high: the range of the product.
+            x: the format of x.
+            matrix: W, (inputs, outputs).
+        """
         return None
 
     def sum_formats(self, terms, result) -> tuple[list[Quantization | None], Quantization | None]:
-        """Returns the formats of the terms of a sum and of its result, such that one ADD can take the step."""
+        """Returns the formats of the terms of a sum and of its result, adjusted so that one ADD can compute it."""
         return list(terms), result
 
     def product(self, matrix, bias, x, result, moment=None) -> tuple["Stored", "Stored | None"]:
@@ -79,7 +85,8 @@ class Scheme:
             matrix: W, (inputs, outputs).
             bias: b, (outputs,), or None.
             x, result: the formats of x and y.
-            moment: (count, Σ x·xᵀ) of the inputs, by which integers are rounded; without it, to nearest.
+            moment: (count, Σ x·xᵀ) of the inputs, which guides the rounding of integer weights. Without it, each
+                weight is rounded to nearest.
         """
         stored = Stored(*self._weights(matrix))
         return stored, None if bias is None else Stored(np.asarray(bias, np.float32))
@@ -94,7 +101,7 @@ class Float32(Scheme):
 
 
 class Float16(Scheme):
-    """float16 weights, dequantized when the file is loaded; the rest is float32."""
+    """float16 weights, which are dequantized when the file is loaded; everything else is float32."""
 
     def _weights(self, matrix):
         rows, _ = super()._weights(matrix)
@@ -102,7 +109,7 @@ class Float16(Scheme):
 
 
 class Dynamic(Scheme):
-    """int8 weights; the signals stay float32, and the kernel quantizes each row for its own product."""
+    """int8 weights and float32 signals; the kernel quantizes each row of a signal for its own product."""
 
     def _weights(self, matrix):
         rows = matrix.T.astype(np.float64)
@@ -111,16 +118,16 @@ class Dynamic(Scheme):
 
 
 class _Integer(Scheme):
-    """Integer signals, int8 weights symmetric around zero, biases in the scale of their accumulator."""
+    """Integer signals, int8 weights symmetric around zero, and biases in the scale of their accumulator."""
 
     integer = True
     _output_formats: ClassVar[dict[str, Quantization]]
     _saturation: ClassVar[dict[str, tuple[float, float]]]
     _bias_dtype: ClassVar[type]
     _weights_axis: ClassVar[int | None]
-    _accumulator_bits: ClassVar[
-        int
-    ]  # what the sum of bias and products may take, with room to spare for the products
+    _accumulator_bits: ClassVar[int]  # for the bias or the result's whole range; the products need the rest
+    _largest_multiplier: ClassVar[float]  # from accumulator to result; a finer result would hold nothing more
+    _steps_for_signal: ClassVar[float]  # left when a mark takes one; infinite where the type has one to spare
 
     def output_format(self, activation):
         return self._output_formats.get(activation)
@@ -129,19 +136,19 @@ class _Integer(Scheme):
         return self._saturation.get(activation, UNBOUNDED)
 
     def output_span(self, activation, measured) -> tuple[float, float]:
-        """Returns the range of real values that an activation's output format holds: fixed, or else measured."""
+        """Returns the range of real values that an activation's output format holds: the fixed or the measured one."""
         fixed = self.output_format(activation)
         if fixed is None:
             return min(measured[0], 0.0), max(measured[1], 0.0)
-        # The converter calibrates the whole int16 range [-1, 32767/32768] to about 1/32767, but the symmetric one
-        # to exactly 1/32768.
+        # From the whole int16 range [-1, 32767/32768] the converter would calibrate about 1/32767, but from the
+        # symmetric range exactly 1/32768.
         return span(fixed, self.dtype)
 
     def range_with_mark(self, low, high, mark) -> tuple[float, float]:
         """Returns the range for a signal in [low, high] that also holds a mark, such as the value of masked steps.
 
-        A mark far outside would stretch the scale. It gets the last integer of its side instead, which the signal
-        leaves free, with a margin for values that calibration has not met.
+        A mark far outside the signal's range would stretch the scale. It gets the last integer on its side instead,
+        which the signal does not use, and the range has a margin for values beyond the calibration data.
         """
         low, high = span(self.format(low, high), self.dtype)
         if low <= mark <= high:
@@ -153,7 +160,7 @@ class _Integer(Scheme):
         return (low - margin, high) if mark < low else (low, high + margin)
 
     def product_format(self, low, high, x, matrix):
-        # A product that is always zero must not coarsen the sum that it is a term of.
+        # A product that is always zero must not make the sum coarser that it is a term of.
         quantization = self.format(low, high) if low or high else Quantization(LEAST_SCALE)
         step = x.scale * np.max(_scales(matrix.T, self._weights_axis))
         return no_finer(quantization, step / self._largest_multiplier)
@@ -165,13 +172,13 @@ class _Integer(Scheme):
     def product(self, matrix, bias, x, result, moment=None):
         """Returns what the base class does.
 
-        The bias has the scale of the accumulator, x.scale · weights.scale. Where weights are tiny or zero, that scale
-        would be so fine that the bias overflows, or too coarse or fine to be told from the result's scale. So the
-        weights' scale is never less than what lets the bias and the whole range of the result fit the accumulator:
-        the weights lose less by it than a thousandth of the result's step.
+        The bias has the scale of the accumulator, x.scale · weights.scale. Weights that are tiny or zero would make it
+        so fine that the bias overflows. Therefore the scale of the weights is at least what the bias and the result's
+        whole range need to fit the accumulator. With n inputs, this rounds the product by less than n·2⁻¹⁴ steps of
+        the result.
         """
         rows, axis = matrix.T.astype(np.float64), self._weights_axis
-        # Nothing that the products can add would bring a larger bias back into the result's range.
+        # The products are too small to bring a larger bias back into the result's range.
         end = result.scale * 2.0**_INT32_BITS
         bias = None if bias is None else np.clip(np.asarray(bias, np.float64), -end, end)
         largest = np.zeros(len(rows)) if bias is None else np.abs(bias)
@@ -187,18 +194,18 @@ class _Integer(Scheme):
 
 
 class Int8(_Integer):
-    """Full integer: int8 signals, int8 weights with one scale per output unit, int32 biases."""
+    """Full integer: int8 signals, int8 weights with one scale per output unit, and int32 biases."""
 
     dtype = np.dtype("int8")
-    # The kernels of these functions ignore the declared output format: it must be this one.
-    # A state with the same scale in and out needs no conversion on the way back.
+    # The kernels of these functions ignore the declared output format and use this one.
+    # A state with the same scale on input and output needs no conversion between steps.
     _output_formats: ClassVar = {
         "tanh": Quantization(1 / 128, 0),
         "sigmoid": Quantization(1 / 256, INT8_MIN),
         "hard_tanh": Quantization(1 / 127, 0),
     }
-    # Where φ reaches the last int8 step of its output: from there on every pre-activation gives the same integer,
-    # so a range that ends here loses nothing, and a wider one would only make the steps coarser.
+    # Where φ reaches the last int8 step of its output. Every pre-activation beyond gives the same integer, so a range
+    # that ends here loses nothing, and a wider one would only make the steps coarser.
     # tanh: atanh(-127.5/128) and atanh(126.5/128); sigmoid: logit(0.5/256) and logit(254.5/256).
     _saturation: ClassVar = {
         "tanh": (math.atanh(-127.5 / 128), math.atanh(126.5 / 128)),
@@ -209,14 +216,17 @@ class Int8(_Integer):
     _weights_axis = 0
     _accumulator_bits = 30
     _steps_for_signal = 254
-    _largest_multiplier = 2.0**3  # of some thousand inputs the sum still fits int32
+    _largest_multiplier = 2.0**3  # the sum over some thousand inputs still fits int32
 
     def format(self, low, high):
         return affine_int8(low, high)
 
 
 class Int16x8(_Integer):
-    """int16 signals, int8 weights with one scale (TFLite Micro on CMSIS-NN takes no more), int64 biases."""
+    """Full integer: int16 signals, int8 weights and int64 biases.
+
+    All weights of a product share one scale, because TFLite Micro on CMSIS-NN accepts no more.
+    """
 
     dtype = np.dtype("int16")
     _output_formats: ClassVar = {
@@ -224,20 +234,20 @@ class Int16x8(_Integer):
         "sigmoid": Quantization(1 / 32768, 0),
         "hard_tanh": Quantization(1 / INT16_MAX, 0),
     }
-    # The kernels read pre-activations of at most 8: tanh(8)·32768 = 32767.99, sigmoid(8)·32768 = 32757.
+    # The kernels read pre-activations up to 8: tanh(8)·32768 = 32767.99, sigmoid(8)·32768 = 32757.
     _saturation: ClassVar = {"tanh": (-8.0, 8.0), **_CLIPPING}
     _bias_dtype = np.int64
     _weights_axis = None
-    _steps_for_signal = math.inf  # −32768 is left out by the format, but saturated to
-    _accumulator_bits = 46  # LiteRT scales an int64 sum back in fixed point, below 2⁴⁷
-    _largest_multiplier = 2.0**-2  # of a thousand inputs the scaled sum still fits int32
+    _steps_for_signal = math.inf  # formats leave out −32768, but quantizing saturates to it
+    _accumulator_bits = 46  # LiteRT rescales int64 sums in fixed point and assumes that they are below 2⁴⁷
+    _largest_multiplier = 2.0**-2  # the rescaled sum over a thousand inputs still fits int32
 
     def format(self, low, high):
         return symmetric_int16(low, high)
 
 
 def _scales(rows, axis):
-    """Returns the scale of each row, or of all for `axis` None; a row of zeros gets the least."""
+    """Returns one scale per row, or one for all rows if `axis` is None; a row of zeros gets the least scale."""
     scale = np.abs(rows).max(axis=None if axis is None else 1) / INT8_MAX
     return np.maximum(scale, LEAST_SCALE)
 

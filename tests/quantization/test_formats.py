@@ -39,3 +39,15 @@ def test_a_signal_that_is_always_zero_has_a_format():
 def test_int16_is_symmetric():
     assert formats.limits(np.int8) == (-128, 127)
     assert formats.limits(np.int16) == (-32767, 32767)
+
+
+@given(st.floats(0.0, 1e-30, width=64))
+def test_no_scale_is_too_small_for_float32(high):
+    for q in (formats.affine_int8(0.0, high), formats.symmetric_int16(0.0, high)):
+        assert q.scale**2 >= 2.0**-126  # the least normal float32
+
+
+def test_a_format_made_coarser_keeps_its_zero_point():
+    q = formats.no_finer(formats.affine_int8(-1.0, 3.0), 1.0)
+    assert q == formats.Quantization(1.0, formats.affine_int8(-1.0, 3.0).zero_point)
+    assert formats.no_finer(q, 0.5) == q

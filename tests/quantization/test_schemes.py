@@ -34,23 +34,90 @@ def test_output_formats_are_those_of_the_kernels():
     assert INT8.output_span("relu", (0.0, 3.5)) == (0.0, 3.5)
 
 
+def product(name, matrix, vector, x, z):
+    """Weights, bias and z's range of products, as real numbers."""
+    scheme = SCHEMES[name]
+    weights, bias = scheme.product(matrix, vector, x, z)
+    scale = np.atleast_1d(weights.quantization.scale)
+    assert np.abs(weights.array.astype(int)).max() <= 127  # symmetric: −128 would have no counterpart
+    np.testing.assert_allclose(bias.quantization.scale, x.scale * weights.quantization.scale)
+    return weights.array * scale[:, None], bias.array * np.atleast_1d(bias.quantization.scale), bias.array
+
+
 @given(st.integers(1, 5), st.integers(1, 5), st.integers(0, 2**32 - 1))
 def test_weights_and_bias_mean_what_they_should(features, units, seed):
     rng = np.random.default_rng(seed)
     matrix, vector = rng.normal(size=(features, units)), rng.normal(size=units)
-    integers, q = INT8.weights(matrix)
-    assert integers.shape == (units, features)
-    assert integers.min() >= -127  # symmetric: −128 would have no counterpart
-    # half a step of rounding
-    np.testing.assert_allclose(integers * q.scale[:, None], matrix.T, atol=q.scale.max() * 0.5001)
-    x = Quantization(0.05, 3)
-    bias, bias_q = INT8.bias(vector, x, q)
-    assert bias.dtype == np.int32
-    np.testing.assert_array_equal(bias_q.scale, 0.05 * q.scale)
-    np.testing.assert_allclose(bias * bias_q.scale, vector, atol=bias_q.scale.max() * 0.5001)
+    x, z = Quantization(0.05, 3), Quantization(0.04, -5)
+    weights, bias, integers = product("int8", matrix, vector, x, z)
+    step = np.abs(matrix).max(axis=0) / 127
+    assert weights.shape == (units, features)
+    assert integers.dtype == np.int32
+    # Half a step of rounding.
+    np.testing.assert_allclose(weights, matrix.T, atol=step.max() * 0.5001)
+    np.testing.assert_allclose(bias, vector, atol=0.05 * step.max() * 0.5001)
+
+
+@pytest.mark.parametrize("name", ["int8", "int16x8"])
+@pytest.mark.parametrize("weight", [0.0, 1e-30, 1e-10, 1.0])
+@pytest.mark.parametrize("x_scale", [2.0**-60, 1e-9, 1.0, 1e6])
+def test_the_bias_is_neither_clipped_nor_rounded_away(name, weight, x_scale):
+    scheme = SCHEMES[name]
+    matrix = np.array([[0.5 / x_scale, weight / x_scale]])  # the second unit has tiny weights, or none
+    vector = np.array([0.3, -0.9])
+    x, z = Quantization(x_scale), scheme.format(-1.0, 1.0)
+    weights, bias, integers = product(name, matrix, vector, x, z)
+    steps = np.abs(matrix.T).max() * x_scale / 127 if name == "int16x8" else z.scale
+    np.testing.assert_allclose(bias, vector, atol=max(z.scale, steps) / 2)
+    assert np.abs(integers.astype(float)).max() <= 2.0 ** (30 if name == "int8" else 46)
+    # What the weights lose is less than a step of z over the whole range of x.
+    reach = np.iinfo(scheme.dtype).max * x_scale
+    assert np.abs(weights[1] - matrix[:, 1]).max() * reach <= max(z.scale, 0.51 * steps * reach / x_scale)
+
+
+def test_a_bias_far_beyond_the_result_does_not_overflow_its_kernel():
+    for name in ("int8", "int16x8"):
+        z = SCHEMES[name].format(-1.0, 1.0)
+        _, bias, _ = product(name, np.ones((1, 1)), np.array([1e30]), Quantization(0.1), z)
+        assert bias[0] / z.scale <= 2.0**30
+
+
+def test_a_product_that_is_always_zero_does_not_coarsen_the_sum():
+    for name in ("int8", "int16x8"):
+        scheme = SCHEMES[name]
+        z, h = scheme.format(-1.0, 1.0), scheme.output_format("tanh")
+        r = scheme.product_format(0.0, 0.0, h, np.zeros((2, 2)))
+        (_, r), a = scheme.sum_formats((z, r), z)
+        assert a == z
+        assert z.scale / r.scale <= 2.0**10  # XNNPACK's limit
+
+
+def test_formats_of_a_sum_are_within_reach_of_one_another():
+    scheme = SCHEMES["int8"]
+    terms, result = scheme.sum_formats(
+        (scheme.format(-1e6, 1e6), scheme.format(-1e-9, 1e-9)), scheme.format(-1, 1)
+    )
+    for term in terms:
+        assert 2.0**-10 <= term.scale / result.scale < 2.0**8
+
+
+@pytest.mark.parametrize("name", ["int8", "int16x8"])
+@pytest.mark.parametrize("mark", [-999.0, 999.0, -1.0, 1.5, 0.5, -1e9, -0.01])
+def test_a_mark_has_an_integer_that_no_value_has(name, mark):
+    scheme = SCHEMES[name]
+    low, high = scheme.range_with_mark(0.2, 1.0, mark)
+    q = scheme.format(low, high)
+    limits = np.iinfo(scheme.dtype)
+
+    def integer(real):
+        return int(np.clip(round(real / q.scale) + q.zero_point, limits.min, limits.max))
+
+    taken = {integer(real) for real in np.linspace(0.2, 1.0, 1000) if abs(real - mark) > q.scale}
+    assert integer(mark) not in taken
+    assert q.scale <= 1.25 * scheme.format(0.0, 1.0).scale  # the mark costs a margin, not the whole way to it
 
 
 def test_a_unit_without_weights():
-    integers, q = INT8.weights(np.zeros((3, 2)))
-    assert not integers.any()
-    assert (q.scale > 0).all()
+    weights, _ = INT8.product(np.zeros((3, 2)), None, Quantization(0.1), Quantization(0.1))
+    assert not weights.array.any()
+    assert (weights.quantization.scale > 0).all()

@@ -1,4 +1,4 @@
-"""Why an integer file differs from Keras: causes that can be measured, each with its remedy."""
+"""Finds likely causes of an integer file's error by measurement, each with a remedy."""
 
 import numpy as np
 
@@ -7,15 +7,15 @@ from keras_vrnn.tflite.exporting.capture.observation import observe
 from keras_vrnn.tflite.running.engines import dequantize, quantize
 
 UNKNOWN = (
-    "none that stands out; quantization='int16x8' or 'float32' costs less accuracy, and kv.tflite.verify shows where "
-    "the error arises"
+    "none stands out; quantization='int16x8' or 'float32' is more accurate, and kv.tflite.verify shows where the error "
+    "arises"
 )
-_FEW_STEPS = 8  # integers over which an output varies
-_OUTLIERS = 10  # a range that is so many times as wide as that of 98 % of its values
-_SATURATED = 0.02  # share of an output
-_LOST = 0.001  # share of the steps that count
-_WIDE_STEP = 4.0  # of a pre-activation: as far as tanh and sigmoid vary
-_UNEQUAL = 30  # ratio of the reach of one unit to that of the middle one
+_FEW_STEPS = 8  # quantization steps over which an output varies
+_OUTLIERS = 10  # width of a range relative to the range of 98 % of the values
+_SATURATED = 0.02  # share of the values of an output
+_LOST = 0.001  # share of the unmasked steps
+_WIDE_STEP = 4.0  # of a pre-activation; tanh and sigmoid vary over about this width
+_UNEQUAL = 30  # ratio of one unit's reach to the median
 
 
 def find(runner, name, expected, model, arrays, parts, options):
@@ -39,7 +39,7 @@ def find(runner, name, expected, model, arrays, parts, options):
 
 
 def _masks(inputs, parts):
-    """Steps that count, but have the integers of a masked one."""
+    """Unmasked steps whose integers equal those of a masked step."""
     for name, detail, array in inputs:
         for mask in parts.masks.values():
             if mask.source != name or not detail["quantization"][0]:
@@ -52,7 +52,7 @@ def _masks(inputs, parts):
             lost = np.mean(counts & ~seen) / max(np.mean(counts), 1e-9)
             if lost > _LOST:
                 yield (
-                    f"{lost:.1%} of the steps of input {name!r} that count are rounded to {mask.value:g}, the value of "
+                    f"{lost:.1%} of the unmasked steps of input {name!r} are rounded to {mask.value:g}, the value of "
                     "masked steps, and are skipped: pass io='float32', which compares before rounding, or "
                     "quantization='int16x8', or mask with a value far from the data"
                 )
@@ -67,20 +67,20 @@ def _outliers(inputs):
         ends = _span(detail)
         if ends[1] - ends[0] > _OUTLIERS * max(high - low, 0.0):
             yield (
-                f"the range of input {name!r}, {ends[0]:.3g} to {ends[1]:.3g}, is set by few values, while 98 % lie "
-                f"from {low:.3g} to {high:.3g}: leave outliers out, pass calibration='percentile', or scale the data"
+                f"the range of input {name!r}, {ends[0]:.3g} to {ends[1]:.3g}, is set by few values; 98 % are between "
+                f"{low:.3g} and {high:.3g}: leave outliers out, pass calibration='percentile', or scale the data"
             )
 
 
 def _output(detail, expected):
-    """An output that its format does not hold."""
+    """An output that exceeds its format, or varies too little for it."""
     step = detail["quantization"][0]
     if not step or expected.dtype.kind != "f":
         return
     low, high = _span(detail)
     beyond = np.mean((expected < low - step) | (expected > high + step))
     if beyond > _SATURATED:
-        yield f"{beyond:.1%} of the output lies beyond the range of its format, {low:.3g} to {high:.3g}: it saturates"
+        yield f"{beyond:.1%} of the output values saturate, being beyond the format's range, {low:.3g} to {high:.3g}"
     if np.ptp(expected) < _FEW_STEPS * step:
         yield (
             f"the output varies by {np.ptp(expected):.2g}, which is {np.ptp(expected) / step:.1f} steps of its format: "
@@ -89,7 +89,7 @@ def _output(detail, expected):
 
 
 def _units(model, arrays, parts):
-    """Units of a recurrence that share one scale, but differ much in reach."""
+    """Recurrences with inputs too large for their activation, or units too unequal for one scale."""
     calls = observe(model, [array[:16] for array in arrays])
     found = []
     for recurrence, call in zip(parts.recurrences, calls, strict=False):
@@ -99,18 +99,18 @@ def _units(model, arrays, parts):
         if reach.max() / 256 > _WIDE_STEP:
             found.append(
                 f"the inputs of layer {recurrence.layer!r} reach {largest:.3g} and its pre-activation "
-                f"{reach.max():.3g}: one step of 8 bits is more than tanh or sigmoid can tell; scale the data to about 1"
+                f"{reach.max():.3g}: one step of 8 bits is more than tanh or sigmoid resolves; scale it to about 1"
             )
         middle = np.median(reach)
         if reach.max() > _UNEQUAL * max(middle, 1e-30):
             found.append(
                 f"in layer {recurrence.layer!r} the input product of unit {int(reach.argmax())} reaches "
-                f"{reach.max():.3g}, of the middle unit {middle:.3g}, and they share one scale: scale its weights or "
-                "its inputs down"
+                f"{reach.max():.3g}, while the median is {middle:.3g}, and all units share one scale: scale down its "
+                "weights or inputs"
             )
     return found
 
 
 def _span(detail):
-    """Returns the real values that a tensor of a file can hold, from its entry in `Runner.details`."""
+    """Returns the range of real values of a tensor, from its entry in `Runner.details`."""
     return span(Quantization(*detail["quantization"]), detail["dtype"])

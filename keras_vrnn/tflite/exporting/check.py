@@ -1,15 +1,17 @@
-"""The accuracy gate: a new file is run and compared with the Keras model before it gets its name.
+"""The accuracy gate: compares a new file with the Keras model before the file gets its name.
 
-The error of an output is measured per unit of its last axis and relative to the output's range, zero included:
+The error of an output is relative to the output's range, which includes zero:
 
-    float32                        max |file − Keras|           beyond rounding the file is refused
-    float16, dynamic, integers     mean |file − Keras|          a large error warns, beyond `max_error` it refuses
+    float32                        max |file − Keras|                    refused beyond rounding
+    float16, dynamic, integers     mean |file − Keras| of worst unit     warned of if large, refused beyond `max_error`
 
-The worst unit counts. Where rounding alone moves the Keras model as far, as in a chaotic recurrence, the file is kept.
+A file is not refused if rounding alone moves the outputs of the Keras model as far, as in a chaotic recurrence.
 
 Needs the TensorFlow backend.
 """
 
+import functools
+import inspect
 import warnings
 from dataclasses import dataclass
 
@@ -21,12 +23,12 @@ from keras_vrnn.tflite.exporting import causes
 from keras_vrnn.tflite.running.runner import Runner
 
 _SAMPLES = 64
-_STEPS = 8192  # of all samples together: a few seconds, also where every step is one invoke
-# Largest error of a float32 file. The activations of XNNPACK and TensorFlow differ by a few units in the last place
-# (2⁻²³ = 1.2e-7), and sums are taken in another order.
+_STEPS = 8192  # of all samples together: a few seconds even if every step is one invoke
+# The largest error of a float32 file. The activations of XNNPACK and TensorFlow differ by a few units in the last place
+# (2⁻²³ = 1.2e-7), and they sum in different orders. Random models reach 3e-7.
 _FLOAT32_ERROR = 1e-5
 _FLOAT32_PRECISION = 2.0**-23
-# Half the last digit of a number format, relative to a signal's largest value. Files with int8 weights lose most there.
+# Half a step of a number format, relative to the largest value. Files with int8 weights lose most by those.
 _ROUNDING = {
     "float32": 2.0**-23,
     "float16": 2.0**-12,
@@ -34,13 +36,16 @@ _ROUNDING = {
     "int8": 2.0**-9,
     "int16x8": 2.0**-9,
 }
-# A file rounds at more places than the one where `_sensitivity` does: each product, sum and activation of a step.
-_PLACES = 10
-# Three times the worst of forty random models of up to six recurrences (see test_check.py measures a few of them).
+# The noise of `_moved_by` enters at one place. A float file rounds each product, sum and activation of a step, and its
+# activations are off by a few units in the last place.
+_PLACES = 30
+# An integer error is inherent in the model if noise alone moves Keras at least a third as far.
+_AMPLIFIED = 3
+# About three times the worst error of 26 random models of up to six recurrences; test_check.py measures some of them.
 _WARN = {"float16": 0.003, "dynamic": 0.02, "int8": 0.03, "int16x8": 0.02}
-# Share of the range over which the data spreads an output: beyond it the file tells few samples apart.
+# The same error relative to how far the data spreads the output. Beyond this share the file can't tell samples apart.
 _WARN_OF_SPREAD = 0.2
-# Precision of the layers of a model that is not float32 itself.
+# The precision of layers that compute in less than float32.
 _PRECISIONS = {"float16": 2.0**-10, "bfloat16": 2.0**-7}
 
 
@@ -53,9 +58,9 @@ class Deviation:
     """How far one output of a file is from Keras'.
 
     Attributes:
-        largest: the largest absolute error, relative to the output's range with zero.
-        mean: the mean absolute error of the worst unit, relative to the same.
-        of_spread: that mean error, relative to how far the data spreads the output; 0 where it is constant.
+        largest: the largest absolute error, relative to the output's range including zero.
+        mean: the mean absolute error of the worst unit, relative to the same range.
+        of_spread: the same mean error, relative to how far the data spreads the output; 0 for a constant output.
     """
 
     largest: float
@@ -69,17 +74,16 @@ def check(path, original, model, arrays, parts, options):
     Args:
         path: the file.
         original: the model that the user passed.
-        model: the same as `preparation.prepared` returned it.
+        model: the model that `preparation.prepared` made of it.
         arrays: the data, one array per input.
         parts: the `Partition` of the model in its form.
         options: the `Options` of the export.
 
     Returns:
-        Output name -> error: the largest one of a float32 file, else the mean error of the worst unit; relative to the
-        output's range, zero included.
+        Output name -> its error as defined above.
 
     Raises:
-        ValueError: the file does not run, or differs from Keras by more than its number format explains.
+        ValueError: the file does not run, or it differs from Keras by more than its number format explains.
     """
     runner = _runner(path, options)
     rows = _rows(arrays)
@@ -92,19 +96,22 @@ def check(path, original, model, arrays, parts, options):
         for name, a, e, step in zip(parts.outputs, actual, expected, steps, strict=True)
     }
     exact = options.quantization == "float32"
-    errors = {name: each.largest if exact else each.mean for name, each in found.items()}
-    for index, name in enumerate(found):
-        if exact and errors[name] > _float_limit(original):
-            _refuse_float(name, errors[name], index, original, model, few)
-        if not exact:
-            _judge(index, found, expected, runner, original, model, arrays, few, parts, options)
-    return errors
+    for index, (name, each) in enumerate(found.items()):
+        moved_by = functools.partial(_moved_by, original, few, index)
+        if exact:
+            _judge_float(name, each.largest, _float_limit(original), moved_by)
+        else:
+            find = functools.partial(
+                causes.find, runner, name, expected[index], model, arrays, parts, options
+            )
+            _judge(name, each, options, np.isfinite(expected[index]).all(), moved_by, find)
+    return {name: each.largest if exact else each.mean for name, each in found.items()}
 
 
 def deviation(actual, expected, step=0.0):
     """Returns the `Deviation` of an output; `step` is its quantization step, 0 for floats."""
     expected = np.asarray(expected)
-    if expected.dtype.kind != "f":  # classes or truth values: the share of those that differ
+    if expected.dtype.kind != "f":  # classes or truth values: the share that differs
         differing = float(np.mean(actual != expected))
         return Deviation(differing, differing, 0.0)
     finite = np.isfinite(expected)
@@ -113,7 +120,7 @@ def deviation(actual, expected, step=0.0):
         return Deviation(np.inf, np.inf, np.inf)
     wide = np.where(finite, expected, 0.0).astype(np.float64)
     error = np.abs(np.where(finite, actual, 0.0) - wide)
-    # An output that is always zero has no range; its file may be a few steps off, as where a ReLU just stays shut.
+    # An output that is always zero has no range. The file may be a few steps off, for example just above a ReLU's zero.
     reach = max(wide.max(), 0.0) - min(wide.min(), 0.0) or 8 * step or _FLOAT32_PRECISION
     by_unit = error.reshape(-1, error.shape[-1] if error.ndim > 1 else 1)
     mean = float(by_unit.mean(axis=0).max())
@@ -121,57 +128,73 @@ def deviation(actual, expected, step=0.0):
     return Deviation(float(error.max()) / reach, mean / reach, mean / spread if spread else 0.0)
 
 
-def _judge(index, found, expected, runner, original, model, arrays, few, parts, options):
-    """Warns of a large error of an output, or refuses it."""
-    name = list(found)[index]
-    error, of_spread = found[name].mean, found[name].of_spread
-    if error <= _WARN[options.quantization] and of_spread <= _WARN_OF_SPREAD:
-        return
-    if not np.isfinite(expected[index]).all() and options.integer:
-        raise ValueError(
-            f"model: output {name!r} is NaN or infinite for some of calibration_data; integers can't hold that. "
-            "Check the weights and the data, or choose quantization='float32'."
-        )
-    amplified = _PLACES * _sensitivity(original, few, _ROUNDING[options.quantization], index).mean >= error
-    likely = causes.find(runner, name, expected[index], model, arrays, parts, options)
-    if amplified:
-        likely.append("the model amplifies rounding: noise of one step at its recurrences moves Keras as far")
-    text = (
-        f"output {name!r} differs from Keras by {error:.2g} of its range on "
-        f"{'calibration_data' if options.integer else 'the data'} (mean error of its worst unit; "
-        f"{of_spread:.2g} of the range that this data spans)"
-    )
-    reason = " Likely cause: " + "; ".join(likely or [causes.UNKNOWN]) + "."
-    if error > options.max_error and not amplified:
-        raise ValueError(
-            f"max_error={options.max_error!r}: with quantization={options.quantization!r} {text}.{reason} "
-            f"To write the file all the same, pass a larger max_error."
-        )
-    # The caller of `kv.tflite.export`, four calls up.
-    warnings.warn(f"{text}.{reason}", AccuracyWarning, stacklevel=5)
-
-
-def _refuse_float(name, error, index, original, model, few):
-    limit = _float_limit(original)
+def _judge_float(name, error, limit, moved_by):
+    """Refuses a float32 file if rounding does not explain the error of an output."""
     precision = limit / _FLOAT32_ERROR * _FLOAT32_PRECISION
-    if error <= max(limit, _PLACES * _sensitivity(original, few, precision, index).largest):
+    if error <= limit or error <= _PLACES * moved_by(precision).largest:
         return
     raise ValueError(
         f"model: exported with quantization='float32', output {name!r} differs from Keras by {error:.2g} of its range, "
-        f"where rounding explains {limit:.2g}. A layer computes something else in the file than in Keras; please "
-        "report it with the model. kv.tflite.verify of the parts of the model shows which."
+        f"but rounding explains only {limit:.2g}. Some layer computes something else in the file than in Keras. Please "
+        "report it with the model; exporting parts of the model shows which layer it is."
     )
 
 
+def _judge(name, found, options, finite, moved_by, find_causes):
+    """Warns of a large error of an output, or refuses the file.
+
+    Args:
+        name: the output.
+        found: its `Deviation`.
+        options: the `Options` of the export.
+        finite: whether Keras' output is finite.
+        moved_by: the function relative size of noise -> `Deviation` of Keras from itself.
+        find_causes: the function that returns the likely causes.
+    """
+    if found.mean <= _WARN[options.quantization] and found.of_spread <= _WARN_OF_SPREAD:
+        return
+    if not finite and options.integer:
+        raise ValueError(
+            f"model: output {name!r} is NaN or infinite for some of calibration_data; integers can't represent that. "
+            "Check the weights and the data, or choose quantization='float32'."
+        )
+    amplified = _AMPLIFIED * moved_by(_ROUNDING[options.quantization]).mean >= found.mean
+    likely = find_causes()
+    if amplified:
+        likely.append(
+            "the model amplifies rounding: noise of half a step at its recurrences moves Keras as far"
+        )
+    text = (
+        f"output {name!r} differs from Keras by {found.mean:.2g} of its range on "
+        f"{'calibration_data' if options.integer else 'the data'} (mean error of its worst unit; "
+        f"{found.of_spread:.2g} of the range that this data spans). "
+        f"Likely cause: {'; '.join(likely or [causes.UNKNOWN])}."
+    )
+    if found.mean > options.max_error and not amplified:
+        raise ValueError(
+            f"max_error={options.max_error!r}: with quantization={options.quantization!r} {text} "
+            "To write the file anyway, pass a larger max_error."
+        )
+    warnings.warn(text, AccuracyWarning, stacklevel=_levels_to_the_caller())
+
+
+def _levels_to_the_caller():
+    """Returns the stack level of the code that called this package, so that the warning shows the user's line."""
+    frame, levels = inspect.currentframe(), 0
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "keras_vrnn":
+        frame, levels = frame.f_back, levels + 1
+    return levels
+
+
 def _float_limit(model):
-    """The largest error that rounding explains: that of the file, or of layers in mixed precision."""
+    """Returns the largest error that rounding explains, in the file or in layers with mixed precision."""
     used = {getattr(layer, "compute_dtype", None) for layer in layers_of(model)}
     precision = max([_PRECISIONS[dtype] for dtype in used & set(_PRECISIONS)], default=_FLOAT32_PRECISION)
     return _FLOAT32_ERROR * precision / _FLOAT32_PRECISION
 
 
-def _sensitivity(model, arrays, rounding, index):
-    """Returns the `Deviation` of the model from itself with noise of relative size `rounding` at its recurrences."""
+def _moved_by(model, arrays, index, rounding):
+    """Returns how far noise of the relative size `rounding` at the recurrences' inputs moves an output of Keras."""
     rng = np.random.default_rng(0)
 
     def noisy(layer, loop, sequences, initial_state, mask):
@@ -191,14 +214,14 @@ def _runner(path, options):
     except ValueError as error:
         reason = error.__cause__ or error
         raise ValueError(
-            f"model: LiteRT can't run it with quantization={options.quantization!r}: {reason}. An operator of the "
-            "layers around the recurrence, or scales too far apart, are the cause; choose another quantization, or "
-            "replace the layer or scale the data."
+            f"model: LiteRT can't run it with quantization={options.quantization!r}: {reason}. The cause is an "
+            "operator of the layers around the recurrence, or scales too far apart; choose another quantization, "
+            "replace the layer, or scale the data."
         ) from error
 
 
 def _rows(arrays):
-    """Row numbers of the samples to compare, spread evenly over the data."""
+    """Returns the row numbers of the samples to compare, spread evenly over the data."""
     count = len(arrays[0])
     timesteps = max((array.shape[1] for array in arrays if array.ndim > 1), default=1)
     kept = min(count, _SAMPLES, max(1, _STEPS // timesteps))
@@ -206,7 +229,7 @@ def _rows(arrays):
 
 
 def _file(runner, parts, arrays, expected, options):
-    """Returns the file's outputs, in the shapes of Keras'."""
+    """Returns the file's outputs in the shapes of Keras' outputs."""
     try:
         made = runner(dict(zip(parts.inputs, arrays, strict=True)))
     except ValueError as error:
@@ -226,7 +249,7 @@ def _file(runner, parts, arrays, expected, options):
 
 
 def _keras(model, arrays):
-    """Returns the outputs of a Keras model from zero states; a stateful layer gets its own state back."""
+    """Returns the outputs of a Keras model that starts from zero states; stateful layers keep the state they have."""
     states = [
         state
         for layer in layers_of(model)
@@ -242,7 +265,11 @@ def _keras(model, arrays):
             rows = np.arange(start, start + size) % len(arrays[0])
             for state in states:
                 state.assign(keras.ops.zeros_like(state))
-            inputs = keras.tree.pack_sequence_as(model.input, [array[rows] for array in arrays])
+            inputs = [array[rows] for array in arrays]
+            sequential = isinstance(
+                model, keras.Sequential
+            )  # its `input` is there only once it has been called
+            inputs = inputs[0] if sequential else keras.tree.pack_sequence_as(model.input, inputs)
             made = keras.tree.flatten(model(inputs, training=False))
             pieces.append([keras.ops.convert_to_numpy(output) for output in made])
     finally:

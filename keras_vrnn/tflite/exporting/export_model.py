@@ -106,11 +106,11 @@ def export(
             `fit`, or 200 sources, for which the model's own greedy decoding is the target.
         calibration: "minmax": scales span all values in the data. "percentile": for float inputs and the signals of
             the recurrences, all but the lowest and the highest 0.01 %, for data with outliers.
-        max_error: The largest error that an integer, dynamic or float16 file may have: the mean difference from Keras
-            of an output's worst unit, relative to the output's range with zero, on up to 64 samples of the data. A file
-            beyond it is refused, unless the model amplifies rounding itself; a smaller error that is larger than the
-            format should cost gives an `AccuracyWarning` with the likely cause. A float32 file is refused wherever
-            it differs by more than rounding.
+        max_error: The largest error of an integer, dynamic or float16 file that is written. The error is the mean
+            difference from Keras of an output's worst unit, on up to 64 samples of the data, relative to the output's
+            range including zero. A file with a larger error is refused, unless the model itself amplifies rounding.
+            An error that is smaller, but larger than the format should cost, gives an `AccuracyWarning` with the
+            likely cause. A float32 file is refused if it differs by more than rounding, whatever `max_error` is.
         source_length: For an encoder-decoder: steps of the encoder; by default the model's `source_length`, or the
             length of the data.
         max_length: For an encoder-decoder: the largest number of tokens that the runner decodes; by default the
@@ -127,7 +127,8 @@ def export(
             it and suggests what to do.
         FileExistsError, FileNotFoundError, PermissionError: `path` exists or can't be written.
 
-    A file is written only after the LiteRT interpreter has run it and its outputs have been compared with Keras'. Exports from several threads take turns.
+    A file is written only after the LiteRT interpreter has run it and its outputs have been compared with those of
+    Keras. Exports from several threads take turns.
     An input or output has the name of its `keras.Input` or of the layer that makes it; in a dictionary, its key.
     """
     options = Options(form, quantization, io, state, batch_size, calibration, max_error)

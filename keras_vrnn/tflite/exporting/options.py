@@ -1,5 +1,6 @@
 """The options of `export`, checked in one place before any work starts."""
 
+import numbers
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -32,7 +33,7 @@ class Options:
         _one_of("calibration", self.calibration, get_args(CalibrationMethod))
         _checks.positive_int("batch_size", self.batch_size)
         limit = self.max_error
-        if isinstance(limit, bool) or not isinstance(limit, (int, float, np.number)) or not limit > 0:
+        if isinstance(limit, bool) or not isinstance(limit, numbers.Real) or not limit > 0:
             raise _checks.refused(
                 "max_error", "be a positive number, relative to the range of an output", limit
             )

@@ -1,4 +1,4 @@
-"""Measures the ranges of every signal of a recurrence on the user's data."""
+"""Measures the range of every signal of a recurrence on calibration data."""
 
 from collections import defaultdict
 from dataclasses import dataclass
@@ -9,20 +9,22 @@ import numpy as np
 from keras_vrnn.layers.stepping import run
 from keras_vrnn.tflite.exporting.capture.observation import observe
 
-_BATCH = 64  # samples at a time; bounds memory, does not change the ranges
-_TAIL = 0.0001  # share of the values left out at either end by "percentile"
-_KEPT = 1 << 20  # values of a signal kept of one batch for "percentile"; 100 of them are beyond either end
+_BATCH = 64  # samples at a time; limits memory and does not change the ranges
+_TAIL = 0.0001  # the share of values that "percentile" leaves out at either end
+_KEPT = (
+    1 << 20
+)  # values of a signal that "percentile" keeps per batch; about 100 of them are beyond either end
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """What the recurrences of a model did on calibration data.
+    """What the recurrences of a model read and computed on calibration data.
 
     Attributes:
-        values: value name -> what a recurrence made, (samples, T, U) or (samples, U).
-        states: for each recurrence all its states h, (samples, T, U), in the order they were computed.
+        values: value name -> result of a recurrence, (samples, T, U) or (samples, U).
+        states: for each recurrence all its states h, (samples, T, U), in the order of computation.
         ranges: for each recurrence signal or operand -> (low, high).
-        moments: for each recurrence "x", "h" -> (count, Σ v·vᵀ) of what its weights are multiplied with.
+        moments: for each recurrence "x", "h" -> (count, Σ v·vᵀ) of the vectors that its weights multiply.
     """
 
     values: dict[str, np.ndarray]
@@ -32,7 +34,7 @@ class Calibration:
 
 
 class _Moment:
-    """How many vectors there were, and the sum of their products with themselves."""
+    """The number of vectors v and the sum of v·vᵀ."""
 
     def __init__(self):
         self.sum: tuple[int, Any] = (0, 0.0)
@@ -77,7 +79,7 @@ def calibrate(model, data, recurrences, method):
 
     Args:
         model: the Keras model.
-        data: list of arrays, one an input, each with the batch axis first.
+        data: list of arrays, one per input, each with the batch axis first.
         recurrences: the model's `Recurrence`s, in order of call.
         method: "minmax" or "percentile".
 
@@ -96,7 +98,7 @@ def calibrate(model, data, recurrences, method):
     for start in range(0, len(data[0]), _BATCH):
         calls = observe(model, [array[start : start + _BATCH] for array in data])
         for k, (recurrence, call) in enumerate(zip(recurrences, calls, strict=True)):
-            with np.errstate(all="ignore"):  # what overflows is told below, with the layer's name
+            with np.errstate(all="ignore"):  # the check below reports an overflow with the layer's name
                 states[k].append(_measure(recurrence, call, signals[k], moments[k]))
             for name, value in ((recurrence.sequence, call.sequence), (recurrence.final, call.final)):
                 if value is not None:
@@ -118,19 +120,19 @@ def calibrate(model, data, recurrences, method):
 
 
 def clipped(array):
-    """Float values without their `_TAIL` at either end; integers as they are."""
+    """Returns float values clipped to the range without their `_TAIL` at either end; integers unchanged."""
     return np.clip(array, *_quantiles(array)) if array.dtype.kind == "f" else array
 
 
 def _quantiles(values):
-    # Values that occur: between two, an outlier would weigh in.
+    # Only values that occur: interpolation between two would let an outlier weigh in.
     return float(np.quantile(values, _TAIL, method="higher")), float(
         np.quantile(values, 1 - _TAIL, method="lower")
     )
 
 
 def _measure(recurrence, call, signals, moments):
-    """Adds the signals of one batch at the steps that are not masked; returns the states h, (B, T, U)."""
+    """Adds the signals of one batch at the unmasked steps and returns the states h, (B, T, U)."""
     cell, mask = recurrence.cell, call.mask
     z = cell.project(call.x)
     mask = np.ones(z.shape[:2], bool) if mask is None else mask.astype(bool)

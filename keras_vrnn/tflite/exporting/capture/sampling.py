@@ -1,4 +1,4 @@
-"""What the stock converter is calibrated on: samples of every value that its part of the model reads.
+"""Samples for the stock converter's calibration: every value that its part of the model reads.
 
 Needs the TensorFlow backend.
 """
@@ -18,10 +18,10 @@ def calibrated(model, options, parts, arrays):
         model: the Keras model.
         options: the `Options` of the export, with integer signals.
         parts: the `Partition` of the model in its form.
-        arrays: the data, one array an input.
+        arrays: the data, one array per input.
 
     Returns:
-        samples: function that yields lists of arrays, one for each input of the stock part.
+        samples: a function that yields lists of arrays, one array per input of the stock part.
         formats_of: recurrence name -> `Formats`.
         value_formats: name of a float input or of a recurrence's result -> the `Quantization` that holds it.
     """
@@ -56,7 +56,7 @@ def calibrated(model, options, parts, arrays):
         for name in parts.inputs
         if values[name].dtype.kind == "f"
     }
-    # The converter would give values so small a scale that no runtime can read.
+    # For values so small, the converter would choose a scale that no runtime can read.
     spans |= {n: span(f, scheme.dtype) for n, f in value_formats.items() if f.scale == LEAST_SCALE}
     for recurrence in parts.recurrences:
         value_formats |= dict.fromkeys(
@@ -73,7 +73,7 @@ def calibrated(model, options, parts, arrays):
 
 
 def _without_far_marks(values, parts, scheme):
-    """Returns the float inputs with masks, and the value of their masked steps brought near the other values."""
+    """Returns the masked float inputs with the value of masked steps moved close to the other values."""
     near = {}
     for mask in parts.masks.values():
         array = near.get(mask.source, values[mask.source]) if mask.source in parts.inputs else None
@@ -86,13 +86,13 @@ def _without_far_marks(values, parts, scheme):
 
 
 def _batches(count, size):
-    """Row numbers of batches of one size; the last is filled up from the start."""
+    """Yields the row numbers of batches of one size; the last batch is filled up from the first rows."""
     for start in range(0, count, size):
         yield np.arange(start, start + size) % count
 
 
 def _reaching(array, spans, name, end):
-    """A sample more, which takes the calibrated range to one end, so that the stock part gets the state's scale."""
+    """Returns a sample that reaches one end of a value's range, so that the stock part gets that range's scale."""
     array = array.copy()
     if name in spans:
         array.flat[0] = spans[name][end]

@@ -52,10 +52,10 @@ def _embedding(layer, original):
 
 
 def _category_encoding(layer, original):
-    """One GATHER from the unit matrix; Keras takes token ids through floats, which integers of 8 bits round away."""
+    """One GATHER from the unit matrix. Keras converts token ids to floats, which int8 would round."""
 
     def call(inputs, count_weights=None):
-        while inputs.op.type in ("Cast", "Identity"):  # Keras makes floats of them before the call
+        while inputs.op.type in ("Cast", "Identity"):  # Keras converts them to floats before the call
             inputs = inputs.op.inputs[0]
         if len(inputs.shape) < 2:
             return original(inputs, count_weights)
@@ -69,7 +69,7 @@ def _category_encoding(layer, original):
             return tf.reduce_max(encoded, 1)
         if count_weights is not None:
             encoded = encoded * tf.cast(count_weights, encoded.dtype)[..., None]
-        return tf.reduce_sum(encoded, 1)  # Keras' axis, in whatever rank
+        return tf.reduce_sum(encoded, 1)  # as Keras does for any rank
 
     return call
 

@@ -1,4 +1,4 @@
-"""The recurrent cells that can be exported, one per file; `base` states what each of them must give.
+"""The recurrent cells that can be exported, one per file; `base` states what each of them provides.
 
 Needs the TensorFlow backend.
 """
@@ -7,7 +7,7 @@ import keras
 
 from keras_vrnn.tflite.exporting.recurrences.vanilla import Vanilla
 
-# Keras cell class, subclasses included -> the file's class. `VanillaRNNCell` is a SimpleRNNCell.
+# Keras cell class, subclasses included -> its class here. `VanillaRNNCell` is a subclass of SimpleRNNCell.
 CELLS = {keras.layers.SimpleRNNCell: Vanilla}
 
 

@@ -1,11 +1,11 @@
-"""The activation φ of a cell, as TFLite can write it.
+"""Writes the activation φ of a cell in TFLite operators.
 
-Four ways, the first that applies:
+The first of four ways that applies:
 
     tanh, sigmoid                        an operator of its own
     linear, relu, relu6, hard_tanh       fused into the addition before it
-    any other elementwise, int8          a table of its 256 values, read by GATHER: exact, and the same on every runtime
-    any other, float32                   what the stock converter makes of it
+    any other elementwise one, int8      a table of its 256 values, read by GATHER: exact and equal on every runtime
+    any other, float32                   the operators that the stock converter gives it
 
 Needs the TensorFlow backend.
 """
@@ -43,7 +43,7 @@ class Activation:
 
     Attributes:
         function: the function.
-        name: "tanh" and so on for the functions that TFLite has an operator for; otherwise the function's own name.
+        name: "tanh" and so on for functions with a TFLite operator; otherwise the function's own name.
     """
 
     def __init__(self, function):
@@ -56,19 +56,19 @@ class Activation:
 
     @property
     def is_native(self):
-        """Whether TFLite has an operator for it, fused or not."""
+        """Whether TFLite has an operator for it, fused or separate."""
         return self.name in _OPERATORS or self.name in _FUSED
 
     @property
     def is_fused(self):
-        """Whether it is part of the addition before it, so that no tensor holds z + r."""
+        """Whether the addition before it computes it too, so that no tensor holds z + r."""
         return self.name in _FUSED
 
     def check(self, layer, scheme):
-        """Makes sure that the activation of a layer can be written in a quantization scheme.
+        """Checks that the activation of a layer can be written in a quantization scheme.
 
         Raises:
-            ValueError: it can't.
+            ValueError: if it can't.
         """
         if self.is_native or not scheme.integer:
             return
@@ -82,12 +82,12 @@ class Activation:
         together, alone = self(probe[None]), self(np.repeat(probe[:, None], 8, axis=1))
         if together.shape != (1, 8) or not np.allclose(together[0], alone[:, 0], equal_nan=True):
             raise ValueError(
-                f"{subject}, which mixes the units; only an elementwise one can be exported with quantization='int8'. "
-                "Choose quantization='float32', 'float16' or 'dynamic'."
+                f"{subject}, which mixes the units; with quantization='int8' only elementwise activations can be "
+                "exported. Choose quantization='float32', 'float16' or 'dynamic'."
             )
 
     def write(self, graph, z, r, sum_format, output_format):
-        """Adds φ(z + r) to a graph and returns its tensor; the formats are those of z + r and of φ(z + r)."""
+        """Adds φ(z + r) to a graph and returns its tensor, given the formats of z + r and φ(z + r)."""
         if self.name in _FUSED:
             return op.add(graph, "h_t", z, r, output_format, _FUSED[self.name])
         a = op.add(graph, "a", z, r, sum_format)
@@ -98,7 +98,7 @@ class Activation:
         return self._inline(graph, a)
 
     def _look_up(self, graph, a, source, target):
-        """Adds φ as a table of its values at the 256 possible integers."""
+        """Adds φ as a table of its values for the 256 possible integers."""
         integers = np.arange(INT8_MIN, INT8_MAX + 1)
         real = self(source.scale * (integers - source.zero_point))
         values = np.clip(np.round(real / target.scale) + target.zero_point, INT8_MIN, INT8_MAX).astype(

@@ -1,11 +1,11 @@
-"""What the exporter must be given of a recurrent cell: the contract that each file beside this one fulfils.
+"""The contract of a recurrent cell: what the exporter needs from it. Each file in this folder implements one cell.
 
-A cell splits its step at the point where the state comes in:
+A cell splits its step where the state enters:
 
-    z_t = project(x_t)              the input product, which may be made for all steps at once
+    z_t = project(x_t)              the input product, which can be computed for all steps at once
     h_t = step(z_t, h_{t-1})
 
-Calibration runs these in NumPy and measures the signals; the file's graph holds the same two in TFLite operators.
+Calibration runs both in NumPy and measures the signals. The exported graph computes both with TFLite operators.
 """
 
 from abc import ABC, abstractmethod
@@ -19,12 +19,12 @@ from keras_vrnn.quantization.schemes import Scheme
 
 @dataclass(frozen=True)
 class Formats:
-    """The number formats of one recurrence: a scheme, and what calibration made of it.
+    """The number formats of one recurrence: a scheme and the formats found by calibration.
 
     Attributes:
         scheme: the quantization scheme.
-        signals: signal -> `Quantization`; empty where signals are float32.
-        moments: operand of a product -> (count, Σ v·vᵀ), by which its weights are rounded.
+        signals: signal -> `Quantization`; empty if the signals are float32.
+        moments: operand of a product -> (count, Σ v·vᵀ), which guides the rounding of its weights.
     """
 
     scheme: Scheme
@@ -37,11 +37,11 @@ class Formats:
         return self.scheme.dtype
 
     def signal(self, name) -> Quantization | None:
-        """Returns the quantization of a signal, None if it is float32."""
+        """Returns the quantization of a signal, or None if it is float32."""
         return self.signals.get(name)
 
     def product(self, matrix, bias, operand, x, result):
-        """Returns what `Scheme.product` does, for weights that are multiplied with `operand`."""
+        """Returns the weights and bias as `Scheme.product` stores them; `operand` names what they multiply."""
         return self.scheme.product(matrix, bias, x, result, self.moments.get(operand))
 
 
@@ -49,8 +49,8 @@ class Cell(ABC):
     """One recurrent cell with its weights.
 
     Attributes:
-        signals: names of what is measured and given a format; the state is "h".
-        operands: names of what weights are multiplied with; measured too.
+        signals: the names of the values that are measured and get a format; the state is "h".
+        operands: the names of the values that the weights multiply, which are measured too.
     """
 
     signals: ClassVar[tuple[str, ...]]
@@ -59,16 +59,16 @@ class Cell(ABC):
     @classmethod
     @abstractmethod
     def of(cls, layer) -> "Cell":
-        """Reads the weights off a built Keras layer of this kind."""
+        """Returns the cell of a built Keras layer of this kind."""
 
     @property
     @abstractmethod
     def units(self) -> int:
-        """Size of the state."""
+        """The size of the state."""
 
     @abstractmethod
     def check(self, layer, scheme):
-        """Raises ValueError, with the layer's name, if the cell can't be written in a scheme."""
+        """Raises a ValueError that names the layer if the cell can't be written in a scheme."""
 
     @abstractmethod
     def project(self, x) -> Any:
@@ -76,14 +76,14 @@ class Cell(ABC):
 
     @abstractmethod
     def step(self, z_t, h) -> dict[str, Any]:
-        """Returns every signal that one step makes, by name; the new state is "h"."""
+        """Returns every signal of one step by name; the new state is "h"."""
 
     @abstractmethod
     def formats(self, scheme, ranges, moments) -> Formats:
         """Returns the number formats for measured ranges.
 
         Args:
-            scheme: the quantization scheme, one with integer signals.
+            scheme: a quantization scheme with integer signals.
             ranges: signal or operand -> (low, high).
             moments: operand -> (count, Σ v·vᵀ).
         """
@@ -94,12 +94,12 @@ class Cell(ABC):
 
     @abstractmethod
     def multiply_inside(self) -> bool:
-        """Whether a loop that gives its last state only makes each z_t itself: a little slower, smaller arena."""
+        """Whether a loop that returns only its last state computes each z_t inside: slightly slower, smaller arena."""
 
     @abstractmethod
     def write_projection(self, graph, name, formats, x, flat=False) -> int:
-        """Adds z = x·W_x + b to a graph and returns its tensor; `name` is the recurrence's."""
+        """Adds z = x·W_x + b to a graph and returns its tensor; `name` is the name of the recurrence."""
 
     @abstractmethod
     def write_step(self, graph, name, formats) -> Callable[[int, int], int]:
-        """Adds the weights of a step to a graph; returns the function (z_t, h_{t-1}) → h_t that adds one step."""
+        """Adds the weights of a step to a graph and returns a function (z_t, h_{t-1}) → h_t that adds one step."""

@@ -37,7 +37,7 @@ class Vanilla(Cell):
     @classmethod
     def of(cls, layer):
         cell = layer.cell
-        with tf.init_scope():  # outside a trace: the weights' values, not tensors of the graph
+        with tf.init_scope():  # outside of any trace: the values of the weights, not tensors of its graph
             kernel, recurrent_kernel = (
                 np.asarray(w, np.float32) for w in (cell.kernel, cell.recurrent_kernel)
             )
@@ -64,7 +64,7 @@ class Vanilla(Cell):
         low, high = scheme.saturation(name)
         (z_low, z_high), (r_low, r_high) = ranges["z"], ranges["r"]
         x, h = scheme.format(*ranges["x"]), scheme.output_format(name) or scheme.format(*ranges["h"])
-        # A term so large that the sum saturates whatever the other term is needs no room either.
+        # The format needs no room for a term so large that the sum saturates whatever the other term is.
         z = scheme.product_format(*np.clip((z_low, z_high), low - r_high, high - r_low), x, self.kernel)
         r = scheme.product_format(
             *np.clip((r_low, r_high), low - z_high, high - z_low), h, self.recurrent_kernel

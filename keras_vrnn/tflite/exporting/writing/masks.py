@@ -1,4 +1,4 @@
-"""Writes the masks of a recurrence with operators that every runtime has; see `capture/masks.py`."""
+"""Writes the masks of a recurrence with operators that every runtime has; `capture/masks.py` finds them."""
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
@@ -12,12 +12,12 @@ def write(graph, name, mask, values):
 
     Args:
         graph: the main `Graph`.
-        name: of the mask.
+        name: the name of the mask.
         mask: a `parts.Mask`.
         values: value name -> tensor.
 
     Returns:
-        Its tensor.
+        The tensor of the mask.
     """
     x = values[mask.source]
     shape, dtype, quantization = graph.shape(x), graph.dtype(x), graph.quantization(x)
@@ -25,7 +25,7 @@ def write(graph, name, mask, values):
     if quantization is not None:
         limits = np.iinfo(dtype)
         value = np.clip(round(value / quantization.scale) + quantization.zero_point, limits.min, limits.max)
-    if dtype == np.int16:  # TFLite Micro compares no int16
+    if dtype == np.int16:  # TFLite Micro can't compare int16
         x, dtype, quantization = op.cast(graph, f"{name}/int32", x, np.int32), np.dtype("int32"), None
     value = graph.constant("value", np.array([value], dtype), quantization)
     if len(shape) == 2:
@@ -40,6 +40,6 @@ def write(graph, name, mask, values):
 
 
 def write_number(graph, name, mask, dtype):
-    """Adds a mask's tensor as 1.0 and 0.0, (B,T), in an integer type or float32."""
+    """Adds a mask as the numbers 1.0 and 0.0, (B,T), in an integer type or float32."""
     quantization = None if dtype == np.float32 else Quantization(1.0, 0)
     return op.cast(graph, name, mask, dtype, quantization)

@@ -1,8 +1,9 @@
-"""Operators that move or pick integers without reading their scales: operands and result need one format.
+"""Mends the formats around operators that move or pick integers without reading their scales.
 
-The stock converter sometimes declares another one (TensorFlow 2.21: for the result of REVERSE_V2 before an addition
-that is halved, for the second value of ONE_HOT), which the kernels ignore: the integers are then read wrongly. At int16
-it also declares one format where the result needs a wider one: for sums, and for a padding beyond the data's range.
+Operands and result of such an operator need one format. The stock converter sometimes declares different ones
+(TensorFlow 2.21: for the result of REVERSE_V2 before an addition that is halved, and for the second value of ONE_HOT);
+the kernels ignore that, and the integers get a wrong meaning. At int16 it also declares one format where the result
+needs a wider one: for sums, and for padding with a value beyond the data's range.
 """
 
 import math
@@ -39,7 +40,7 @@ _MOVERS = {
     "TRANSPOSE": 0,
     "UNPACK": 0,
 }
-# Operator -> positions of the inputs that it picks from, which take the result's format; None for all inputs.
+# Operator -> positions of the inputs that it picks from, which get the result's format; None for all inputs.
 _PICKERS = {
     "MAXIMUM": None,
     "MINIMUM": None,
@@ -53,12 +54,12 @@ _PICKERS = {
 _LEAST_SCALE, _LARGEST_SCALE = 2.0**-126, 2.0**100
 # Largest ratio of the scale of a term to that of a sum.
 _ADDITIONS = {np.dtype("int8"): 2.0**19, np.dtype("int16"): 2.0**14}
-# Between scales of a ratio outside of these XNNPACK converts nothing, and a CONCATENATION that needs it fails to load.
+# XNNPACK converts between scales only within these ratios; a CONCATENATION beyond them fails to load.
 _RATIOS = (2.0**-8, 2.0**7)
 
 
 def agree(main):
-    """Converts what such operators read and make, wherever the declared formats differ or are too narrow."""
+    """Converts operands and results of such operators wherever the declared formats differ or are too narrow."""
     for operator in list(main.subgraph.operators):
         name = main.file.operator_name(operator)
         if name == "SUM":
@@ -77,7 +78,7 @@ def agree(main):
 
 
 def _make_room_for_sum(main, operator):
-    """Gives an int16 sum the format of its n terms, n times as wide."""
+    """Makes the format of an int16 sum of n terms n times as wide as that of a term."""
     source, result = int(operator.inputs[0]), int(operator.outputs[0])
     if main.dtype(result) == np.int16 and same(main.quantization(source), main.quantization(result)):
         terms = math.prod(main.shape(source)) / math.prod(main.shape(result))
@@ -85,7 +86,7 @@ def _make_room_for_sum(main, operator):
 
 
 def _make_room_for_constants(main, picked, result):
-    """Lets the format of an int16 result hold the constants among what it is picked from."""
+    """Widens the format of an int16 result to hold the constants that it may be picked from."""
     if main.dtype(result) != np.int16 or main.quantization(result) is None:
         return
     reals = [np.abs(_real(main, index)).max() for index in picked if main.data(index) is not None]
@@ -121,9 +122,10 @@ def _in_format_of(main, index, result):
 
 
 def widen(main, index, quantization):
-    """Gives an input its own format where the converter chose a narrower one, that of MAXIMUM's or another result.
+    """Gives an input the format `quantization` where the converter chose a narrower one.
 
-    That loses nothing for the reader with that result, but for any other.
+    The converter takes the format of the result of MAXIMUM or a similar operator. That loses nothing for this operator,
+    but it does for every other reader of the input.
     """
     declared, dtype = main.quantization(index), main.dtype(index)
     readers = sum(index in map(int, operator.inputs) for operator in main.subgraph.operators)
@@ -145,10 +147,10 @@ def _convert_far_apart(main, operator):
 
 
 def check(file):
-    """Makes sure that the kernels take the scales of a `ModelFile`: some end the process where they do not.
+    """Checks that the kernels accept the scales of a `ModelFile`; some kernels abort the process otherwise.
 
     Raises:
-        ValueError: a scale is out of float32's range, or those of an addition are too far apart.
+        ValueError: a scale is outside of float32's range, or the scales of an addition are too far apart.
     """
     for subgraph in file.model.subgraphs:
         graph = Graph(file, subgraph)
@@ -178,14 +180,14 @@ def _unusable(tensor, what):
 
 
 def unify(main, quantization):
-    """Makes formats that are the same but for the last digit one: XNNPACK refuses a CONCATENATION of two such."""
+    """Makes formats equal that differ only in the last digit: XNNPACK refuses a CONCATENATION of such formats."""
     for index in range(len(main.subgraph.tensors)):
         if quantization is not None and same(main.quantization(index), quantization):
             main.declare(index, quantization)
 
 
 def same(one, other):
-    """Equal but for the last digit, in which the converter's float32 and our float64 may differ."""
+    """Whether two formats are equal up to the last digit, where the converter's float32 and our float64 may differ."""
     if one is None or other is None:
         return one is other
     if one.axis is not None or other.axis is not None:  # weights

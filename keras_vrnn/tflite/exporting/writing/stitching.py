@@ -73,8 +73,8 @@ def stitch(parts, stock, formats_of, value_formats, options):
             if made in expected:
                 _connect(main, values, source=values[made], target=expected[made])
 
-    taken = [values[name] for name in parts.inputs]
-    results = _distinct(main, [values[value] for value in parts.outputs.values()], taken)
+    made = [values[value] for value in parts.outputs.values()]
+    results = _distinct(main, made, [values[name] for name in parts.inputs])
     if options.io == "float32":
         results = [edges.float_output(main, index) for index in results]
     outputs = dict(zip(parts.outputs, results, strict=True))

@@ -1,4 +1,4 @@
-"""Embedding tables of int16 files, in int8: TFLite Micro gathers no int16, and the table is a weight like others."""
+"""Stores the embedding tables of int16 files in int8, like other weights: TFLite Micro can't gather int16."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from keras_vrnn.tflite.exporting.writing import operators as op
 
 
 def narrow(main):
-    """Lets every GATHER from a constant int16 table read an int8 one, and widens what it reads."""
+    """Makes every GATHER from a constant int16 table read an int8 table, and converts the result to int16."""
     for operator in list(main.subgraph.operators):
         if main.file.operator_name(operator) != "GATHER":
             continue
