@@ -1,4 +1,4 @@
-"""How many batches `fit` runs in one execution; test_stock_callbacks.py and test_stock_data.py show that nothing changes."""
+"""How many batches `fit` runs in one execution; test_stock_callbacks.py and test_stock_data.py show the effects."""
 
 import keras
 import numpy as np
