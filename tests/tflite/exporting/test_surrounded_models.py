@@ -84,4 +84,3 @@ def test_swapped_outputs_would_be_noticed(tmp_path):
     made, expected = file_outputs(model, x, tmp_path / "m"), keras_outputs(model, x)
     swapped = [np.abs(m - e).mean() / np.ptp(e) for m, e in zip(made[::-1], expected, strict=True)]
     assert min(swapped) > 0.1
-
