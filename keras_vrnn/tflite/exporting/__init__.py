@@ -1,1 +1,1 @@
-"""From a Keras model to a `.tflite` file. Needs the TensorFlow backend."""
+"""Exports Keras models as `.tflite` files. Needs the TensorFlow backend."""

@@ -1,4 +1,4 @@
-"""Keeps what the converter's C++ part prints on standard error, without losing what other threads print meanwhile."""
+"""Catches what the converter's C++ part prints on standard error, without losing what other threads print there."""
 
 import contextlib
 import os
@@ -15,10 +15,10 @@ _OF_THE_CONVERTER = re.compile(
 
 @contextlib.contextmanager
 def kept():
-    """Yields a list, to which the text printed while the block runs is added at its end.
+    """Yields a list that receives the lines printed while the block runs.
 
-    If the block ends well, lines that are not the converter's are printed after all. One block at a time: the file
-    descriptor of standard error belongs to the whole process.
+    If the block ends without an error, lines that are not the converter's are printed after it. Only one block may run
+    at a time, because the file descriptor of standard error belongs to the whole process.
     """
     log = []
     try:

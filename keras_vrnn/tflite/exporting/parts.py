@@ -1,4 +1,4 @@
-"""The parts of a model on their way to a file: `capture` makes them, `writing` reads them.
+"""The parts of a model that `capture` makes and `writing` reads.
 
 Every value that passes between the parts has a name.
 """
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Recurrence:
-    """One recurrence of a model and the values it reads and makes.
+    """One recurrence of a model, with the values that it reads and makes.
 
     Attributes:
-        name: unique in the model.
-        layer: the Keras layer's name.
-        cell: its weights and its step.
-        go_backwards, zero_output_for_mask: as in the Keras layer.
-        timesteps: length of the sequence.
-        x, mask, initial_state: names of the values read; the latter two may be None.
-        sequence, final: names of the values made, all outputs and the last state; None if the layer does not return it.
+        name: A name that is unique in the model.
+        layer: The Keras layer's name.
+        cell: Its weights and its step.
+        go_backwards, zero_output_for_mask: As in the Keras layer.
+        timesteps: The length of the sequence.
+        x, mask, initial_state: Names of the values that it reads; the latter two may be None.
+        sequence, final: Names of all outputs and of the last state; None if the layer does not return them.
     """
 
     name: str
@@ -43,14 +43,14 @@ class Recurrence:
 
 @dataclass(frozen=True)
 class Mask:
-    """The mask of `source`: True at the steps where it is other than `value`, (B,T) or in any feature (B,T,F).
+    """The mask of `source`: True at steps that differ from `value`, in (B,T), or in any feature of (B,T,F).
 
-    The integers of quantized features are compared: a step that can't be told from a masked one is masked.
+    Quantized features are compared as integers: a step that rounds to a masked one is masked.
     """
 
     source: str
     value: float
-    backwards: bool = False  # in reverse order, as a layer that goes backwards passes it on
+    backwards: bool = False  # in reverse order of time, as a layer that goes backwards returns it
 
     def of(self, source):
         """Returns the mask of an array."""
@@ -61,18 +61,18 @@ class Mask:
 
 @dataclass(frozen=True)
 class Partition:
-    """A model as a graph of named values: `stock` makes some of them, the recurrences the others.
+    """A model as a graph of named values: `stock` makes some of them, the recurrences make the others.
 
     Attributes:
-        inputs: input name -> tf.TensorSpec of static shape.
-        masks: mask name -> `Mask`.
-        numbers: name of a value 1.0 or 0.0 that the stock part reads -> the mask that it stands for.
-        outputs: output name -> value.
-        recurrences: in the order in which they are called.
-        stock: everything else, one traced function; None if there is nothing else.
-        stock_inputs, stock_outputs: names of the values that it reads and makes.
-        constants: value name -> array, for values that depend on no input.
-        states: name of an initial state that an invoke takes -> name of the final state it leaves.
+        inputs: Input name -> tf.TensorSpec of static shape.
+        masks: Mask name -> `Mask`.
+        numbers: Name of a value of 1.0 and 0.0 that the stock part reads -> the mask that it represents.
+        outputs: Output name -> value name.
+        recurrences: In the order of the calls.
+        stock: Everything else, as one traced function; None if there is nothing else.
+        stock_inputs, stock_outputs: Names of the values that it reads and makes.
+        constants: Value name -> array, for values that depend on no input.
+        states: Name of the initial state that an invoke takes -> name of the final state that it leaves.
     """
 
     inputs: "dict[str, tf.TensorSpec]"

@@ -1,4 +1,4 @@
-"""The stock converter, for the part of a model that holds no recurrence."""
+"""Runs the stock converter on the part of a model that contains no recurrence."""
 
 import re
 import warnings
@@ -7,8 +7,8 @@ import tensorflow as tf
 
 from keras_vrnn.tflite.exporting import converter_log
 
-# Operations that run another graph, or belong to a loop. Calibrating a file that holds one crashes the process in the
-# stock calibrator (tensorflow#75140, #87468), so such a graph is never handed to it.
+# Operations that run another graph, or belong to a loop. The stock calibrator crashes the process on a file that
+# contains one (tensorflow#75140, #87468), so it never gets such a graph.
 _CONTROL_FLOW = {
     "Case",
     "If",
@@ -33,28 +33,28 @@ def convert(concrete, quantization, samples=None):
     """Converts a traced function.
 
     Args:
-        concrete: the tf ConcreteFunction.
-        quantization: a key of `SCHEMES`.
-        samples: for the integer ones a function that yields lists of input arrays, each with the shape of the
-            function's inputs.
+        concrete: The tf ConcreteFunction.
+        quantization: A key of `SCHEMES`.
+        samples: For integer quantization, a function that yields lists of input arrays in the shapes of the function's
+            inputs.
 
     Returns:
-        The bytes of the `.tflite` file, whose inputs and outputs have the order of the function's.
+        The bytes of the `.tflite` file, with the inputs and outputs in the order of the function's.
 
     Raises:
-        ValueError: the graph holds a loop, or an operation that has no full-integer builtin.
+        ValueError: The graph contains a loop, or an operation without a builtin operator for this quantization.
     """
     loops = _control_flow(concrete)
     if loops and samples is not None:
         raise ValueError(
-            f"model: it holds a loop besides its vanilla RNN layers (operations {', '.join(loops)}), which "
-            f"cannot be exported with quantization={quantization!r}. Replace LSTM, GRU and custom recurrent cells by "
-            "VanillaRNN, build them with unroll=True, or choose quantization='float32'."
+            f"`model` must have no loop besides its vanilla RNN layers with quantization={quantization!r}. Received: "
+            f"the operations {', '.join(loops)}. Replace LSTM, GRU and custom recurrent cells by VanillaRNN, build "
+            "them with unroll=True, or choose quantization='float32'."
         )
     owner = tf.Module()
     owner.function = concrete
     converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], owner)
-    # By way of a SavedModel, which it takes where no variable is read, it reorders the outputs and adds a signature.
+    # Where the function reads no variable, the converter would save a SavedModel, which reorders the outputs.
     converter.experimental_lower_to_saved_model = False
     if quantization != "float32":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -70,28 +70,29 @@ def convert(concrete, quantization, samples=None):
     log = []
     try:
         with warnings.catch_warnings(), converter_log.kept() as log:
-            # Its deprecation notices concern tf.lite's interpreter, which it uses itself.
+            # The converter uses tf.lite's interpreter itself, which is deprecated.
             warnings.simplefilter("ignore")
             return converter.convert()
     except Exception as error:  # the converter raises several kinds of its own
         raise ValueError(
-            f"model: the TFLite converter refused the layers around the recurrence for quantization={quantization!r}; "
-            f"choose another one ('float32' takes the most layers), or replace the layer. {_reason(error, log)}"
+            "`model` must have layers around its recurrences that the TFLite converter takes with "
+            f"quantization={quantization!r}. Received: {_reason(error, log)}. Choose another quantization ('float32' "
+            "takes the most layers), or replace the layer."
         ) from error
 
 
 def _control_flow(concrete):
-    """Names of the control flow operations of a graph and of the functions that it calls."""
+    """Returns the names of the control flow operations in a graph and in the functions that it calls."""
     graph = concrete.graph.as_graph_def()
     nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
     return sorted({node.op for node in nodes} & _CONTROL_FLOW)
 
 
 def _reason(error, log):
-    """What the converter gives as its reason: the operations without a builtin, or the lines that name an error."""
+    """Returns the converter's reason: the operations without a builtin operator, or the lines that name an error."""
     text = f"{error}\n" + "".join(log)
     operations = sorted(set(re.findall(r"^(?:TF Select|Custom) ops: (.+)$", text, re.MULTILINE)))
     if operations:
-        return f"TFLite has no builtin operator for {', '.join(operations)}"
+        return f"{', '.join(operations)}, for which TFLite has no builtin operator"
     lines = [line.strip() for line in text.splitlines() if "error:" in line]
     return "\n".join(dict.fromkeys(lines)) or str(error)

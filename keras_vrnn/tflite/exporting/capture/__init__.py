@@ -1,1 +1,1 @@
-"""What an export reads off a Keras model: its parts, its recurrences, the ranges of its signals."""
+"""Reads a Keras model for the export: its parts, its recurrences, the ranges of its signals."""

@@ -1,4 +1,4 @@
-"""A model's inputs: their types, and the arrays that users pass for them."""
+"""The inputs of a model: their types, and the arrays that users pass for them."""
 
 import functools
 
@@ -10,9 +10,9 @@ from keras_vrnn.tflite.exporting.capture import structure
 
 
 def with_integer_tokens(model):
-    """Gives int32 inputs to a model whose inputs of another type are token ids: those that an Embedding reads.
+    """Returns the model with int32 inputs for token ids, which an Embedding reads; the same model if it has them.
 
-    Keras declares inputs float32 unless told otherwise. A float token id would be quantized away.
+    Keras declares inputs float32 by default, and quantization would round a float token id away.
     """
     tables = [layer for layer in layers_of(model) if isinstance(layer, keras.layers.Embedding)]
     read = {id(tensor) for layer in tables for tensor in keras.tree.flatten(layer.input)}
@@ -20,7 +20,7 @@ def with_integer_tokens(model):
 
 
 def with_float32_inputs(model):
-    """Gives float32 inputs to a model that declares them float16 or float64."""
+    """Returns the model with float32 inputs where it declares float16 or float64."""
     return _with_types(model, ["float32" if "float" in t.dtype else t.dtype for t in model.inputs])
 
 
@@ -35,9 +35,12 @@ def _with_types(model, types):
 
 
 def with_inputs(model, inputs):
-    """Returns a model of the same layers, weights shared, on other `keras.Input`s; models inside it follow."""
+    """Returns a model of the same layers, with shared weights, on other `keras.Input`s.
+
+    Models inside the model are built again on the shapes that reach them.
+    """
     sequential = isinstance(model, keras.Sequential)
-    # A plain model first: clone_model compiles what it makes of a compiled one.
+    # A plain model first: clone_model compiles the copy of a compiled model.
     graph = keras.Model(*((model.inputs, model.outputs) if sequential else (model.input, model.output)))
     cloned = keras.models.clone_model(
         graph,
@@ -49,9 +52,9 @@ def with_inputs(model, inputs):
 
 
 def _call_on_any_shape(made, layer, *args, **kwargs):
-    """Calls a layer; a model, whose inputs have a fixed shape, is made anew for another one.
+    """Calls a layer; a model, which has inputs of a fixed shape, is built again for another shape.
 
-    `made` keeps the new ones: a model that is shared stays shared, which decides the order of the calls.
+    `made` holds the new models, so that a shared model stays shared, which decides the order of Keras' calls.
     """
     if isinstance(layer, keras.Model) and getattr(layer, "inputs", None) and args:
         given = [tensor.shape[1:] for tensor in keras.tree.flatten(args[0])]
@@ -70,25 +73,26 @@ def _call_on_any_shape(made, layer, *args, **kwargs):
 
 
 def as_inputs(model, x, argument):
-    """Returns `x` as a list of arrays, one an input of the model, in their dtypes.
+    """Returns `x` as a list of arrays, one per input of the model, in the dtypes of the inputs.
 
     Args:
-        model: a built Keras model.
-        x: an array, a list or tuple of arrays, a dictionary input name -> array, or arrays in the structure of the
+        model: A built Keras model.
+        x: An array, a list or tuple of arrays, a dictionary input name -> array, or arrays in the structure of the
             model's inputs; the batch axis first.
-        argument: the name of the caller's argument, for the error.
+        argument: The name of the caller's argument, for the error.
 
     Raises:
-        ValueError: there is no sample, an input is missing, or a shape, dtype or value is not one the model takes.
+        ValueError: There is no sample, an input is missing, or the model does not take a shape, dtype or value.
     """
     names = structure.input_names(model)
     given = structure.flat(model, x)
-    if given is None and isinstance(x, dict):
-        raise ValueError(f"{argument}: expected the inputs {names}, received {sorted(map(str, x))}.")
     if given is None:
-        received = f"{len(x)} of them" if isinstance(x, (list, tuple)) else type(x).__name__
+        if isinstance(x, dict):
+            received = f"the keys {sorted(map(str, x))}"
+        else:
+            received = f"{len(x)} arrays" if isinstance(x, (list, tuple)) else f"a {type(x).__name__}"
         raise ValueError(
-            f"{argument}: expected {len(names)} arrays, one per input {names}; received {received}."
+            f"`{argument}` must have one array per input of the model, {names}. Received: {received}."
         )
     arrays = [
         _as_input(tensor, array, f"{argument}[{name!r}]" if len(names) > 1 else argument)
@@ -96,34 +100,51 @@ def as_inputs(model, x, argument):
     ]
     if len({len(array) for array in arrays}) > 1:
         raise ValueError(
-            f"{argument}: the inputs hold different numbers of samples: {[len(a) for a in arrays]}."
+            f"`{argument}` must have the same number of samples for every input. "
+            f"Received: {[len(array) for array in arrays]} samples."
         )
     return arrays
 
 
 def _as_input(tensor, array, argument):
+    shape = _shape(tensor)
     try:
         array = np.asarray(array)
     except ValueError as error:
-        raise ValueError(f"{argument}: expected an array of shape {_shape(tensor)}: {error}") from None
+        raise ValueError(
+            f"`{argument}` must be an array of shape {shape}. Received: a {type(array).__name__} ({error})."
+        ) from None
     if array.dtype.kind not in "fiub":
-        raise ValueError(f"{argument}: expected numbers, received an array of {array.dtype}.")
+        raise ValueError(f"`{argument}` must hold numbers. Received: an array of {array.dtype}.")
     fits = array.ndim == len(tensor.shape) and all(
         expected in (None, received)
         for expected, received in zip(tensor.shape[1:], array.shape[1:], strict=True)
     )
     if not fits:
-        raise ValueError(f"{argument}: expected the shape {_shape(tensor)}, received {array.shape}.")
+        raise ValueError(f"`{argument}` must have the shape {shape}. Received: shape {array.shape}.")
     if array.size == 0:
-        raise ValueError(f"{argument}: it is empty (shape {array.shape}); pass at least one sample.")
-    if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
-        raise ValueError(f"{argument}: it holds NaN or infinite values; remove those samples.")
-    converted = array.astype(tensor.dtype)
-    if np.issubdtype(converted.dtype, np.integer) and not np.array_equal(converted, array):
+        raise ValueError(f"`{argument}` must hold at least one sample. Received: shape {array.shape}.")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise ValueError(
-            f"{argument}: expected integers, received fractions (e.g. {array[converted != array][0]})."
+            f"`{argument}` must be finite. Received: NaN or infinite values in {_rows_with(~np.isfinite(array))} of "
+            f"{len(array)} samples. Remove those samples."
+        )
+    with np.errstate(all="ignore"):  # the lines below refuse what does not fit
+        converted = array.astype(tensor.dtype)
+    if converted.dtype.kind == "f" and not np.isfinite(converted).all():
+        raise ValueError(
+            f"`{argument}` must fit {tensor.dtype}. Received: values up to {np.abs(array).max():.3g}. Scale the data."
+        )
+    if converted.dtype.kind in "iu" and not np.array_equal(converted, array):
+        raise ValueError(
+            f"`{argument}` must hold integers that fit {tensor.dtype}. "
+            f"Received: values such as {array[converted != array][0]}."
         )
     return converted
+
+
+def _rows_with(flags):
+    return int(flags.reshape(len(flags), -1).any(axis=1).sum())
 
 
 def _shape(tensor):

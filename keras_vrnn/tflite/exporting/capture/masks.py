@@ -1,8 +1,8 @@
 """Finds the masks of recurrences in a traced graph.
 
 Keras compares token ids (Embedding, mask_zero=True) or all features of a step (Masking) with a value. The stock
-converter can't quantize such a comparison to int16x8, and at int8 it uses operators that TFLite Micro lacks; so masks
-are taken out of the stock part, and `writing/masks.py` writes them.
+converter can't quantize such a comparison to int16x8, and at int8 it uses operators that TFLite Micro lacks. So the
+stock part contains no masks, and `writing/masks.py` writes them.
 """
 
 import numpy as np
@@ -10,7 +10,7 @@ import tensorflow as tf
 
 
 def find(tensor):
-    """Returns (source tensor, value, backwards) of a mask in a traced graph, or None if it is made in another way."""
+    """Returns (source tensor, value, backwards) of a mask in a traced graph, or None if it is not such a comparison."""
     backwards = False
     while tensor.op.type in ("Cast", "NotEqual", "Squeeze", "Reshape", "Identity", "ReverseV2"):
         if tensor.op.inputs[0].dtype != tf.bool:

@@ -1,4 +1,4 @@
-"""What the vanilla recurrences of a running Keras model read and make.
+"""Records what the vanilla recurrences of a running Keras model read and return.
 
 Needs the TensorFlow backend.
 """
@@ -15,7 +15,7 @@ from keras_vrnn.tflite.exporting.capture import structure
 
 @dataclass
 class Call:
-    """What one call of a layer's recurrence read and made."""
+    """What one call of a layer's recurrence read and returned."""
 
     layer: keras.layers.Layer
     x: object
@@ -26,15 +26,15 @@ class Call:
 
 
 def observe(model, x):
-    """Runs the model on `x` and returns what every recurrence read and made, in order of call.
+    """Runs the model on `x` and returns what every recurrence read and returned, in the order of the calls.
 
     Args:
-        model: a Keras model.
-        x: list of arrays, one an input, each with the batch axis first.
+        model: A Keras model.
+        x: A list of arrays, one per input, each with the batch axis first.
 
     Returns:
         A list of calls with NumPy arrays `x` (B,T,F), `mask` (B,T) or None, `initial_state` (B,U),
-        `sequence` (B,T,U) or None and `final` (B,U) or None.
+        `sequence` (B,T,U) or None, and `final` (B,U) or None.
     """
     calls = []
 
@@ -51,12 +51,12 @@ def observe(model, x):
 
 
 def zeroes_last(layer):
-    """Whether a layer's only output is zero where the last step is masked, as in Keras' RNN but not in VanillaRNN."""
+    """Whether the only output of a layer is zero where the last step is masked, as in Keras' RNN, not in VanillaRNN."""
     zeroes = layer.zero_output_for_mask and not layer.return_sequences
     return zeroes and not isinstance(layer, VanillaRNN)
 
 
 def emitted(layer, sequence, final):
-    """Keeps those of a layer's two possible results that it hands on."""
+    """Returns the outputs and the final state of a layer, with None for what the layer does not return."""
     needs_final = not layer.return_sequences or layer.return_state
     return (sequence if layer.return_sequences else None), (final if needs_final else None)

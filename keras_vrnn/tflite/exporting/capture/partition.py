@@ -1,8 +1,8 @@
 """Splits a Keras model at its vanilla recurrences.
 
-A model is run with the recurrence of its RNN layers taken out: what remains is one ordinary graph, the
-*stock* part, in which the result of each recurrence is an input and its operands are outputs. The stock
-converter never sees a loop, and it converts everything around the loops in one go.
+The model is traced without the recurrences of its RNN layers. What remains is one ordinary graph, the *stock* part:
+the results of the recurrences are its inputs, their operands are its outputs. The stock converter sees no loop, and
+converts everything around the loops at once.
 
     tokens ──► stock ──► x, mask ──► recurrence ──► h ──► stock ──► probability
 
@@ -22,11 +22,14 @@ from keras_vrnn.tflite.exporting.recurrences import cell_of
 
 
 class _Trace:
-    """What is known while the model is traced: the names of values, and who makes and reads them."""
+    """The state of a trace: the names of the values, and which part makes and reads each of them.
+
+    Names inside the model contain a slash, which Keras allows in no name of an input.
+    """
 
     def __init__(self):
         self.names = {}  # tensor's name in the graph -> name of the value
-        self.stock_outputs = {}  # name -> tensor, those that the stock part makes
+        self.stock_outputs = {}  # name -> tensor, for the values that the stock part makes
         self.masks = {}
         self.numbers = {}
         self.recurrences = []
@@ -36,7 +39,7 @@ class _Trace:
         self.names[tensor.name] = name
 
     def use(self, tensor):
-        """Returns the name of a value; one without a name is made by the stock part."""
+        """Returns the name of a value; the stock part makes every value without a name."""
         while tensor.name not in self.names and tensor.op.type == "Identity":
             tensor = tensor.op.inputs[0]
         if tensor.name not in self.names:
@@ -46,7 +49,7 @@ class _Trace:
         return self.names[tensor.name]
 
     def use_mask(self, mask):
-        """Returns the name of a mask; one that `masks` can write is not left to the stock part."""
+        """Returns the name of a mask; the stock part makes only masks that `writing/masks.py` can't write."""
         found = masks.find(mask)
         if found is None:
             return self.use(mask)
@@ -58,7 +61,7 @@ class _Trace:
         return name
 
     def number(self, mask, values):
-        """Returns a mask (B, T) as 1.0 and 0.0; that of an input is not left to the stock part either."""
+        """Returns a mask (B, T) as 1.0 and 0.0; for the mask of an input, as an input of the stock part."""
         found = masks.find(mask)
         if found is not None and self.names.get(found[0].name) in values:
             name = f"{self.use_mask(mask)}/number"
@@ -68,7 +71,7 @@ class _Trace:
         return tf.cast(mask, tf.float32)
 
     def is_zero(self, tensor):
-        """Tells whether a tensor is a constant zero; a named value is none, whatever stands in for it."""
+        """Whether a tensor is a constant zero; a named value never is, whatever replaces it in the trace."""
         value = None if tensor.name in self.names else tf.get_static_value(tensor)
         return value is not None and not np.any(value)
 
@@ -77,16 +80,16 @@ def partition(model, inputs, calls, quantization):
     """Splits `model` into its recurrences and the stock part around them.
 
     Args:
-        model: a Keras model, built.
-        inputs: input name -> tf.TensorSpec with static shape; the batch it is exported for included.
-        calls: what `observe` returned for data of the same number of time steps.
-        quantization: a key of `SCHEMES`; it decides the form of some layers.
+        model: A built Keras model.
+        inputs: Input name -> tf.TensorSpec with static shape, including the batch size of the export.
+        calls: The result of `observe` on data with the same number of time steps.
+        quantization: A key of `SCHEMES`; it decides the form of some layers.
 
     Returns:
         A `Partition`.
 
     Raises:
-        ValueError: an input is declared float, but only its integer part is read.
+        ValueError: An input is declared float, but the model reads only its integer part.
     """
     batch = next(iter(inputs.values())).shape[0]
     placeholders = dict(inputs)
@@ -107,7 +110,7 @@ def partition(model, inputs, calls, quantization):
         def cut(layer, _, sequences, initial_state, mask):
             name = _unique_name(len(trace.recurrences), calls[len(trace.recurrences)])
             trace.recurrences.append(_recurrence(name, layer, trace, sequences, initial_state[0], mask))
-            # A result that the layer does not hand on is never read: any tensor will do.
+            # Nothing reads a result that the layer does not return: any tensor will do.
             final = values.get(f"{name}/final", initial_state[0])
             last = final
             if mask is not None and zeroes_last(layer):
@@ -125,7 +128,7 @@ def partition(model, inputs, calls, quantization):
             trace.outputs[name] = trace.use(output)
         return [tensor for name, tensor in trace.stock_outputs.items() if name not in left_out]
 
-    # Which masks the stock part reads as numbers shows only when it is traced; then they are inputs of it.
+    # Only a trace shows which masks the stock part reads as numbers; they become inputs of the next trace.
     tf.function(lambda: traced(_zeros(placeholders)), autograph=False).get_concrete_function()
     steps = {name: inputs[trace.masks[mask].source].shape[:2] for name, mask in trace.numbers.items()}
     placeholders |= {name: tf.TensorSpec(shape, tf.float32) for name, shape in steps.items()}
@@ -153,27 +156,27 @@ def _zeros(specs):
 
 
 def _trace_function(function, specs, kept):
-    """Traces a function of name -> value with those values as arguments that are `kept`; the others are zeros.
+    """Traces a function of name -> value with the values in `kept` as arguments; the others are zeros.
 
-    An argument that nothing reads the converter would drop or keep as it likes; so there must be none.
+    The converter may drop an argument that nothing reads, or keep it, so every argument must be read.
     """
 
     def body(*values):
         return function(_zeros(specs) | dict(zip(kept, values, strict=True)))
 
-    # Numbered: a user's name may be one that TensorFlow has to change.
+    # Numbers, because TensorFlow changes some names that a user may choose.
     signature = [tf.TensorSpec(specs[n].shape, specs[n].dtype, f"value_{k}") for k, n in enumerate(kept)]
     return tf.function(body, input_signature=signature, autograph=False).get_concrete_function()
 
 
 def _used(concrete, names):
-    """Returns the names of those arguments of a traced function that its outputs depend on."""
+    """Returns the names of the arguments of a traced function that its outputs depend on."""
     needed = _operations_behind(concrete.outputs)
     return [name for name, argument in _arguments(concrete, names) if argument.op.name in needed]
 
 
 def _constants(concrete, specs, names):
-    """Returns name -> array for those outputs of a traced function that depend on none of its arguments."""
+    """Returns name -> array for the outputs of a traced function that depend on no argument."""
     arguments = {argument.op.name for _, argument in _arguments(concrete, specs)}
     constant = [
         name
@@ -187,12 +190,12 @@ def _constants(concrete, specs, names):
 
 
 def _arguments(concrete, names):
-    """Pairs the names with the tensors of the arguments; what a function captures comes behind them."""
+    """Pairs the names with the tensors of the arguments, which come before the captured ones."""
     return zip(names, concrete.inputs[: len(names)], strict=True)
 
 
 def _operations_behind(tensors):
-    """Names of the operations that the tensors are computed from; a layer may also leave dead ones in a graph."""
+    """Returns the names of the operations that the tensors depend on; a layer may leave other ones in a graph."""
     needed, waiting = set(), [tensor.op for tensor in tensors]
     while waiting:
         operation = waiting.pop()
@@ -209,8 +212,8 @@ def _refuse_float_tokens(inputs):
             op.type == "Cast" and op.outputs[0].dtype.is_integer for op in readers
         ):
             raise ValueError(
-                f"model: input {name!r} is declared {tensor.dtype.name}, but the model reads it as integers; "
-                "declare it with keras.Input(..., dtype='int32')."
+                f"`model` must declare inputs that it reads as integers with an integer dtype. Received: input "
+                f"{name!r} of {tensor.dtype.name}. Declare it with keras.Input(..., dtype='int32')."
             )
 
 

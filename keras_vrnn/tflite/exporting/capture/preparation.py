@@ -1,4 +1,4 @@
-"""A user's model as the exporter needs it: float32, without a memory of the batch before, integer token ids.
+"""Prepares a user's model for the export: float32, no states from earlier batches, integer token ids.
 
 Needs the TensorFlow backend.
 """
@@ -14,34 +14,35 @@ _STEPS = (keras.layers.SimpleRNNCell.call, VanillaRNNCell.call)
 
 
 def prepared(model):
-    """Returns a model that computes the same as `model` from a zero state in float32, the same one where it can.
+    """Returns a model that computes the same as `model`, in float32 and from zero states; `model` itself if it does.
 
     Raises:
-        ValueError: it can't be exported.
+        ValueError: The model can't be exported.
     """
     inputs = getattr(model, "inputs", None)
     if not inputs:
         raise ValueError(
-            f"model: expected a built functional or Sequential Keras model, received {type(model).__name__} "
-            "without inputs. Start a Sequential model with keras.Input, or wrap the layers in a functional model."
+            f"`model` must be a built functional or Sequential Keras model. Received: a {type(model).__name__} without "
+            "inputs. Start a Sequential model with keras.Input, or wrap the layers in a functional model."
         )
     recurrent = vanilla_layers(model)
     if not recurrent:
         others = [f"{layer.name!r} ({type(layer).__name__})" for layer in recurrent_layers(model)]
+        advice = (
+            "tf.lite.TFLiteConverter writes other recurrences where the batch size is fixed (keras.Input(..., "
+            "batch_size=1)), and quantizes them to integers where they are built with unroll=True too."
+            if others
+            else "tf.lite.TFLiteConverter takes models without recurrences."
+        )
         raise ValueError(
-            "model: it holds no VanillaRNN or SimpleRNN layer. "
-            + (
-                f"{', '.join(others)}: tf.lite.TFLiteConverter writes other recurrences where the batch size is fixed "
-                "(keras.Input(..., batch_size=1)), and with integers where they are built with unroll=True too."
-                if others
-                else "tf.lite.TFLiteConverter takes a model without recurrences."
-            )
+            "`model` must contain a VanillaRNN or SimpleRNN layer. "
+            f"Received: {'the recurrent layers ' + ', '.join(others) if others else 'a model without any'}. {advice}"
         )
     for layer in recurrent:
         if type(layer.cell).call not in _STEPS:
             raise ValueError(
-                f"model: the cell of layer {layer.name!r} is a {type(layer.cell).__name__} with a `call` of its own, "
-                "which can't be exported; use VanillaRNNCell or keras.layers.SimpleRNNCell."
+                "`model` must have cells that compute what VanillaRNNCell or keras.layers.SimpleRNNCell does. "
+                f"Received: layer {layer.name!r} with a {type(layer.cell).__name__}, which has a `call` of its own."
             )
     stateful = any(getattr(layer, "stateful", False) for layer in layers_of(model))
     types = {str(layer.compute_dtype) for layer in layers_of(model)}

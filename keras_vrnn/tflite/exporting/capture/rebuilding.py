@@ -1,4 +1,4 @@
-"""Makes a model anew in float32 and without states, and compares a model that was made anew with its original.
+"""Rebuilds a model in float32 and without states, and compares a rebuilt model with its original.
 
 Needs the TensorFlow backend.
 """
@@ -6,6 +6,7 @@ Needs the TensorFlow backend.
 import contextlib
 import tempfile
 import types
+import warnings
 
 import keras
 import numpy as np
@@ -13,21 +14,24 @@ import numpy as np
 from keras_vrnn.layers.interception import layers_of
 from keras_vrnn.tflite.exporting.capture import structure
 
-# Mean difference relative to the largest output that computing in another precision may make: some tens of roundings
-# of 2^-11 and 2^-8; for float32 and float64, float32 rounding over some hundred steps.
+# The mean difference that another precision may make, relative to the largest output: some tens of roundings of
+# 2^-11 and 2^-8; for float32 and float64, float32 rounding over some hundred steps.
 _MEAN_ERROR = {"float16": 0.02, "bfloat16": 0.1}
 _FLOAT32_ERROR = 1e-4
 
 
 def rebuilt(model):
-    """Returns a model of the same layers and weights that computes in float32 and starts every batch from zero.
+    """Returns a model with the same layers and weights that computes in float32 and starts every batch from zero.
 
     Raises:
-        ValueError: its configuration can't be read back.
+        ValueError: Keras can't build the model from its configuration.
     """
     layers, functions = layers_of(model), {}
     try:
-        config = _plain(model.get_config(), {layer.name: layer for layer in layers}, functions)
+        with warnings.catch_warnings():
+            # Keras warns of a lambda in a configuration that someone may store.
+            warnings.simplefilter("ignore", UserWarning)
+            config = _plain(model.get_config(), {layer.name: layer for layer in layers}, functions)
         # The user's own classes need not be registered.
         classes = {type(layer).__name__: type(layer) for layer in layers}
         with keras.saving.custom_object_scope(classes | functions):
@@ -36,22 +40,23 @@ def rebuilt(model):
             _copy_state(old, new)
     except Exception as error:  # of the user's own layers: any kind
         raise ValueError(
-            "model: it is stateful or computes in another type than float32, and can't be rebuilt otherwise "
-            f"({error}). Build it with dtype='float32' and stateful=False, and copy the weights."
+            "`model` must have a configuration from which Keras can build it in float32 and without states. "
+            f"Received: {type(error).__name__}: {error}. Build the model with dtype='float32' and stateful=False "
+            "yourself, and copy the weights."
         ) from error
     return made
 
 
 def check_same(model, made, arrays):
-    """Refuses a model that was made anew if it computes something else than its original.
+    """Refuses a rebuilt model that does not compute what its original computes.
 
     Args:
-        model: the original; its states are what they were afterwards.
-        made: the new one.
-        arrays: inputs of the new one, the batch axis first.
+        model: The original; its states stay what they are.
+        made: The rebuilt model.
+        arrays: Inputs of the rebuilt model, the batch axis first.
 
     Raises:
-        ValueError: an output differs by more than rounding.
+        ValueError: An output differs by more than rounding.
     """
     size = next((t.shape[0] for t in model.inputs if t.shape[0] is not None), min(32, len(arrays[0])))
     arrays = [array[np.arange(size) % len(array)] for array in arrays]
@@ -66,10 +71,10 @@ def check_same(model, made, arrays):
         error = np.abs(e - r)[finite].mean() if finite.any() else 0.0
         if not error <= tolerance * np.abs(e[finite]).max(initial=0.0):
             raise ValueError(
-                "model: rebuilt for the export (in float32, without states, with integer tokens), it gives other "
-                f"outputs: they differ by {error:.3g} on average. A layer holds something that is neither in its "
-                "weights nor in its configuration, or the model has a `call` of its own. Build the model with "
-                "dtype='float32', stateful=False and int32 inputs of tokens yourself, and copy the weights."
+                "`model` must compute the same when it is rebuilt in float32, without states and with int32 tokens. "
+                f"Received: outputs that differ by {error:.3g} on average. A layer holds something that is neither in "
+                "its weights nor in its configuration, or the model has a `call` of its own. Build the model with "
+                "dtype='float32', stateful=False and int32 inputs for tokens yourself, and copy the weights."
             )
 
 
@@ -78,7 +83,7 @@ def _float(tensor):
 
 
 def _copy_state(old, new):
-    """Lets a layer read what the other one would save: its variables, and what it makes of them."""
+    """Loads what one layer would save into another: its variables, and the values that it derives from them."""
     store = {}
     old.save_own_variables(store)
     new.load_own_variables({key: np.array(value) for key, value in store.items()})
@@ -89,13 +94,13 @@ def _copy_state(old, new):
 
 
 def _plain(config, layers, functions):
-    """A configuration, nested as it may be, in float32, without states and fixed batch sizes.
+    """Returns a configuration, at any depth, in float32 and without states and fixed batch sizes.
 
     Args:
-        config: the configuration.
-        layers: name -> layer.
-        functions: is filled with name -> function, for the functions that layers hold: Keras stores the code of a
-            lambda, and only the name of any other.
+        config: The configuration.
+        layers: Name -> layer.
+        functions: Receives name -> function for the functions that layers hold, because Keras stores the bytecode of a
+            lambda and only the name of another function.
     """
     if isinstance(config, (list, tuple)):
         return [_plain(item, layers, functions) for item in config]
@@ -104,7 +109,7 @@ def _plain(config, layers, functions):
     layer = layers.get(config.get("name"))
     plain = {}
     for key, value in config.items():
-        if key == "output_shape" and isinstance(layer, keras.layers.Lambda):  # which infers it
+        if key == "output_shape" and isinstance(layer, keras.layers.Lambda):  # Keras infers it
             continue
         function = getattr(layer, key, None) if isinstance(value, dict) else None
         if isinstance(function, types.FunctionType):
@@ -128,7 +133,7 @@ def _plain_entry(key, value, layers, functions):
 
 @contextlib.contextmanager
 def _from_zero(model):
-    """Sets the states of stateful layers to zero, and back to what they were."""
+    """Sets the states of stateful layers to zero while the block runs."""
     states = [
         state
         for layer in layers_of(model)

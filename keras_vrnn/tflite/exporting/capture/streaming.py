@@ -1,9 +1,10 @@
-"""A model that takes one time step an invoke: its state goes in and comes out.
+"""Turns a model for sequences into one that takes a single time step, with its states as inputs and outputs.
 
 Needs the TensorFlow backend.
 """
 
 import dataclasses
+import warnings
 
 import keras
 import numpy as np
@@ -17,52 +18,62 @@ from keras_vrnn.tflite.running.runner import STATE_IN
 
 # float32 rounding of two orders of summation, relative to the largest value of the output.
 _TOLERANCE = 1e-4
-_SAMPLES = 4  # random ones, beside the user's
-_STEPS = 8  # where the model leaves the number of time steps open; enough to look around in
+_SAMPLES = 4  # random samples, in addition to the user's
+_STEPS = (
+    8  # where the model leaves the number of time steps open: enough to see a layer that looks around in time
+)
 
 
 def one_step(model, arrays):
     """Returns the model with a time axis of one step, sharing all weights.
 
+    The new model, run step by step, is compared with the model on whole sequences.
+
     Args:
-        model: the Keras model for sequences.
-        arrays: inputs (samples, T, ...), on which stepping is compared with the whole sequence, as on random ones.
+        model: The Keras model for sequences.
+        arrays: Inputs (samples, T, ...) for the comparison, in addition to random ones.
 
     Raises:
-        ValueError: the model can't be run step by step, or gives something else then.
+        ValueError: The model can't run step by step, or then gives other outputs.
     """
-    reason = "so that it can't be exported with form='streaming'; use form='sequence'."
     if any(array.ndim < 2 for array in arrays) or len({array.shape[1] for array in arrays}) > 1:
-        raise ValueError(f"model: its inputs have no time axis in common, {reason}")
+        raise _refused("inputs without a common time axis")
     for layer in vanilla_layers(model):
         if layer.go_backwards:
-            raise ValueError(
-                f"model: layer {layer.name!r} goes backwards in time, as one direction of Bidirectional does, {reason}"
+            raise _refused(
+                f"layer {layer.name!r}, which goes backwards in time (as half of Bidirectional does)"
             )
     inputs = [
         keras.Input(batch_shape=(None, 1, *t.shape[2:]), dtype=t.dtype, name=t.name) for t in model.inputs
     ]
     arrays = _telling(model, arrays)
+    whole = [np.asarray(output) for output in keras.tree.flatten(structure.call(model, arrays))]
     try:
-        step = with_inputs(model, inputs)
-        whole = [np.asarray(output) for output in keras.tree.flatten(structure.call(model, arrays))]
-        steps = _run_steps(step, arrays)
+        with warnings.catch_warnings():  # Keras warns of a softmax over one step; the comparison decides
+            warnings.simplefilter("ignore", UserWarning)
+            step = with_inputs(model, inputs)
+            steps = _run_steps(step, arrays)
     except (ValueError, tf.errors.InvalidArgumentError) as error:
-        raise ValueError(
-            f"model: a layer needs more than one time step at once, {reason} ({error})"
-        ) from error
+        raise _refused("a layer that needs more than one time step at once", f" ({error})") from error
     timesteps = arrays[0].shape[1]
     for expected, received in zip(whole, steps, strict=True):
         if not _agree(expected, received, timesteps):
-            raise ValueError(
-                f"model: run one step at a time over {timesteps} steps, it gives other outputs than on the whole "
-                f"sequence (a layer looks back or ahead in time, such as a convolution or attention), {reason}"
+            raise _refused(
+                f"a model that, run step by step over {timesteps} steps, gives other outputs than on whole sequences: "
+                "a layer looks back or ahead in time, such as a convolution or attention"
             )
     return step
 
 
+def _refused(received, details=""):
+    return ValueError(
+        "`model` must give the same outputs when it runs one time step at a time. "
+        f"Received: {received}. It can't be exported with form='streaming'; use form='sequence'.{details}"
+    )
+
+
 def _telling(model, arrays):
-    """Adds random samples in the range of the user's, which may hold zeros only, or a single step."""
+    """Adds random samples, half of them in the range of the user's data, which may be zeros, tiny or a single step."""
     rng = np.random.default_rng(0)
     timesteps = arrays[0].shape[1]
     is_open = all(tensor.shape[1] is None for tensor in model.inputs)
@@ -71,8 +82,9 @@ def _telling(model, arrays):
     for array in arrays:
         shape = (_SAMPLES, timesteps if keep else _STEPS, *array.shape[2:])
         if array.dtype.kind == "f":
-            spread = float(np.std(array, dtype=np.float64)) or 1.0
-            drawn: np.ndarray = rng.normal(np.mean(array, dtype=np.float64), spread, shape)
+            drawn: np.ndarray = rng.normal(size=shape)
+            spread = np.std(array, dtype=np.float64) or 1.0
+            drawn[::2] = drawn[::2] * spread + np.mean(array, dtype=np.float64)
         else:  # 0 and 1 are tokens of any vocabulary
             drawn = rng.integers(min(0, int(array.min())), max(1, int(array.max())), shape, endpoint=True)
         random = drawn.astype(array.dtype)
@@ -81,12 +93,12 @@ def _telling(model, arrays):
 
 
 def _agree(expected, received, timesteps):
-    """Whether an output (samples, ...) of whole sequences is what the steps gave, (T, samples, ...)."""
+    """Whether an output (samples, ...) on whole sequences equals the outputs of the steps, (T, samples, ...)."""
     per_step = expected.ndim > 1 and expected.shape[1] == timesteps and received.shape[2] == 1
     joined = np.concatenate(list(received), axis=1) if per_step else received[-1]
     if joined.shape != expected.shape:
         return False
-    finite = np.isfinite(expected)  # what overflows shows nothing
+    finite = np.isfinite(expected)  # an overflow shows nothing
     if not finite.any():
         return True
     error = np.abs(joined[finite].astype(np.float64) - expected[finite])
@@ -94,7 +106,7 @@ def _agree(expected, received, timesteps):
 
 
 def _run_steps(step, arrays):
-    """Runs the one-step model over time, carrying the states; returns its outputs stacked, (T, samples, ...)."""
+    """Runs the one-step model over time with its states; returns its outputs stacked, (T, samples, ...)."""
 
     @tf.function(autograph=False)
     def run(inputs, states):
@@ -104,7 +116,7 @@ def _run_steps(step, arrays):
             (state,) = states[len(made)] if states else initial_state
             _, _, (new,) = loop(sequences, [state], None)
             output = new
-            if mask is not None:  # Keras' loop takes the output of a first step for zero where it is masked
+            if mask is not None:  # Keras' loop returns zero for a first step that is masked, not the state
                 new = tf.where(mask, new, state)
                 zero = layer.zero_output_for_mask and layer.return_sequences
                 output = tf.where(mask, new, 0.0) if zero or zeroes_last(layer) else new
@@ -123,17 +135,18 @@ def _run_steps(step, arrays):
 
 
 def with_states(parts):
-    """Lets every recurrence of a `Partition` start from a state that the invoke before left.
+    """Returns a `Partition` in which every recurrence starts from the state that the last invoke left.
 
     Raises:
-        ValueError: a recurrence takes its first state from elsewhere in the model.
+        ValueError: A recurrence takes its initial state from another part of the model.
     """
     states, recurrences = {}, []
     for recurrence in parts.recurrences:
         if recurrence.initial_state is not None:
             raise ValueError(
-                f"model: layer {recurrence.layer!r} takes its initial state from another layer, which one step can't; "
-                "export the part from that layer on as a model of its own, or use form='sequence'."
+                "`model` must have recurrences that start from zero to run one time step at a time. Received: layer "
+                f"{recurrence.layer!r}, which takes its initial state from another layer. Export the part from that "
+                "layer on as a model of its own, or use form='sequence'."
             )
         prefix = f"{recurrence.name}_" if len(parts.recurrences) > 1 else ""
         final = recurrence.final or f"{recurrence.name}/final"

@@ -1,7 +1,9 @@
-"""How a model nests its inputs and outputs, and the flat names that they have in a file.
+"""The structure of a model's inputs and outputs, and their names in a file, which has flat lists of them.
 
-A value whose place in the structure has a key in it is named after that place: "left", or "pair_0" for the first of
-the list under "pair". Without a key, an input has the name of its `keras.Input`, an output the name of its layer.
+In a dictionary, a value has the name of its place: "left", or "pair_0" for the first entry of the list "pair".
+Elsewhere an input has the name of its `keras.Input`, and an output the name of its layer.
+
+Needs the TensorFlow backend.
 """
 
 import keras
@@ -12,7 +14,7 @@ from keras_vrnn.tflite.running.runner import STATE_IN, STATE_OUT
 
 
 class _Leaf:
-    """Keeps `keras.tree` from looking into an array that is given as a list."""
+    """Wraps an array that is given as a list, so that `keras.tree` does not descend into it."""
 
     def __init__(self, value):
         self.value = value
@@ -25,12 +27,12 @@ def input_names(model):
 
 
 def output_names(model, outputs, taken):
-    """Returns the names of a model's outputs, flat and unique.
+    """Returns the names of a model's outputs, a flat list without duplicates.
 
     Args:
-        model: the Keras model.
-        outputs: what a call of it returned.
-        taken: names that no output may have.
+        model: The Keras model.
+        outputs: The result of calling it.
+        taken: Names that no output may have.
     """
     places = keras.tree.flatten_with_path(outputs)
     layers = getattr(model, "output_names", None) or [layer.name for layer in model.layers[-1:]]
@@ -45,21 +47,21 @@ def output_names(model, outputs, taken):
 
 
 def call(model, values):
-    """Calls a model for inference on one value per input, in the order of `model.inputs`.
+    """Calls a model for inference on a list with one value per input, in the order of `model.inputs`.
 
     Raises:
-        ValueError: the model can't be called on these.
+        ValueError: TensorFlow can't run the model on these values.
     """
     values = list(values)
     try:
         return model(keras.tree.pack_sequence_as(_input_structure(model), values), training=False)
     except tf.errors.OpError as error:
         shapes = [tuple(value.shape) for value in values]
-        raise ValueError(f"model: it can't be called on inputs of the shapes {shapes}: {error}") from error
+        raise ValueError(f"`model` must run on inputs of the shapes {shapes}. Received: {error}") from error
 
 
 def flat(model, x):
-    """Returns what a user passed for the inputs, in the order of `model.inputs`, or None if it does not fit."""
+    """Returns the values passed for the inputs in the order of `model.inputs`, or None if they do not fit."""
     names = input_names(model)
     if isinstance(x, dict) and set(x) == set(names):
         return [x[name] for name in names]
@@ -80,10 +82,10 @@ def flat(model, x):
 
 
 def check_names(model, streaming):
-    """Refuses names of inputs and outputs that a file keeps for the states of a streaming model.
+    """Refuses names of inputs and outputs that are reserved for the states of a streaming file.
 
     Raises:
-        ValueError: an input or output has such a name.
+        ValueError: An input or output has such a name.
     """
     inputs = input_names(model)
     outputs = output_names(model, _output_structure(model), inputs) if streaming else []
@@ -91,13 +93,14 @@ def check_names(model, streaming):
         for name in names:
             if name.endswith(ending):
                 raise ValueError(
-                    f"model: the {kind} {name!r} must not end in {ending!r}, which marks a state of a streaming file. "
-                    f"Give the {'keras.Input' if kind == 'input' else 'layer or key'} another name."
+                    f"`model` must have no {kind} with a name that ends in {ending!r}, which marks a state of a "
+                    f"streaming file. Received: {name!r}. Rename the "
+                    f"{'keras.Input' if kind == 'input' else 'layer or key'}."
                 )
 
 
 def _input_structure(model):
-    # A Sequential model is called with its one input.
+    # A Sequential model has one input.
     return model.inputs[0] if isinstance(model, keras.Sequential) else model.input
 
 

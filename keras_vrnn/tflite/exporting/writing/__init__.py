@@ -1,1 +1,1 @@
-"""From the parts of a model to the bytes of a `.tflite` file: integer rules, operators, loops, metadata."""
+"""Writes the parts of a model as the bytes of a `.tflite` file: operators, loops, signatures, metadata."""

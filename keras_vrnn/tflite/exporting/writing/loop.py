@@ -1,21 +1,21 @@
-"""A WHILE loop of TFLite: two subgraphs that share their variables, and the operator that runs them."""
+"""A WHILE loop in TFLite: two subgraphs with the same variables, and the operator that runs them."""
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 
 class Loop:
-    """A loop under construction: variables are added with `carry` and `count`, then `close` writes it."""
+    """A loop under construction: `carry` and `count` add variables, `close` writes the loop."""
 
     def __init__(self, file, main, name):
         self.main, self.name = main, name
         self.condition, self._condition_index = file.graph(f"{name}_condition")
         self.body, self._body_index = file.graph(f"{name}_body")
-        self._initial = []  # main tensor that each variable starts as
-        self._next = {}  # body tensor of a variable -> the one it has after the step
+        self._initial = []  # the main tensor with which each variable starts
+        self._next = {}  # body tensor of a variable -> body tensor of its next value
 
     def carry(self, name, initial):
-        """Adds a variable that starts as the main tensor `initial`, and keeps its value unless `set`.
+        """Adds a variable that starts as the main tensor `initial` and keeps its value unless it is `set`.
 
         Returns:
             The body's tensor of the variable.
@@ -30,11 +30,11 @@ class Loop:
         return variable
 
     def set(self, variable, value):
-        """Gives a variable the body's tensor `value` for the next step."""
+        """Makes the body's tensor `value` the value of a variable in the next step."""
         self._next[variable] = value
 
     def count(self, name, start, step):
-        """Adds an int32 variable that goes from `start` in steps of `step`, both one-dimensional."""
+        """Adds an int32 variable that starts at `start` and grows by `step`, both one-dimensional."""
         variable = self.carry(name, self.main.constant("start", np.array(start, np.int32)))
         following = self.body.tensor("next", (len(start),), np.int32)
         increment = self.body.constant("step", np.array(step, np.int32))
@@ -43,10 +43,10 @@ class Loop:
         return variable
 
     def close(self, comparison, limit):
-        """Writes the WHILE, which runs as long as the first variable compares so with `limit`.
+        """Writes the WHILE, which runs as long as the comparison of the first variable with `limit` holds.
 
         Returns:
-            Body's tensor of each variable -> main tensor that holds it after the loop.
+            Body tensor of each variable -> main tensor with its value after the loop.
         """
         condition = self.condition
         more = condition.tensor("more", (1,), np.bool_)

@@ -1,4 +1,4 @@
-"""Single TFLite operators: each function adds one to a graph and returns the tensor it makes."""
+"""Single TFLite operators: each function adds one to a graph and returns the tensor of its result."""
 
 import math
 
@@ -9,7 +9,7 @@ _MOST_PARTS = 10
 
 
 def fully_connected(graph, name, x, weights, bias, dtype, quantization, flat=False):
-    """x·Wᵀ + b over the last axis; `weights` is (outputs, inputs), `bias` -1 for none; `flat` joins the other axes."""
+    """x·Wᵀ + b over the last axis; `weights` is (outputs, inputs), `bias` may be -1, `flat` joins the other axes."""
     rows = graph.shape(x)[:-1]
     shape = (math.prod(rows) if flat else rows), graph.shape(weights)[0]
     result = graph.tensor(name, np.hstack(shape), dtype, quantization)
@@ -20,7 +20,7 @@ def fully_connected(graph, name, x, weights, bias, dtype, quantization, flat=Fal
 
 
 def add(graph, name, x, y, quantization, activation=schema.ActivationFunctionType.NONE):
-    """x + y, or the fused activation of it."""
+    """x + y, with an optional fused activation."""
     result = graph.tensor(name, graph.shape(x), graph.dtype(x), quantization)
     options = schema.AddOptionsT()
     options.fusedActivationFunction = activation
@@ -29,14 +29,14 @@ def add(graph, name, x, y, quantization, activation=schema.ActivationFunctionTyp
 
 
 def compare(graph, operator, name, x, y):
-    """The truth of "NOT_EQUAL" or another comparison, element by element."""
+    """An elementwise comparison such as "NOT_EQUAL"."""
     result = graph.tensor(name, graph.shape(x), np.bool_)
     graph.operator(operator, [x, y], [result])
     return result
 
 
 def unary(graph, operator, name, x, quantization):
-    """An operator of one input that keeps shape and dtype, such as "TANH"."""
+    """An operator with one input that keeps shape and dtype, such as "TANH"."""
     result = graph.tensor(name, graph.shape(x), graph.dtype(x), quantization)
     graph.operator(operator, [x], [result])
     return result
@@ -51,9 +51,9 @@ def reverse(graph, name, source):
 
 
 def zeros(graph, name, shape, dtype, quantization):
-    """Real zeros, made by FILL: a constant of that shape would put its size into the file."""
+    """Real zeros, made by FILL, because a constant of that shape would enlarge the file."""
     result = graph.tensor(name, shape, dtype, quantization)
-    if dtype == np.int16:  # TFLite Micro fills no int16, but casts to it
+    if dtype == np.int16:  # FILL of TFLite Micro lacks int16, CAST has it
         graph.operator("CAST", [zeros(graph, f"{name}/int8", shape, np.int8, None)], [result])
         return result
     zero_point = 0 if quantization is None else quantization.zero_point
@@ -81,7 +81,7 @@ def take(graph, name, table, indices):
 
 
 def cast(graph, name, source, dtype, quantization=None):
-    """The same numbers, the integers of a quantized tensor as they are stored, in another type."""
+    """The same numbers in another type; a quantized tensor gives its stored integers."""
     result = graph.tensor(name, graph.shape(source), dtype, quantization)
     graph.operator("CAST", [source], [result])
     return result
@@ -111,12 +111,12 @@ def select(graph, name, condition, yes, no):
 
 
 def shaped(graph, name, source, shape):
-    """The same numbers in a shape that they may have already."""
+    """The same numbers in a shape; no operator is added if they have it already."""
     return source if graph.shape(source) == shape else reshape(graph, name, source, shape)
 
 
 def reshape(graph, name, source, shape):
-    """The same numbers in another shape, in a tensor of their own."""
+    """The same numbers in a shape, always in a new tensor."""
     result = graph.tensor(name, shape, graph.dtype(source), graph.quantization(source))
     dims = graph.constant("shape", np.array(shape, np.int32))
     options = schema.ReshapeOptionsT()
@@ -158,7 +158,7 @@ def concatenate(graph, name, parts):
     """Tensors (B, t, U) joined along the time axis: (B, T, U)."""
     if len(parts) == 1:
         return parts[0]
-    # TFLite Micro takes at most ten inputs.
+    # TFLite Micro supports at most ten inputs.
     while len(parts) > _MOST_PARTS:
         groups = [parts[k : k + _MOST_PARTS] for k in range(0, len(parts), _MOST_PARTS)]
         parts = [concatenate(graph, f"{name}_{k}", group) for k, group in enumerate(groups)]
@@ -174,26 +174,26 @@ def concatenate(graph, name, parts):
 
 
 def quantize(graph, name, source, quantization, dtype=None):
-    """The same real numbers in another integer format, of the same type unless told otherwise."""
+    """The same real numbers in another integer format, by default of the same type."""
     result = graph.tensor(name, graph.shape(source), dtype or graph.dtype(source), quantization)
     quantize_into(graph, source, result)
     return result
 
 
 def quantize_into(graph, source, target):
-    """The same real numbers in the format of `target`, a tensor that is there."""
+    """The same real numbers in the format of `target`, an existing tensor."""
     graph.operator("QUANTIZE", [source], [target], schema.QuantizeOptionsT())
 
 
 def dequantize(graph, name, source):
-    """float32 from float16 or an integer format."""
+    """A float16 or quantized tensor as float32."""
     result = graph.tensor(name, graph.shape(source), np.float32)
     graph.operator("DEQUANTIZE", [source], [result], schema.DequantizeOptionsT())
     return result
 
 
 def weights(graph, name, values, quantization):
-    """A constant weight matrix that FULLY_CONNECTED can read."""
+    """A constant weight matrix in a type that FULLY_CONNECTED reads."""
     constant = graph.constant(name, values, quantization)
-    # LiteRT dequantizes a constant float16 matrix once, when it is loaded or first needed.
+    # LiteRT dequantizes a constant float16 matrix only once.
     return dequantize(graph, f"{name}/float32", constant) if values.dtype == np.float16 else constant

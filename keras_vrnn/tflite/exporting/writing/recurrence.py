@@ -1,4 +1,4 @@
-"""Writes one recurrence of any cell in TFLite operators: as a WHILE loop, or step after step. For the vanilla cell:
+"""Writes one recurrence of any cell in TFLite operators, as a WHILE loop or step by step. For the vanilla cell:
 
 main    rows = FULLY_CONNECTED(x, W_x, b)           z_t of all time steps in one product
         WHILE t < T
@@ -8,12 +8,11 @@ body      r = FULLY_CONNECTED(h, W_h)               h: (B, 1, U)
           rows = DYNAMIC_UPDATE_SLICE(rows, h, [0, t, 0])
           t = t + 1
 
-The loop's size does not depend on T, and it holds no tensor of another number format than its signals. Where all
-outputs are asked for, h_t takes the row of the z_t it was made from: the integers of `rows` mean z in front of t and
-h behind it. Where only the last state is, and x_t is smaller than z_t, `rows` is x, and the loop makes each
-z_t: what waits for its turn then takes less memory. GATHER takes two thirds of the time of SLICE, and a second counter
-[0, t, 0], carried along, less than making it from t; see docs/decisions/export.md. A layer that goes backwards counts t
-down.
+The size of the loop does not depend on T, and all its tensors have the number formats of the signals. If the layer
+returns all outputs, h_t overwrites the row of z_t: the integers of `rows` are z from step t on, and h before it. If the
+layer returns only the last state and x_t is smaller than z_t, `rows` is x and the loop computes each z_t, which takes
+less memory. GATHER takes two thirds of the time of SLICE, and a second counter [0, t, 0] takes less time than computing
+it from t; see docs/decisions/export.md. A layer that goes backwards counts t down.
 """
 
 from dataclasses import dataclass
@@ -26,9 +25,9 @@ from keras_vrnn.tflite.exporting.writing.loop import Loop
 
 @dataclass
 class _Operands:
-    """Main tensors that a recurrence reads: rows (B,T,U) are z, or (B,T,F) x; h (B,1,U); mask (B,T,1) or None.
+    """The main tensors that a recurrence reads: rows z (B,T,U) or x (B,T,F); h (B,1,U); mask (B,T,1) or None.
 
-    A single step needs no time axis: z (B,U), h (B,U), mask (B,1).
+    A single step has no time axis: z (B,U), h (B,U), mask (B,1).
     """
 
     rows: int
@@ -40,12 +39,12 @@ def write(recurrence, formats, file, values, unrolled):
     """Adds a recurrence to the main graph of a model file.
 
     Args:
-        recurrence: the `parts.Recurrence` to write.
-        formats: its number formats.
-        file: the `flatbuffer.ModelFile` to write into.
-        values: value name -> index of its tensor in the main graph; `x` and, if there are any, `mask` and
-            `initial_state` must be there. The values made are added.
-        unrolled: writes every step instead of a loop.
+        recurrence: The `parts.Recurrence` to write.
+        formats: Its number formats.
+        file: The `flatbuffer.ModelFile` to write into.
+        values: Value name -> index of its tensor in the main graph. It contains `x` and, if the recurrence has them,
+            `mask` and `initial_state`, and receives the results.
+        unrolled: Whether to write every step instead of a loop.
     """
     main, mask, cell = file.main, recurrence.mask, recurrence.cell
     x, units = values[recurrence.x], cell.units
@@ -71,7 +70,7 @@ def write(recurrence, formats, file, values, unrolled):
 
 
 def _initial_state(recurrence, formats, main, values, shape):
-    """The given state in the recurrence's own format, or zeros."""
+    """Returns the given initial state in the recurrence's own format, or zeros."""
     name, quantization = "h_0", formats.signal("h")
     if recurrence.initial_state is None:
         return op.zeros(main, name, shape, formats.dtype, quantization)
@@ -82,7 +81,7 @@ def _initial_state(recurrence, formats, main, values, shape):
 
 
 def _write_loop(recurrence, formats, file, operands, inside):
-    """Returns the main tensors of all outputs (or None) and of the last state; `inside`: the loop makes z of x."""
+    """Returns the main tensors of all outputs (or None) and of the last state; with `inside`, the loop computes z."""
     main, name, cell = file.main, recurrence.name, recurrence.cell
     batch, timesteps, width = main.shape(operands.rows)
     backwards = recurrence.go_backwards
@@ -90,16 +89,16 @@ def _write_loop(recurrence, formats, file, operands, inside):
     loop = Loop(file, main, name)
     body = loop.body
 
-    # Every turn of the loop copies `rows` twice once they are written to: two steps a turn halve that.
+    # Every turn of a loop that writes `rows` copies them twice: two steps per turn halve that.
     block = 2 if recurrence.sequence is not None and operands.mask is None and timesteps % 2 == 0 else 1
     t = loop.count("t", [start], [block * stride])
     rows, h = loop.carry("rows", operands.rows), loop.carry("h", operands.h)
     position = keep = None
     if recurrence.sequence is not None or operands.mask is not None or formats.dtype == np.int16:
-        # The first of the turn's rows in the order of time, whichever way the loop goes.
+        # The first row of the turn in the order of time, in either direction.
         first = min(start, start + (block - 1) * stride)
         position = loop.count("position", [0, first, 0], [0, block * stride, 0])
-    # TFLite Micro gathers neither int16 nor bool, but slices both.
+    # In TFLite Micro, SLICE supports int16 and bool, GATHER does not.
     if formats.dtype == np.int16 or block > 1:
         row = op.slice_(body, "row", rows, position, (batch, block, width))
     else:
@@ -140,7 +139,7 @@ def _write_steps(recurrence, formats, file, operands):
 
 
 def _masked_step(recurrence, formats, graph, step, z_t, h, keep):
-    """Returns the state after the step, which a masked step keeps, and the output, which it may make zero."""
+    """Returns the state and the output of one step; a masked step keeps the state, and may return zeros."""
     new = step(z_t, h)
     if keep is None:
         return new, new

@@ -4,13 +4,13 @@ from keras_vrnn.tflite.exporting.writing.flatbuffer import NO_BUFFER
 
 
 def remove(file):
-    """Removes the tensors, buffers and operator codes of a `ModelFile` that nothing uses, and the calibrated ranges."""
+    """Removes unused tensors, buffers and operator codes of a `ModelFile`, and the calibrated ranges."""
     for index, subgraph in enumerate(file.model.subgraphs):
         signatures = [s for s in file.model.signatureDefs if s.subgraphIndex == index]
         _remove_tensors(subgraph, [entry for s in signatures for entry in (*s.inputs, *s.outputs)])
     tensors = [tensor for subgraph in file.model.subgraphs for tensor in subgraph.tensors]
     for tensor in tensors:
-        if tensor.quantization is not None:  # min and max served the converter
+        if tensor.quantization is not None:  # only the converter needs min and max
             tensor.quantization.min = tensor.quantization.max = None
             if tensor.quantization.scale is None or not len(tensor.quantization.scale):
                 tensor.quantization = None
@@ -24,7 +24,7 @@ def remove(file):
 
 
 def _remove_tensors(subgraph, named):
-    """Removes the tensors that no operator and no edge uses; `named` are the entries of signatures."""
+    """Removes tensors that no operator, input or output uses; `named` are the entries of the signatures."""
     lists = [(subgraph, "inputs"), (subgraph, "outputs")]
     lists += [(operator, end) for operator in subgraph.operators for end in ("inputs", "outputs")]
     used = {int(index) for owner, end in lists for index in getattr(owner, end)} - {-1}
@@ -37,7 +37,7 @@ def _remove_tensors(subgraph, named):
 
 
 def _keep(items, used, holders, attribute):
-    """Returns the items with an index in `used`, and lets the holders' attribute follow them."""
+    """Returns the items with an index in `used`, and updates the attribute of the holders to their new indices."""
     new = {old: index for index, old in enumerate(sorted(used))}
     for holder in holders:
         setattr(holder, attribute, new[getattr(holder, attribute)])

@@ -1,7 +1,7 @@
-"""States that stay inside the interpreter: resource variables, and a signature that sets them to zero.
+"""Keeps states inside the interpreter: resource variables, and a signature that sets them to zero.
 
 main     h_in = READ_VARIABLE(handle)  …  ASSIGN_VARIABLE(handle, h_out)
-reset    ASSIGN_VARIABLE(handle, zeros)         run once before the first invoke, and whenever it is asked for
+reset    ASSIGN_VARIABLE(handle, zeros)         runs once before the first invoke, and on request
 """
 
 import numpy as np
@@ -13,12 +13,12 @@ from keras_vrnn.tflite.running.engines import RESET
 
 
 def keep(file, states, finals):
-    """Makes every state a variable.
+    """Turns every state into a variable.
 
     Args:
-        file: the `ModelFile`.
-        states: state name -> tensor of the main graph that the recurrence starts from.
-        finals: state name -> tensor of the main graph that it ends in.
+        file: The `ModelFile`.
+        states: State name -> tensor of the main graph with which the recurrence starts.
+        finals: State name -> tensor of the main graph with which it ends.
     """
     main = file.main
     reset, index = file.graph(RESET)
@@ -34,7 +34,7 @@ def keep(file, states, finals):
     options = schema.CallOnceOptionsT()
     options.initSubgraphIndex = index
     main.operator("CALL_ONCE", [], [], options)
-    # sort_operators keeps the order of what is ready at once: the first to run is the one that nothing feeds.
+    # sort_operators keeps the order of operators that are ready together, so this one runs first.
     main.subgraph.operators.insert(0, main.subgraph.operators.pop())
     edges.sign(file, RESET, index, {}, {})
 
