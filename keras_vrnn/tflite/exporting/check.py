@@ -41,8 +41,9 @@ _ROUNDING = {
 _PLACES = 30
 # An integer error is inherent in the model if noise alone moves Keras at least a third as far.
 _AMPLIFIED = 3
-# About three times the worst error of 26 random models of up to six recurrences; test_check.py measures some of them.
-_WARN = {"float16": 0.003, "dynamic": 0.02, "int8": 0.03, "int16x8": 0.02}
+# Above the worst errors of 27 random models of up to six recurrences: 0.0015, 0.015, 0.029 and 0.012. A value read with
+# a wrong scale, order or mask gives 0.1 and more.
+_WARN = {"float16": 0.003, "dynamic": 0.03, "int8": 0.04, "int16x8": 0.03}
 # The same error relative to how far the data spreads the output. Beyond this share the file can't tell samples apart.
 _WARN_OF_SPREAD = 0.2
 # The precision of layers that compute in less than float32.

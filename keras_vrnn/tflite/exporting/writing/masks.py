@@ -6,6 +6,10 @@ from ai_edge_litert import schema_py_generated as schema
 from keras_vrnn.quantization.formats import Quantization
 from keras_vrnn.tflite.exporting.writing import operators as op
 
+# LiteRT compares int8 values as round(256 · scale · integer) in fixed point: with a smaller scale different integers
+# become equal, with a larger one they overflow.
+_COMPARABLE = 2.0**-8, 2.0**-1
+
 
 def write(graph, name, mask, values):
     """Adds a mask, bool (B,T), to a graph.
@@ -25,6 +29,9 @@ def write(graph, name, mask, values):
     if quantization is not None:
         limits = np.iinfo(dtype)
         value = np.clip(round(value / quantization.scale) + quantization.zero_point, limits.min, limits.max)
+    if dtype == np.int8 and not _COMPARABLE[0] <= quantization.scale <= _COMPARABLE[1]:
+        quantization = Quantization(_COMPARABLE[1], 0)  # of the integers themselves, whatever they stand for
+        x = op.cast(graph, f"{name}/int8", x, dtype, quantization)
     if dtype == np.int16:  # TFLite Micro can't compare int16
         x, dtype, quantization = op.cast(graph, f"{name}/int32", x, np.int32), np.dtype("int32"), None
     value = graph.constant("value", np.array([value], dtype), quantization)

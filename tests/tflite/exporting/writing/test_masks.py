@@ -53,3 +53,16 @@ def test_float_inputs_are_compared_before_they_are_quantized(tmp_path):
 def test_data_without_any_masked_step(tmp_path):
     model, _ = masked(-5.0, X)
     assert kv.tflite.export(model, tmp_path / "m", calibration_data=X).errors["y"] <= 0.02
+
+
+@pytest.mark.parametrize("quantization", ["int8", "int16x8"])
+@pytest.mark.parametrize("size", [1e-9, 1e-3, 1e5, 1e12])
+def test_masks_of_data_of_any_size(size, quantization, tmp_path):
+    model, x = masked(0.0, X)
+    layer = model.layers[2]
+    kernel, *others = layer.get_weights()
+    layer.set_weights([kernel / size, *others])
+    x = np.float32(size) * x
+    result = kv.tflite.export(model, tmp_path / "m", quantization=quantization, calibration_data=x)
+    # LiteRT's int8 comparison multiplies by the scale: with a tiny one all steps counted as masked (0.64).
+    assert result.errors["y"] <= 0.02
