@@ -147,14 +147,14 @@ def test_on_the_command_line(tmp_path, capsys):
     assert "encoder.tflite', which exists. Pass --overwrite" in capsys.readouterr().err
     (tmp_path / "file").write_text("kept")
     assert cli.main(["export", files[0], str(tmp_path / "file"), "--overwrite", *command[3:]]) == 2
-    assert "is a file; an encoder-decoder becomes a folder" in capsys.readouterr().err
+    assert "must be a folder for an encoder-decoder" in capsys.readouterr().err
     assert (tmp_path / "file").read_text() == "kept"
 
 
 def test_options_of_an_encoder_decoder_are_for_none_else(tmp_path):
     model = keras.Sequential([keras.Input((4, 2)), kv.VanillaRNN(3)])
     with pytest.raises(
-        ValueError, match=r"max_length: is for a kv\.EncoderDecoder, received a model of type"
+        ValueError, match=r"`max_length` must be left out, except for a kv\.EncoderDecoder. Received: a model"
     ):
         kv.tflite.export(model, tmp_path / "m", quantization="float32", max_length=3)
 
@@ -164,16 +164,16 @@ def test_bad_requests(tmp_path):
     source, target = data(4)
     pairs = source, model.teacher_forcing(target)[0]
     for changes, message in (
-        (dict(quantization="int4"), "quantization='int4': expected one of 'float32'"),
-        (dict(calibration_data=None), "calibration_data: quantization='int8' needs pairs or sources"),
-        (dict(calibration_data=None, quantization="float32"), "source_length: say how many steps"),
-        (dict(calibration_data=(source,) * 3), r"expected the pair \(source, target_in\)"),
-        (dict(form="streaming"), "form='streaming': an encoder-decoder becomes an encoder of whole sources"),
-        (dict(batch_size=2), "batch_size=2: an encoder-decoder becomes"),
-        (dict(calibration_data=(source, pairs[1][:2])), "4 sources and 2 targets"),
+        (dict(quantization="int4"), "`quantization` must be one of 'float32'"),
+        (dict(calibration_data=None), "`calibration_data` must be given with quantization='int8'"),
+        (dict(calibration_data=None, quantization="float32"), "`source_length` must be given"),
+        (dict(calibration_data=(source,) * 3), r"must be the pair \(source, target_in\)"),
+        (dict(form="streaming"), "`form` must be left out for an encoder-decoder"),
+        (dict(batch_size=2), "`batch_size` must be left out for an encoder-decoder"),
+        (dict(calibration_data=(source, pairs[1][:2])), "4 sources, 2 targets"),
         (dict(calibration_data=(source + 90, pairs[1])), r"`calibration_data\[0\]` must hold token ids"),
-        (dict(source_length=3), "the calibration data has 6 source steps"),
-        (dict(source_symbols=SOUNDS), "the model knows 9 ids, received symbols of 7"),
+        (dict(source_length=3), "must be at least the 6 source steps of calibration_data"),
+        (dict(source_symbols=SOUNDS), "must have the model's 9 ids. Received: symbols of 7 ids"),
     ):
         with pytest.raises(ValueError, match=message):
             kv.tflite.export(model, tmp_path / "none", **(dict(calibration_data=pairs) | changes))

@@ -10,6 +10,7 @@ from exported_models import dense_front, random_data, random_tokens, randomize, 
 from keras import layers
 
 import keras_vrnn as kv
+from keras_vrnn.tflite.exporting.options import Options
 from keras_vrnn.tflite.exporting.writing.flatbuffer import ModelFile
 
 X = random_data(24, 10, 4)
@@ -20,6 +21,50 @@ def model():
     inputs = keras.Input((10, 4), name="x")
     x = kv.VanillaRNN(6, return_sequences=True, activation="relu", name="first")(layers.Dense(5)(inputs))
     return randomize(kv.Model(inputs, layers.Dense(3, name="y")(kv.VanillaRNN(7, name="second")(x))))
+
+
+REFUSED = {
+    "form": (
+        dict(form="stream"),
+        "`form` must be one of 'sequence', 'unrolled', 'streaming'. Received: form='stream'",
+    ),
+    "quantization": (
+        dict(quantization="int4"),
+        "`quantization` must be one of 'float32', 'float16', 'dynamic', 'int8', 'int16x8'. Received",
+    ),
+    "io": (
+        dict(io="int16"),
+        r"`io` must be 'int8' \(the default\) or 'float32' with quantization='int8'. Received: io='int16'",
+    ),
+    "io of floats": (
+        dict(io="int8", quantization="float16"),
+        "`io` must be 'float32' with quantization='float16'. Received: io='int8'",
+    ),
+    "state": (
+        dict(state="outside"),
+        "`state` must be one of 'explicit', 'internal'. Received: state='outside'",
+    ),
+    "state of a sequence": (dict(state="internal"), "`state` must be 'explicit' with form='sequence'"),
+    "batch": (dict(batch_size=0), "`batch_size` must be a positive integer. Received: batch_size=0"),
+    "batch of a flag": (dict(batch_size=True), "`batch_size` must be a positive integer. Received"),
+    "calibration": (dict(calibration="max"), "`calibration` must be one of 'minmax', 'percentile'. Received"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_bad_options_are_refused_before_any_work(case, tmp_path):
+    options, message = REFUSED[case]
+    with pytest.raises(ValueError, match=message):
+        kv.tflite.export("no model", tmp_path / "m", **options)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_options_say_what_they_mean():
+    options = Options("streaming", "int16x8", None, "internal", 1, "minmax")
+    assert (options.integer, options.streaming, options.unrolled) == (True, True, True)
+    assert options.scheme.dtype == np.int16
+    options = Options("sequence", "dynamic", "float32", "explicit", 2, "percentile")
+    assert (options.integer, options.streaming, options.unrolled) == (False, False, False)
 
 
 def micro(path):
