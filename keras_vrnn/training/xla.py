@@ -50,7 +50,7 @@ def helps(model):
     inputs = getattr(model, "inputs", None)
     if not inputs or model.run_eagerly or not model.supports_jit:
         return False
-    if type(model).train_step is not GradientTraining.train_step:
+    if getattr(model.train_step, "__func__", None) is not GradientTraining.train_step:
         return False
     if model.distribute_strategy is not tf.distribute.get_strategy() or tf.distribute.has_strategy():
         return False

@@ -1,4 +1,4 @@
-"""Trainings on one and on two logical CPUs; prints their results as JSON. Run by test_model.py."""
+"""Trainings on one and on two logical CPUs; prints their results as JSON. Run by test_update.py."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Trains with BackupAndRestore, and kills itself on the way if asked to. Run by test_resume.py.
+"""Trains with BackupAndRestore, and kills itself during training on request. Run by test_resume.py.
 
 Arguments: the case, the folder of the backup, and the epoch in which to die or "no". Prints results as JSON.
 """

@@ -1,4 +1,4 @@
-"""GradientNorms: what it keeps and writes."""
+"""GradientNorms: its tables and files."""
 
 import csv
 import sys
@@ -36,7 +36,7 @@ def read_csv(path):
     return header, np.array(rows, dtype=float)
 
 
-def test_every_step_before_and_after_clipping():
+def test_every_step_is_recorded_before_and_after_clipping():
     norms = kv.callbacks.GradientNorms()
     train(norms, bad=9, global_clipnorm=20.0)
     k = np.arange(1.0, 51)
@@ -77,7 +77,7 @@ def test_per_variable_norms_can_be_left_out(tmp_path):
     assert read_csv(tmp_path / "norms.csv")[0] == ["step", "applied", "grad_norm", "clipped_grad_norm"]
 
 
-def test_memory_is_bounded_and_the_csv_complete(tmp_path):
+def test_memory_is_bounded_and_the_csv_is_complete(tmp_path):
     norms = kv.callbacks.GradientNorms(csv=tmp_path / "norms.csv", max_steps=30)
     train(norms, count=300, steps_per_execution=7)
     np.testing.assert_array_equal(norms.steps, np.arange(271, 301))
@@ -85,7 +85,7 @@ def test_memory_is_bounded_and_the_csv_complete(tmp_path):
     np.testing.assert_array_equal(read_csv(tmp_path / "norms.csv")[1][:, 0], np.arange(1, 301))
 
 
-def test_a_second_fit_goes_on(tmp_path):
+def test_a_second_fit_continues_the_table(tmp_path):
     path = tmp_path / "norms.csv"
     norms = kv.callbacks.GradientNorms(csv=path)
     model = train(norms, count=5)
@@ -103,7 +103,7 @@ def test_two_callbacks_see_the_same():
     np.testing.assert_array_equal(first.norms, second.norms)
 
 
-def test_norms_are_there_while_training_runs():
+def test_norms_can_be_read_while_training_runs():
     seen = []
     norms = kv.callbacks.GradientNorms()
     at_batch_end = keras.callbacks.LambdaCallback(
@@ -124,7 +124,7 @@ def test_an_interrupted_training_leaves_its_norms(tmp_path):
     assert not (tmp_path / "norms.csv").exists()
 
 
-def test_steps_that_nobody_could_read_are_reported():
+def test_overwritten_steps_are_reported():
     model = linear_model()
     norms = kv.callbacks.GradientNorms()
     norms.set_model(model)
@@ -201,7 +201,7 @@ def test_a_csv_that_cannot_be_written_is_refused_before_training(tmp_path, folde
     assert not model.get_weights()[0].any(), "no step was made"
 
 
-def test_other_variables_do_not_fit_into_the_table():
+def test_changed_variables_are_refused():
     history = NormHistory(None, per_variable=True)
     history.append(Rows(("a",), 1, np.ones((2, 5), "float32")))
     with pytest.raises(ValueError, match=r"variables have changed, from \['a'\] to \['b'\]"):

@@ -1,4 +1,4 @@
-"""Two real processes under MultiWorkerMirroredStrategy equal one process on the whole batch."""
+"""Two processes under MultiWorkerMirroredStrategy train as one process does on the whole batch."""
 
 import json
 import pathlib

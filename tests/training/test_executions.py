@@ -1,4 +1,4 @@
-"""How many batches `fit` runs in one execution; test_stock_callbacks.py and test_stock_data.py show the effects."""
+"""The number of batches per execution; test_stock_callbacks.py and test_stock_data.py show that it changes nothing."""
 
 import keras
 import numpy as np
@@ -38,7 +38,7 @@ class Batches(keras.utils.PyDataset):
         ({"x": X, "steps_per_epoch": 80}, 1),  # they need not end with the epoch
         ({"x": DATA}, 4),
         ({"x": DATA.repeat(), "steps_per_epoch": 100}, 5),
-        ({"x": DATA.repeat(), "steps_per_epoch": 70}, 2),  # 3 would make updates that nobody asked for
+        ({"x": DATA.repeat(), "steps_per_epoch": 70}, 2),  # 3 does not divide it
         ({"x": DATA.repeat(), "steps_per_epoch": 67}, 1),
         ({"x": DATA, "steps_per_epoch": 60}, 1),
         ({"x": DATA.filter(lambda *_: True)}, 1),

@@ -1,4 +1,4 @@
-"""gradients.py against NumPy in float64, and the settings that steer it."""
+"""Norms and clipping against NumPy in float64, and their settings."""
 
 import warnings
 
@@ -32,14 +32,14 @@ def test_norms_equal_numpy(arrays):
     np.testing.assert_allclose(n, expected_n, rtol=FLOAT32)
 
 
-def test_a_missing_gradient_counts_zero(arrays):
+def test_a_missing_gradient_has_norm_zero(arrays):
     n_i, n = equations.norms([tf.constant(arrays[0]), None, tf.constant(arrays[2])])
     assert n_i[1] == 0
     np.testing.assert_allclose(n, numpy_norms([arrays[0], arrays[2]])[1], rtol=FLOAT32)
 
 
 @pytest.mark.parametrize("magnitude", [1e-30, 1e30])
-def test_norms_of_gradients_whose_squares_are_no_float32(magnitude):
+def test_norms_of_gradients_whose_squares_overflow_float32(magnitude):
     n_i, n = equations.norms([tf.constant([3 * magnitude, 4 * magnitude], tf.float32), tf.zeros([2])])
     np.testing.assert_allclose(n_i, [5 * magnitude, 0], rtol=FLOAT32)
     np.testing.assert_allclose(n, 5 * magnitude, rtol=FLOAT32)
@@ -94,7 +94,7 @@ def test_clipvalue(arrays):
     assert bool(clipped.changed)
 
 
-def test_gradients_inside_the_bound_come_back_to_the_last_bit(arrays):
+def test_gradients_within_the_bound_stay_the_same_to_the_last_bit(arrays):
     for settings in (
         GradientSettings(),
         GradientSettings(clipnorm=1e3),
@@ -122,14 +122,14 @@ def test_a_threshold_must_be_a_positive_number(name, value):
         GradientSettings(**{name: value})
 
 
-def test_one_way_of_clipping():
+def test_two_ways_of_clipping_are_refused():
     with pytest.raises(
         ValueError, match=r"one way of clipping .* Received: clipnorm=1.0, global_clipnorm=2.0"
     ):
         GradientSettings(clipnorm=1.0, global_clipnorm=2.0)
 
 
-def test_unknown_nonfinite():
+def test_an_unknown_nonfinite_is_refused():
     with pytest.raises(
         ValueError, match=r"`nonfinite` must be one of 'skip', 'raise', 'apply'.*Received: nonfinite='ignore'"
     ):
@@ -137,7 +137,7 @@ def test_unknown_nonfinite():
 
 
 @pytest.mark.parametrize("theirs", [{"clipnorm": 2.0}, {"global_clipnorm": 2.0}, {"clipvalue": 2.0}])
-def test_clipping_of_the_optimizer_is_taken_over_and_said_once(theirs):
+def test_clipping_of_the_optimizer_is_taken_over_with_one_warning(theirs):
     optimizer = keras.optimizers.SGD(**theirs)
     with pytest.warns(UserWarning, match=rf"takes over {next(iter(theirs))}=2.0 of optimizer"):
         settings = take_over_clipping(GradientSettings(), optimizer)
@@ -147,7 +147,7 @@ def test_clipping_of_the_optimizer_is_taken_over_and_said_once(theirs):
         assert take_over_clipping(GradientSettings(), optimizer).thresholds == theirs
 
 
-def test_the_same_clipping_in_both_places_is_one():
+def test_the_same_clipping_in_both_places_is_accepted():
     settings = GradientSettings(clipnorm=2.0)
     assert take_over_clipping(settings, keras.optimizers.SGD(clipnorm=2.0)) == settings
 

@@ -1,4 +1,4 @@
-"""Mixed precision on real data: the sentiment example learns as much in half precision as in float32."""
+"""Mixed precision on real data: the sentiment example learns as well in half precision as in float32."""
 
 import importlib.util
 from pathlib import Path
@@ -46,7 +46,7 @@ def in_float32(accuracy_with):
 
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
-def test_half_precision_learns_as_much(accuracy_with, in_float32, policy):
+def test_half_precision_learns_as_well(accuracy_with, in_float32, policy):
     model, accuracy = accuracy_with(policy)
     assert model.layers[2].compute_dtype == policy.removeprefix("mixed_")
     assert isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer) == (policy == "mixed_float16")

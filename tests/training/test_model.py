@@ -27,7 +27,7 @@ def test_weights_and_logs_equal_stock_keras(clipping, how):
 
     def train(model_class, optimizer, **compile_args):
         keras.utils.set_random_seed(1)
-        # A gated layer takes seconds to compile; how the loop is run tells nothing about it.
+        # A gated layer takes seconds to compile; and works the same however the loop runs.
         layer = keras.layers.Flatten() if how else keras.layers.GRU(4, dropout=0.2)
         model = model_class(
             [keras.Input((5, 3)), layer, keras.layers.Dense(4, "tanh"), keras.layers.Dense(2)]
@@ -51,7 +51,7 @@ def test_weights_and_logs_equal_stock_keras(clipping, how):
     np.testing.assert_allclose(evaluation, expected_evaluation, rtol=RECORDED)
 
 
-def test_the_epoch_logs_are_those_of_its_steps():
+def test_the_logs_of_an_epoch_summarize_its_steps():
     x, y = sequences()
     model = recurrent_model(kv.Model)
     model.compile("sgd", "mse", global_clipnorm=0.35)
@@ -72,7 +72,7 @@ def test_the_epoch_logs_are_those_of_its_steps():
             assert history[name][epoch] == pytest.approx(value, rel=1e-6), name
 
 
-def test_validation_and_evaluation_have_no_gradient_figures():
+def test_validation_and_evaluation_report_no_gradient_norms():
     x, y = sequences()
     model = recurrent_model(kv.Model)
     model.compile("sgd", "mse")
@@ -97,7 +97,7 @@ def test_train_on_batch_returns_what_keras_returns_and_records():
     assert len(model.train_on_batch(np.ones((1, 2)), np.zeros((1, 1)))) == 2
 
 
-def test_the_norms_are_no_weights():
+def test_the_norms_are_not_weights():
     x, y = sequences()
     model, stock = recurrent_model(kv.Model), recurrent_model(keras.Model)
     for each in (model, stock):
@@ -111,7 +111,7 @@ def test_the_norms_are_no_weights():
 # What the models are.
 
 
-def test_functional_sequential_and_subclassed_models_live_side_by_side():
+def test_functional_sequential_and_subclassed_models_work_side_by_side():
     class Own(kv.Model):
         def __init__(self, **kwargs):
             super().__init__(**kwargs)
@@ -148,7 +148,7 @@ def test_functional_sequential_and_subclassed_models_live_side_by_side():
     assert [layer.name for layer in models[3].layers] == [models[3].dense.name]
 
 
-def test_two_variables_of_one_name_keep_two_columns():
+def test_two_variables_with_the_same_name_get_two_columns():
     class Twins(kv.Model):
         def __init__(self):
             super().__init__(name="twins")
@@ -189,7 +189,7 @@ def test_a_model_without_trainable_weights_still_evaluates_its_loss():
     assert history == {"loss": [1.0]}
 
 
-def test_a_train_step_of_ones_own_that_leaves_ours_out_is_told_so():
+def test_a_custom_train_step_without_super_gives_a_warning():
     class Own(kv.Sequential):
         def train_step(self, data):
             return {"loss": keras.ops.zeros(())}
@@ -200,7 +200,7 @@ def test_a_train_step_of_ones_own_that_leaves_ours_out_is_told_so():
         model.fit(np.ones((2, 2)), np.ones((2, 1)), verbose=0)
 
 
-def test_a_train_step_that_calls_ours_may_add_to_its_logs():
+def test_a_custom_train_step_may_add_to_the_logs_of_super():
     class Own(kv.Sequential):
         def train_step(self, data):
             return {**super().train_step(data), "extra": keras.ops.ones(())}
@@ -234,7 +234,7 @@ def test_keras_file_round_trip(kind, tmp_path):
     np.testing.assert_allclose(weights_of(loaded), weights_of(model), atol=TRAINED)
 
 
-def test_taken_over_clipping_survives_the_file_in_silence(tmp_path):
+def test_clipping_taken_over_survives_a_file_without_a_warning(tmp_path):
     for name in ("global_clipnorm", "clipvalue"):
         with pytest.warns(UserWarning, match="The model takes over"):
             model = linear_model(loss="mse", optimizer=keras.optimizers.SGD(**{name: 0.5}))
@@ -245,7 +245,7 @@ def test_taken_over_clipping_survives_the_file_in_silence(tmp_path):
         assert loaded.gradient_settings.thresholds == {name: 0.5}
 
 
-def test_recompiling_with_frozen_layers_records_the_others():
+def test_recompiling_with_frozen_layers_records_the_other_layers():
     x, y = sequences()
     model = recurrent_model(kv.Model)
     model.compile("sgd", "mse")

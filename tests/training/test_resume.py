@@ -1,4 +1,4 @@
-"""A training that is killed and goes on by BackupAndRestore ends as one that was left alone."""
+"""A training that is killed and restored by BackupAndRestore ends as one that ran without interruption."""
 
 import json
 import pathlib
@@ -25,7 +25,7 @@ def results(process):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", ["truncated", "stateful"])
-def test_a_killed_training_goes_on_as_if_nothing_had_happened(case, tmp_path):
+def test_a_killed_training_continues_as_if_uninterrupted(case, tmp_path):
     undisturbed = results(run(case, tmp_path / "undisturbed"))
     killed = run(case, tmp_path / "backup", die_in=2)
     assert killed.returncode == -signal.SIGKILL
@@ -46,7 +46,7 @@ def test_a_killed_training_goes_on_as_if_nothing_had_happened(case, tmp_path):
         np.testing.assert_allclose(resumed["logs"][name], values[2:], rtol=1e-5, err_msg=name)
 
 
-def test_steps_of_a_loaded_model_are_counted_on(tmp_path):
+def test_steps_of_a_loaded_model_continue_its_count(tmp_path):
     import keras_vrnn as kv
 
     model = kv.Sequential([keras.Input((2,)), keras.layers.Dense(1)])

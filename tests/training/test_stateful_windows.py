@@ -38,7 +38,7 @@ LENGTHS = (7, 3, 5, 4)
 PLAN = [[(0, 0), (0, 3), (0, 6), (3, 0), (3, 3)], [(1, 0), (2, 0), (2, 3), None, None]]
 
 
-def test_sequences_of_different_lengths_are_dealt_out_with_their_starts():
+def test_sequences_of_different_lengths_are_dealt_to_rows_with_their_starts():
     x, y = zip(*(sequence(length, seed) for seed, length in enumerate(LENGTHS)), strict=True)
     batches = elements(kv.training.windows(list(x), list(y), steps=3, batch_size=2))
     assert len(batches) == 5
@@ -126,14 +126,14 @@ def test_evaluate_and_predict_equal_the_whole_sequence(layer):
     assert logs["mae"] == pytest.approx(np.mean(abs(expected[0] - y)), rel=RECORDED)
 
 
-def test_weights_go_with_their_steps():
+def test_weights_follow_their_steps():
     x, y = sequence(10)
     weights = np.arange(10, dtype="float32")
     batches = elements(kv.training.windows(x, y, weights, steps=4, batch_size=1))
     assert np.concatenate([w[0] for _, _, w in batches]).tolist() == [*range(10), 0, 0]
 
 
-def test_models_that_do_not_carry_states_are_refused():
+def test_models_without_stateful_layers_are_refused():
     x, y = sequence(8)
     model = kv.Sequential([keras.Input((None, FEATURES)), kv.VanillaRNN(TARGETS, return_sequences=True)])
     model.compile("sgd", "mse")

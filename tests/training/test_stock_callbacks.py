@@ -1,4 +1,4 @@
-"""Callbacks written for stock Keras are called as often with our models, and training does the same."""
+"""Callbacks written for stock Keras get the same calls from our models, and training gives the same weights."""
 
 import contextlib
 
@@ -86,7 +86,7 @@ def callback_list(classes, calls, folder):
 
 
 @program
-def progress_bar_of_ones_own(classes, calls, folder):
+def custom_progress_bar(classes, calls, folder):
     class Bar(keras.callbacks.ProgbarLogger):
         def on_train_batch_end(self, batch, logs=None):
             calls.append(batch)
@@ -97,7 +97,7 @@ def progress_bar_of_ones_own(classes, calls, folder):
 
 
 @program
-def stop_in_the_middle_of_an_epoch(classes, calls, folder):
+def stop_within_an_epoch(classes, calls, folder):
     model = regressor(classes)
 
     def stop(batch, logs):

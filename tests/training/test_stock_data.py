@@ -1,4 +1,4 @@
-"""Data of all kinds give as many updates with our models as with stock Keras, and the same weights."""
+"""Data of all kinds give the same updates and weights with our models as with stock Keras."""
 
 import keras
 import numpy as np
@@ -102,7 +102,7 @@ def initial_epoch(classes, calls, folder):
 
 
 @program
-def weights_of_classes_and_samples(classes, calls, folder):
+def class_weights_and_sample_weights(classes, calls, folder):
     model = classifier(classes, weighted_metrics=["accuracy"])
     fit(model, X, LABELS, class_weight={0: 1.0, 1: 3.0, 2: 0.5})
     fit(model, X, LABELS, sample_weight=np.linspace(0, 2, SAMPLES))
@@ -140,7 +140,7 @@ def evaluate_and_predict_after_fit(classes, calls, folder):
 
 
 @program
-def loop_of_ones_own_over_the_train_function(classes, calls, folder):
+def custom_loop_over_the_train_function(classes, calls, folder):
     model = regressor(classes)
     fit(model, X, Y)
     iterator = iter(endless())

@@ -1,4 +1,4 @@
-"""Steps with losses, layers and optimizers of all kinds do the same with our models as with stock Keras."""
+"""Losses, layers and optimizers of all kinds train our models as they train stock Keras models."""
 
 import keras
 import numpy as np
@@ -154,7 +154,7 @@ def accumulated_gradients(classes, calls, folder):
 
 
 @program
-def own_compute_loss_and_metrics(classes, calls, folder):
+def custom_compute_loss_and_metrics(classes, calls, folder):
     class Own(classes.Sequential):
         def __init__(self, layers):
             super().__init__(layers)

@@ -76,7 +76,7 @@ def test_histograms_hold_every_finite_norm_of_their_epoch(tmp_path):
 
 
 @pytest.mark.skipif(importlib.util.find_spec("tensorboard") is None, reason="needs tensorboard")
-def test_tensorboard_itself_reads_it(tmp_path):
+def test_tensorboard_reads_the_file(tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     norms, _ = train(tmp_path)
@@ -89,7 +89,7 @@ def test_tensorboard_itself_reads_it(tmp_path):
     assert accumulator.Histograms("log10_grad_norm")[0].histogram_value.num == 19
 
 
-def test_a_second_fit_goes_on_in_a_file_of_its_own(tmp_path):
+def test_a_second_fit_writes_another_file(tmp_path):
     norms, model = train(tmp_path, count=12)
     x = np.ones((3, 2), "float32")
     model.fit(x, x[:, :1], batch_size=1, verbose=0, callbacks=[norms])
@@ -104,7 +104,7 @@ def test_a_second_fit_goes_on_in_a_file_of_its_own(tmp_path):
     assert steps == set(range(1, 16))
 
 
-def test_what_was_written_is_there_while_training_runs(tmp_path):
+def test_the_file_can_be_read_while_training_runs(tmp_path):
     seen = []
     x = np.ones((4, 2), "float32")
     look = keras.callbacks.LambdaCallback(
@@ -115,7 +115,7 @@ def test_what_was_written_is_there_while_training_runs(tmp_path):
     assert seen == [4, 8, 12]
 
 
-def test_norms_beyond_the_columns_and_zeros(tmp_path):
+def test_zeros_and_norms_beyond_the_columns(tmp_path):
     x = np.array([[1e-30, 0], [0, 0], [1e18, 0]], "float32")
     norms = kv.callbacks.GradientNorms(tensorboard=tmp_path)
     linear_model().fit(x, x[:, :1], batch_size=1, shuffle=False, verbose=0, callbacks=[norms])

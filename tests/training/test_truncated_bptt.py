@@ -63,7 +63,7 @@ def test_windows_equal_a_numpy_tbptt(case, jit_compile):
 @pytest.mark.parametrize("shape", [(BATCH,), (BATCH, 1)], ids=str)
 @pytest.mark.parametrize(
     "k", [BATCH, 4]
-)  # as many steps as sequences: weights could be taken for those of the steps
+)  # with as many steps as sequences, weights of sequences could weight the steps
 def test_one_weight_per_sequence_holds_for_all_its_steps(k, shape):
     x, y = data(14)
     weight = np.array([0.2, 1.0, 3.0], "float32")

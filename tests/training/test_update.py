@@ -1,4 +1,4 @@
-"""update.py: the gradient that is measured, clipped and applied, against plain GradientTape, NumPy and stock Keras."""
+"""The update, measured, clipped and applied, against plain GradientTape, NumPy and stock Keras."""
 
 import json
 import pathlib
@@ -125,7 +125,7 @@ def test_one_inf_among_50_batches_skips_one_update(how):
 
 
 @pytest.mark.parametrize("steps_per_execution", [1, 7])
-def test_raise_names_step_and_variables_and_leaves_the_weights_before_it(steps_per_execution):
+def test_raise_names_step_and_variables_and_keeps_the_weights(steps_per_execution):
     x, y = batches_with_one_inf()
     model = linear_model(nonfinite="raise", steps_per_execution=steps_per_execution)
     norms = GradientNorms()
@@ -139,7 +139,7 @@ def test_raise_names_step_and_variables_and_leaves_the_weights_before_it(steps_p
     assert int(model.optimizer.iterations) == 25
 
 
-def test_apply_updates_nevertheless():
+def test_apply_updates_with_a_gradient_that_is_not_finite():
     x, y = batches_with_one_inf(bad=1, count=2)
     model = linear_model(nonfinite="apply")
     history = model.fit(x, y, batch_size=1, shuffle=False, verbose=0).history
@@ -151,7 +151,7 @@ def test_apply_updates_nevertheless():
 # Loss scaling.
 
 
-def test_float16_norms_are_those_of_the_unscaled_gradient():
+def test_float16_norms_are_norms_of_the_unscaled_gradient():
     x, y = sequences()
     model = recurrent_model(kv.Model, dtype="mixed_float16")
     # A scale at which the first gradients overflow float16.
@@ -268,7 +268,7 @@ def test_accumulation_clips_the_average():
 
 
 @pytest.mark.parametrize("scaled", [False, True])
-def test_accumulation_leaves_out_a_batch_that_is_not_finite(scaled):
+def test_accumulation_skips_a_batch_that_is_not_finite(scaled):
     x = np.array([[1, 0], [np.inf, 0], [3, 0], [0, 2], [0, 4]], "float32")
     optimizer = keras.optimizers.SGD(1.0, gradient_accumulation_steps=2)
     if scaled:
@@ -288,7 +288,7 @@ def test_accumulation_leaves_out_a_batch_that_is_not_finite(scaled):
 @pytest.mark.parametrize(
     "clipping", [{"clipnorm": 0.5}, {"global_clipnorm": 0.5}, {"clipvalue": 0.4}], ids=str
 )
-def test_clipping_on_the_optimizer_is_applied_once_and_stays_there(clipping):
+def test_clipping_set_on_the_optimizer_is_applied_once_and_kept(clipping):
     optimizer = keras.optimizers.SGD(1.0, **clipping)
     with pytest.warns(UserWarning, match="The model takes over"):
         model = linear_model(optimizer=optimizer)
@@ -338,8 +338,8 @@ def test_inf_on_one_replica_skips_the_update_on_both(mirrored):
     np.testing.assert_allclose(mirrored["inf"]["weights"], [-3, -3], atol=TRAINED)
 
 
-def test_what_cannot_be_done_on_two_replicas_is_refused_at_compile(mirrored):
+def test_compile_refuses_what_two_replicas_do_not_support(mirrored):
     accumulation, execution, truncation = mirrored["refused"]
-    assert "gradient_accumulation_steps=2 needs one replica, received 2" in accumulation
-    assert "steps_per_execution=2 needs one replica, received 2" in execution
-    assert "truncate_steps=1 needs one replica, received 2" in truncation
+    assert "gradient_accumulation_steps=2 on 2 replicas" in accumulation
+    assert "steps_per_execution=2 on 2 replicas" in execution
+    assert "truncate_steps=1 on 2 replicas" in truncation

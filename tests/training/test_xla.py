@@ -1,4 +1,4 @@
-"""Where `fit` tries XLA by itself, and what it does where XLA refuses; test_stock_steps.py shows the results."""
+"""Where `fit` tries XLA, and how it goes on where XLA refuses; test_stock_steps.py compares the results."""
 
 import logging
 
@@ -46,7 +46,7 @@ def compiled_in_fit(made, x=X, y=Y):
         ({"run_eagerly": True}, False),
         ({"timesteps": None}, False),  # XLA would compile anew for every length
         ({"layer": keras.layers.Flatten()}, False),  # no loop to gain from
-        ({"layer": OwnLayer()}, False),  # nobody knows whether XLA can
+        ({"layer": OwnLayer()}, False),  # it may rely on an error that XLA drops
         ({"layer": kv.VanillaRNN(4, dropout=0.5)}, False),  # other random numbers
     ],
 )
@@ -56,6 +56,13 @@ def test_xla_is_tried_where_it_helps(options, expected):
     assert made.jit_compile is options.get("jit_compile", False), (
         "outside fit, the model is as it was compiled"
     )
+
+
+def test_a_train_step_of_the_users_runs_without_xla():
+    made = model()
+    step = made.train_step
+    made.train_step = lambda data: step(data)
+    assert compiled_in_fit(made) is False
 
 
 def test_the_choice_changes_neither_weights_nor_norms():
@@ -75,7 +82,7 @@ def test_the_choice_changes_neither_weights_nor_norms():
         np.testing.assert_allclose(history[name], plain_history[name], rtol=1e-3, err_msg=name)
 
 
-def test_a_step_that_xla_refuses_runs_without_it_and_one_line_says_so(caplog):
+def test_a_step_that_xla_refuses_runs_without_it_and_logs_one_line(caplog):
     def loss(y, p):
         # Strings are not for XLA, and not in the list of what is known to run otherwise.
         return tf.reduce_mean(p, axis=-1) * tf.strings.to_number(
