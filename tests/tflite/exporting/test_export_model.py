@@ -1,4 +1,6 @@
-"""The exported file against Keras, in the real LiteRT and TFLite Micro interpreters."""
+"""The exported file against Keras, in the real LiteRT and TFLite Micro interpreters; exports from several threads."""
+
+import threading
 
 import keras
 import numpy as np
@@ -18,6 +20,7 @@ from exported_models import (
 from keras import layers
 
 import keras_vrnn as kv
+from keras_vrnn.layers import interception
 from keras_vrnn.tflite.exporting.writing.flatbuffer import ModelFile
 
 # float32 rounding over at most 40 steps of sums of a few dozen terms.
@@ -157,7 +160,7 @@ def test_signature_names_inputs_and_outputs(tmp_path):
     assert result.signatures == {"serving_default": {"inputs": runner.inputs, "outputs": runner.outputs}}
 
 
-def test_result_tells_the_scales(tmp_path):
+def test_the_result_has_the_scales(tmp_path):
     result = kv.tflite.export(dense_front(), tmp_path / "m.tflite", calibration_data=random_data(10, 9, 4))
     (signals,) = result.scales.values()
     assert signals["h"].scale == 1 / 128
@@ -174,3 +177,73 @@ def test_exporting_changes_nothing_in_the_model(tmp_path):
     assert model.to_json() == config
     model.save(tmp_path / "m.keras")
     np.testing.assert_array_equal(keras.models.load_model(tmp_path / "m.keras").predict(x, verbose=0), before)
+
+
+def test_exports_from_several_threads_while_the_model_is_used(tmp_path):
+    """Other threads must see neither the recurrences that an export replaces nor the layers in their plain forms."""
+    model, x = bidirectional(), random_tokens(10, 8, 20)
+    other = keras.Sequential([keras.Input((8, 3)), layers.LayerNormalization(), kv.VanillaRNN(4)])
+    y = np.asarray(model(x))
+    faults, finished = [], threading.Event()
+
+    def caught(function, *arguments):
+        try:
+            function(*arguments)
+        except Exception as error:  # whatever it is, it belongs to the test's thread
+            faults.append(error)
+
+    def export(k):
+        quantization, data = ("int8", x) if k % 2 else ("float32", x)
+        if k >= 4:
+            data = random_data(10, 8, 3)
+        kv.tflite.export(
+            other if k >= 4 else model, tmp_path / str(k), quantization=quantization, calibration_data=data
+        )
+
+    def call():
+        while not finished.is_set():
+            np.testing.assert_allclose(model(x), y, atol=1e-6)  # rounding
+            np.testing.assert_allclose(model.predict(x, verbose=0), y, atol=1e-6)
+
+    caller = threading.Thread(target=caught, args=(call,))
+    exports = [threading.Thread(target=caught, args=(export, k)) for k in range(6)]
+    for thread in (caller, *exports):
+        thread.start()
+    for thread in exports:
+        thread.join()
+    finished.set()
+    caller.join()
+    assert faults == []
+    for k in range(4):
+        report = kv.tflite.verify(model, tmp_path / str(k), x)
+        assert report.mean_error <= (0.03 if k % 2 else FLOAT_TOLERANCE)
+    assert not any({"inner_loop", "call"} & set(vars(layer)) for layer in interception.layers_of(model))
+
+
+def test_a_replaced_method_is_seen_by_its_own_thread_only():
+    layer = kv.VanillaRNN(2)
+    seen = []
+
+    def other_thread():
+        seen.append(layer.compute_mask("x", "mask"))
+        with interception.replaced(layer, "compute_mask", lambda *_: "other"):
+            entered.set()
+            release.wait()
+            seen.append(layer.compute_mask("x", "mask"))
+
+    own = layer.compute_mask("x", "mask")
+    entered, release = threading.Event(), threading.Event()
+    thread = threading.Thread(target=other_thread)
+    with interception.replaced(layer, "compute_mask", lambda *_: "outer"):
+        with interception.replaced(
+            layer, "compute_mask", lambda *_: f"inner, {layer.compute_mask('x', 'm')}"
+        ):
+            thread.start()
+            entered.wait()
+            assert layer.compute_mask("x", "mask") == "inner, outer"
+        assert layer.compute_mask("x", "mask") == "outer"
+    assert layer.compute_mask("x", "mask") == own
+    release.set()
+    thread.join()
+    assert seen == [own, "other"]
+    assert "compute_mask" not in vars(layer)

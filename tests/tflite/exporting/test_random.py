@@ -20,7 +20,7 @@ REASONS = (
     "can't be exported with form='streaming'",  # looks around in time
     "takes its initial state from another layer",
     "for which there is no int16 operator",
-    "refused the layers around the recurrence for quantization='int16x8'",  # e.g. ELU
+    "that the TFLite converter takes with quantization='int16x8'",  # e.g. ELU
 )
 
 

@@ -17,7 +17,7 @@ REASONS = (
     "can't be exported with form='streaming'",
     "takes its initial state from another layer",
     "has no builtin operator for BitwiseAnd",  # in keras.ops.argmax
-    "refused the layers around the recurrence for quantization='int16x8'",
+    "that the TFLite converter takes with quantization='int16x8'",
 )
 pytestmark = pytest.mark.filterwarnings("ignore:output .* differs from Keras")  # the bars below decide
 

@@ -107,7 +107,7 @@ class Looping(keras.layers.Layer):
 def test_a_hidden_loop_never_reaches_the_calibrator(quantization, tmp_path):
     inputs = keras.Input((9, 4))
     model = keras.Model(inputs, Looping()(kv.VanillaRNN(3)(inputs)))
-    with pytest.raises(ValueError, match="it holds a loop besides its vanilla RNN layers"):
+    with pytest.raises(ValueError, match="must have no loop besides its vanilla RNN layers"):
         exported(model, tmp_path / "m", quantization)
     assert list(tmp_path.iterdir()) == []
 
