@@ -14,7 +14,7 @@ import keras_vrnn as kv
 ROOT = Path(__file__).parents[1] / "keras_vrnn"
 
 # Each room and the rooms that it may import, from the bottom up. `shared` are the modules beside the folders at the top
-# of the package, which every room may import; `tflite.shared` are those of tflite/.
+# of the package, which every room may import; `tflite.shared` are the modules beside the folders in tflite/.
 LAYERS = ["layers", "diagnostics", "training", "models"]
 TFLITE = [f"tflite.{name}" for name in ("shared", "running", "micro", "inspecting", "exporting", "verifying")]
 ROOMS = {
