@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-# Silences those of TensorFlow's start-up messages that can be silenced.
+# Silences the start-up messages of TensorFlow that can be silenced.
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .PHONY: help demo test test-jax test-torch lint format types examples bench wheel-test dev venv clean

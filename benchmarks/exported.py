@@ -1,6 +1,6 @@
 """`python -m benchmarks.exported`: µs per time step of exported recurrences on LiteRT, one thread, files in turn.
 
-Our files are compared with those of TensorFlow's converter, and with a handwritten file that uses the operator
+Our files are compared with files from TensorFlow's converter, and with a handwritten file that uses the operator
 UNIDIRECTIONAL_SEQUENCE_RNN of the schema.
 """
 

@@ -14,7 +14,7 @@ import keras_vrnn as kv
 ROOT = Path(__file__).parents[1] / "keras_vrnn"
 
 # Each room and the rooms that it may import, from the bottom up. `shared` are the modules beside the folders at the top
-# of the package, which every room may import; `tflite.shared` are those of tflite/.
+# of the package, which every room may import; `tflite.shared` are the modules beside the folders in tflite/.
 LAYERS = ["layers", "diagnostics", "training", "models"]
 TFLITE = [f"tflite.{name}" for name in ("shared", "running", "micro", "inspecting", "exporting", "verifying")]
 ROOMS = {
@@ -25,9 +25,9 @@ ROOMS = {
     "training": ["layers", "diagnostics"],
     "models": ["layers", "training"],
     "tflite.shared": [],
-    "tflite.running": ["tflite.shared"],
-    "tflite.micro": ["tflite.shared", "tflite.running"],
-    "tflite.inspecting": ["tflite.shared", "tflite.running", "tflite.micro"],
+    "tflite.running": ["quantization", "tflite.shared"],
+    "tflite.micro": ["quantization", "tflite.shared", "tflite.running"],
+    "tflite.inspecting": ["quantization", "tflite.shared", "tflite.running", "tflite.micro"],
     "tflite.exporting": ["quantization", *LAYERS, "tflite.shared", "tflite.running"],
     "tflite.verifying": ["quantization", *LAYERS, *TFLITE[:-1]],
     "tflite": TFLITE,
