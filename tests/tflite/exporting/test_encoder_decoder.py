@@ -192,7 +192,7 @@ def test_bad_requests(tmp_path):
         ((source, 0), "beam_width=0: expected a positive integer"),
         ((source, 1, 0), "max_length=0: expected a positive integer"),
         ((source, 1, 5, -1), "length_penalty=-1: expected a finite number"),
-        ((np.zeros((2, 3), int),), "row 0, which is empty"),
+        ((np.zeros((2, 3), int),), "row 0 is empty"),
         (([[3, 99]],), r"expected token ids in 0 … 8"),
         ((np.ones((1, 7), int),), "at most 6 steps"),
         (([3, 4],), r"received int64 of shape \(2,\)"),
