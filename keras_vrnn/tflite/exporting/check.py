@@ -122,10 +122,10 @@ def deviation(actual, expected, step=0.0):
     wide = np.where(finite, expected, 0.0).astype(np.float64)
     error = np.abs(np.where(finite, actual, 0.0) - wide)
     # An output that is always zero has no range. The file may be a few steps off, for example just above a ReLU's zero.
-    reach = max(wide.max(), 0.0) - min(wide.min(), 0.0) or 8 * step or _FLOAT32_PRECISION
+    reach = float(max(wide.max(), 0.0) - min(wide.min(), 0.0)) or 8 * step or _FLOAT32_PRECISION
     by_unit = error.reshape(-1, error.shape[-1] if error.ndim > 1 else 1)
     mean = float(by_unit.mean(axis=0).max())
-    spread = np.ptp(wide)
+    spread = float(np.ptp(wide))
     return Deviation(float(error.max()) / reach, mean / reach, mean / spread if spread else 0.0)
 
 
