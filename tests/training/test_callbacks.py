@@ -155,7 +155,9 @@ def test_a_model_can_be_collected_with_its_callback_alive():
 def test_a_stock_model_is_refused():
     model = keras.Sequential([keras.layers.Dense(1)])
     model.compile("sgd", "mse")
-    with pytest.raises(TypeError, match=r"GradientNorms needs a kv.Model .* Received: keras\S*.Sequential"):
+    with pytest.raises(
+        TypeError, match=r"GradientNorms reads norms that only kv.Model .* Received: keras\S*.Sequential"
+    ):
         model.fit(np.ones((2, 1)), np.ones((2, 1)), verbose=0, callbacks=[kv.callbacks.GradientNorms()])
 
 

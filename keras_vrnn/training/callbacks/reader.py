@@ -17,7 +17,7 @@ class NormReader(keras.callbacks.Callback):
         super().set_model(model)
         if not isinstance(model, GradientTraining):
             raise TypeError(
-                f"{type(self).__name__} needs a kv.Model or a kv.Sequential, which record gradient norms. "
+                f"{type(self).__name__} reads norms that only kv.Model and kv.Sequential record. "
                 f"Received: {type(model).__module__}.{type(model).__name__}. Make it "
                 "kv.Model(model.inputs, model.outputs) and compile that."
             )
