@@ -40,8 +40,8 @@ def plain_layers(model, quantization, number):
 def _embedding(layer, original):
     """One GATHER.
 
-    Keras counts a negative token from the end of the table, which takes three more operators, and TFLite Micro lacks one
-    of them. No vocabulary has negative tokens.
+    Keras counts a negative token from the end of the table, which takes three more operators, one of which TFLite Micro
+    lacks. No vocabulary has negative tokens.
     """
 
     def call(inputs):
