@@ -95,4 +95,4 @@ def _reason(error, log):
     if operations:
         return f"{', '.join(operations)}, for which TFLite has no builtin operator"
     lines = [line.strip() for line in text.splitlines() if "error:" in line]
-    return "\n".join(dict.fromkeys(lines)) or str(error)
+    return ("\n".join(dict.fromkeys(lines)) or str(error)).rstrip(" .\n")

@@ -1,6 +1,8 @@
 """Types at the edges, states inside the interpreter, batches, calibration by percentile, what the file says."""
 
 import contextlib
+import dataclasses
+import inspect
 
 import keras
 import numpy as np
@@ -59,11 +61,18 @@ def test_bad_options_are_refused_before_any_work(case, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_options_say_what_they_mean():
-    options = Options("streaming", "int16x8", None, "internal", 1, "minmax")
+def options_of(**given):
+    """The options of an export that leaves out the others."""
+    parameters = inspect.signature(kv.tflite.export).parameters
+    names = [field.name for field in dataclasses.fields(Options)]
+    return Options(**{name: parameters[name].default for name in names} | given)
+
+
+def test_what_follows_from_the_options():
+    options = options_of(form="streaming", quantization="int16x8", state="internal")
     assert (options.integer, options.streaming, options.unrolled) == (True, True, True)
     assert options.scheme.dtype == np.int16
-    options = Options("sequence", "dynamic", "float32", "explicit", 2, "percentile")
+    options = options_of(quantization="dynamic", io="float32", batch_size=2, calibration="percentile")
     assert (options.integer, options.streaming, options.unrolled) == (False, False, False)
 
 

@@ -16,7 +16,7 @@ BARS = {"float32": 1e-5, "int8": 0.06, "int16x8": 0.02}
 REASONS = (
     "can't be exported with form='streaming'",
     "takes its initial state from another layer",
-    "has no builtin operator for BitwiseAnd",  # in keras.ops.argmax
+    "BitwiseAnd, for which TFLite has no builtin operator",  # in keras.ops.argmax
     "that the TFLite converter takes with quantization='int16x8'",
 )
 pytestmark = pytest.mark.filterwarnings("ignore:output .* differs from Keras")  # the bars below decide

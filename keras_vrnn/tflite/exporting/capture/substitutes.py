@@ -1,6 +1,6 @@
-"""Keras layers in forms that the stock converter can write with integers, and TFLite Micro can run.
+"""Plain forms of Keras layers, which the stock converter can write with integers and TFLite Micro can run.
 
-Each computes what Keras' own `call` does at inference.
+Each computes what Keras' own `call` computes at inference.
 
 Needs the TensorFlow backend.
 """
@@ -17,12 +17,12 @@ from keras_vrnn.layers.interception import layers_of, replaced
 
 @contextlib.contextmanager
 def plain_layers(model, quantization, number):
-    """Lets the plain forms stand in for the `call` of a model's layers.
+    """Replaces the `call` of a model's layers by their plain forms while the block runs.
 
     Args:
-        model: the Keras model.
-        quantization: a key of `SCHEMES`.
-        number: function that returns a mask (B, T) as 1.0 and 0.0.
+        model: The Keras model.
+        quantization: A key of `SCHEMES`.
+        number: A function that returns a mask (B, T) as 1.0 and 0.0.
     """
     forms = _FORMS | (_INT8_FORMS if quantization == "int8" else {})
     mean = _mean_int16 if quantization == "int16x8" else _mean
@@ -30,7 +30,7 @@ def plain_layers(model, quantization, number):
     forms[keras.layers.GlobalAveragePooling1D] = functools.partial(_global_average_pooling, number, mean)
     with contextlib.ExitStack() as stack:
         for kind, plain in forms.items():
-            # Not subclasses: their call may be another.
+            # Not subclasses, which may have another `call`.
             for layer in layers_of(model):
                 if type(layer) is kind:
                     stack.enter_context(replaced(layer, "call", plain(layer, layer.call)))
@@ -40,8 +40,8 @@ def plain_layers(model, quantization, number):
 def _embedding(layer, original):
     """One GATHER.
 
-    Keras counts a negative token from the table's end, which takes three more operators, one of them unknown to
-    TFLite Micro. No vocabulary has negative tokens.
+    Keras counts a negative token from the end of the table, which takes three more operators, one of which TFLite Micro
+    lacks. No vocabulary has negative tokens.
     """
 
     def call(inputs):
@@ -75,18 +75,18 @@ def _category_encoding(layer, original):
 
 
 def _masking(number, layer, original):
-    """x_t·m_t, where Keras selects; zeros where all features are zeros change nothing."""
+    """x_t·m_t, where Keras selects. Nothing changes if the masked value is zero."""
 
     def call(inputs):
         if not np.any(layer.mask_value):
-            return tf.identity(inputs)  # a tensor of its own, for Keras to hang the mask on
+            return tf.identity(inputs)  # a new tensor, to which Keras attaches the mask
         return inputs * number(layer.compute_mask(inputs))[..., None]
 
     return call
 
 
 def _layer_normalization(layer, original):
-    """(x - mean) / √(variance + ε) · γ + β: Keras' order of the same terms has a negation, unknown to int16x8."""
+    """(x - mean) / √(variance + ε) · γ + β. Keras' order of these terms has a negation, which int16x8 lacks."""
 
     def normalize(centred):
         variance = tf.reduce_mean(centred * centred, -1, keepdims=True)
@@ -98,7 +98,7 @@ def _layer_normalization(layer, original):
 def _layer_normalization_int8(layer, original):
     """The same by one L2_NORMALIZATION over the F features and √(F·ε).
 
-    A variance, held in int8 between two operators, has an error of any size where it is small; inside that operator
+    A small variance has a large relative error when it is an int8 tensor between two operators; inside this operator
     the sum of squares is an int32.
     """
 
@@ -124,7 +124,7 @@ def _normalization(layer, original, normalize):
 
 
 def _global_average_pooling(number, mean, layer, original):
-    """Σ x_t·m_t / Σ m_t over the steps t, the mask m as numbers; without steps that count 0, where Keras gives NaN."""
+    """Σ x_t·m_t / Σ m_t over the steps t, with the mask m as numbers; 0 if no step counts, where Keras returns NaN."""
 
     def call(inputs, mask=None):
         if mask is None or layer.data_format != "channels_last":
@@ -137,19 +137,19 @@ def _global_average_pooling(number, mean, layer, original):
 
 def _mean(products, counts, keepdims):
     total, count = (tf.reduce_sum(v, 1, keepdims=keepdims) for v in (products, counts))
-    # In steps of T/255 the divisor must still differ from 0, on which the int8 kernel fails.
+    # In int8 the divisor has steps of T/255. It must not round to 0, on which the kernel fails.
     return total / tf.maximum(count, max(1.0, counts.shape[1] / 200))
 
 
 def _mean_int16(products, counts, keepdims):
-    """By means, as the converter gives an int16 sum the range of its terms, and by a root, as there is no division."""
+    """With means, as the converter gives an int16 sum the range of its terms, and a root, as int16 lacks DIV."""
     total, count = (tf.reduce_mean(v, 1, keepdims=keepdims) for v in (products, counts))
     root = tf.math.rsqrt(tf.maximum(count, 1.0 / counts.shape[1]))
     return total * root * root
 
 
 def _global_max_pooling(layer, original):
-    """One MAX_POOL_2D: TFLite Micro has no REDUCE_MAX for int16."""
+    """One MAX_POOL_2D, because REDUCE_MAX of TFLite Micro lacks int16."""
 
     def call(inputs):
         if layer.data_format != "channels_last":
@@ -161,7 +161,7 @@ def _global_max_pooling(layer, original):
 
 
 def _time_distributed(layer, original):
-    """All steps at once; Keras writes out one step after the other."""
+    """All steps at once, where Keras unrolls them."""
     inner = layer.layer
     nested = inner._flatten_layers() if isinstance(inner, keras.layers.Layer) else ()
     if any(isinstance(part, keras.layers.RNN) for part in nested):

@@ -1,4 +1,4 @@
-"""What a model file says about itself: who wrote it, and the oldest runtime that can run it."""
+"""The description and metadata of a model file: what wrote it, and the oldest runtime that can run it."""
 
 from ai_edge_litert import schema_py_generated as schema
 
@@ -8,8 +8,8 @@ from keras_vrnn.tflite import digest
 _RUNTIME = "min_runtime_version"
 _RUNTIME_BYTES = 16  # by convention: the text, padded with zeros
 
-# The TensorFlow release in which each operator came, or the version of it that we write
-# (tensorflow/lite/tools/versioning/runtime_version.cc); those not listed are older than all of these.
+# The TensorFlow release that introduced each operator, in the version written here
+# (tensorflow/lite/tools/versioning/runtime_version.cc); operators that are not listed are older.
 _SINCE = {
     "ADD": (2, 4),  # int16
     "ASSIGN_VARIABLE": (2, 6),
@@ -38,7 +38,7 @@ def write(file):
     entries = {bytes(entry.name).decode(): entry for entry in file.model.metadata or []}
     names = {file.operator_name(operator) for graph in file.model.subgraphs for operator in graph.operators}
     needed = max(_SINCE.get(name, (1, 14)) for name in names)
-    if _RUNTIME in entries:  # the stock converter's own finding, for the part that it wrote
+    if _RUNTIME in entries:  # the stock converter's value for the part that it wrote
         found = bytes(file.model.buffers[entries[_RUNTIME].buffer].data).rstrip(b"\0").decode()
         if found:
             major, minor = map(int, found.split(".")[:2])

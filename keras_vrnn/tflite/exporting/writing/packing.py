@@ -1,4 +1,4 @@
-"""From the objects of a model to the bytes of a file, in which what is equal is stored once."""
+"""Packs the objects of a model into the bytes of a file, and stores equal parts once."""
 
 import flatbuffers
 import numpy as np

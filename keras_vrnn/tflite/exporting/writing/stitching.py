@@ -1,4 +1,4 @@
-"""Joins the converted stock part and the lowered recurrences into one model with named signatures."""
+"""Joins the converted stock part and the written recurrences into one model with named signatures."""
 
 from keras_vrnn.tflite.exporting.writing import (
     constants,
@@ -99,7 +99,7 @@ def stitch(parts, stock, formats_of, value_formats, options):
 
 
 def _add_states(file, parts, values, formats_of, options):
-    """Adds the tensors of the states that an invoke starts from; returns state name -> tensor."""
+    """Adds the tensors of the initial states; returns state name -> tensor."""
     states = {}
     for recurrence in parts.recurrences:
         name = recurrence.initial_state
@@ -111,7 +111,7 @@ def _add_states(file, parts, values, formats_of, options):
 
 
 def _connect(main, values, source, target):
-    """Lets `source` take the place of `target`, a former input of the stock part."""
+    """Replaces `target`, a former input of the stock part, by `source`."""
     if not scales.same(main.quantization(source), main.quantization(target)):
         operators.quantize_into(main, source, target)
         return
@@ -124,7 +124,7 @@ def _connect(main, values, source, target):
 
 
 def _distinct(main, outputs, taken):
-    """Gives every output a tensor that is computed, and no other input or output: interpreters take no other."""
+    """Returns one computed tensor per output, different from every other input and output, as interpreters require."""
     taken, distinct = set(taken), []
     for index in outputs:
         if index in taken or main.data(index) is not None:
