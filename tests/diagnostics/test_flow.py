@@ -1,323 +1,118 @@
-"""gradient_flow against the oracle and finite differences, in models of all kinds."""
+"""Horizon, rate and verdict of gradient_flow for known dynamics, and the end of float32."""
+
+import json
 
 import keras
 import numpy as np
 import pytest
-import reference
-import tensorflow as tf
+from flows import gradient_flow_of, layer_flow, linear, only
 from keras import layers
 
 import keras_vrnn as kv
 from keras_vrnn.diagnostics import gradient_flow
 
-# float64 models: a sum of a few hundred products loses at most three of its 16 digits.
-EXACT = 1e-12
-# Central differences with a step of 1e-5: an error of the order 1e-10, and the rounding of the loss over the step.
-DIFFERENCES = 1e-7
-# float32 rounding of 4e-8, over a few dozen steps back.
+# float32 rounding of 6e-8 per step, over a few dozen steps.
 SINGLE = 1e-5
 
 
-def weighted_sum(weights):
-    """L = Σ weights·outputs over everything, averaged over the batch: its gradient by the outputs is known."""
-    weights = tf.constant(weights)
-    return lambda y, outputs: tf.reduce_sum(weights * outputs, axis=tuple(range(1, len(outputs.shape))))
+def _scaled(gain):
+    return keras.initializers.Orthogonal(gain=gain)
 
 
-def only(flow):
-    (layer,) = flow.layers
-    return layer
+@pytest.mark.parametrize(
+    ("radius", "steps", "horizon", "kind"),
+    # 0.5^7 < 1 % < 0.5^6; 0.9^44 < 1 % < 0.9^43.
+    [
+        (0.5, 60, 7, "vanishing"),
+        (0.9, 60, 44, "healthy"),
+        (1.0, 60, 60, "healthy"),
+        (1.5, 60, 60, "exploding"),
+    ],
+)
+def test_horizon_rate_and_verdict_of_known_dynamics(radius, steps, horizon, kind):
+    x = np.random.default_rng(0).normal(size=(4, steps, 3)).astype("float32")
+    flow = gradient_flow(linear(radius, steps), x, np.ones((4, 1)), "mse")
+    assert flow.horizon == horizon
+    assert flow.verdict.kind == kind
+    assert only(flow).rate == pytest.approx(radius, rel=SINGLE)
+    np.testing.assert_allclose(only(flow).decay, radius ** np.arange(60.0), rtol=1e-4)  # 1e-6 per step
 
 
-def oracle_norms(problem, d_outputs):
-    """‖∂L/∂h_t‖ from the oracle: ∂L/∂h_t is the gradient of the initial state of the rest of the sequence."""
-    hidden, norms = reference.forward(problem), []
-    for t in range(problem.time):
-        rest = reference.Problem(
-            x=problem.x[:, t + 1 :],
-            kernel=problem.kernel,
-            recurrent_kernel=problem.recurrent_kernel,
-            bias=problem.bias,
-            initial_state=hidden[:, t],
-            mask=problem.counts[:, t + 1 :],
-            activation=problem.activation,
-        )
-        of_rest = reference.backward(rest, d_outputs[:, t + 1 :]).initial_state if rest.time else 0
-        norms.append(np.where(problem.counts[:, t, None], d_outputs[:, t] + of_rest, 0))
-    return np.sqrt((np.stack(norms, axis=1) ** 2).sum(axis=(0, 2)))
+def test_norms_whose_squares_are_below_float32_are_right_and_smaller_ones_are_0():
+    steps = 500
+    x = np.ones((2, steps, 3), "float32")
+    layer = only(gradient_flow(linear(0.8, steps), x, np.ones((2, 1)), "mse"))
+    # 0.8^300 = 9e-30: its square is not a float32. float32 rounding of 6e-8, over 300 steps.
+    np.testing.assert_allclose(layer.decay[300], 0.8**300, rtol=1e-4)
+    assert layer.decay[-1] == 0, "0.8^499 = 4e-49 is below the smallest float32"
+    assert layer.floor == pytest.approx(1.18e-38, rel=0.01)
+    assert "below 1e-38 is 0" in str(gradient_flow(linear(0.8, steps), x, np.ones((2, 1)), "mse"))
+    double = only(gradient_flow(linear(0.8, steps, "float64"), x, np.ones((2, 1)), "mse"))
+    np.testing.assert_allclose(double.decay[-1], 0.8**499, rtol=1e-4)
 
 
-@pytest.mark.parametrize("layer_class", [kv.VanillaRNN, layers.SimpleRNN])
-@pytest.mark.parametrize("activation", ["tanh", "softplus"])
-@pytest.mark.parametrize("masked", [False, True])
-def test_equals_the_oracle(layer_class, activation, masked):
-    rng = np.random.default_rng(5)
-    problem = reference.random_problem(rng, mask=masked, initial_state=False, activation=activation)
-    x, mask = keras.Input((None, 4), dtype="float64"), keras.Input((None,), dtype="bool")
-    layer = layer_class(6, activation=activation, return_sequences=True, dtype="float64")
-    model = keras.Model([x, mask], layer(x, mask=mask))
-    layer.set_weights([problem.kernel, problem.recurrent_kernel, problem.bias])
-    d_outputs = rng.normal(size=(3, 5, 6))
-    if masked:
-        # Loss.__call__ leaves masked steps out and averages over the others; here every term must count.
-        d_outputs *= problem.counts[..., None]
-
-    def loss(y, outputs):
-        return tf.reduce_sum(tf.constant(d_outputs) * tf.identity(outputs))
-
-    model.compile(loss=_plain(loss))
-    flow = gradient_flow(model, [problem.x, problem.counts], np.zeros((3, 1)))
-    np.testing.assert_allclose(only(flow).norms, oracle_norms(problem, d_outputs), rtol=EXACT)
-
-
-def _plain(function):
-    """A loss without Keras' handling of masks."""
-
-    class Plain(keras.losses.Loss):
-        def __call__(self, y_true, y_pred, sample_weight=None):
-            return function(y_true, y_pred)
-
-    return Plain()
-
-
-RECURRENT = {
-    "vanilla": kv.VanillaRNN,
-    "vanilla, unrolled": lambda units, **kwargs: kv.VanillaRNN(units, unroll=True, **kwargs),
-    "lstm": layers.LSTM,
-    "lstm, backwards": lambda units, **kwargs: layers.LSTM(units, go_backwards=True, **kwargs),
-    "gru": layers.GRU,
-    "gru, reset before": lambda units, **kwargs: layers.GRU(units, reset_after=False, **kwargs),
-}
-
-
-@pytest.mark.parametrize("kind", RECURRENT)
-@pytest.mark.parametrize("sequences", [False, True])
-def test_equals_finite_differences(kind, sequences):
-    """The same layer run in two parts, with h moved between them."""
-    rng = np.random.default_rng(7)
-    steps, units, move = 4, 3, 1e-5
-    x = rng.normal(size=(1, steps, 2))
-    layer = RECURRENT[kind](units, return_sequences=sequences, dtype="float64")
-    model = keras.Sequential([keras.Input((steps, 2), dtype="float64"), layer])
-    model.set_weights([rng.normal(size=w.shape) for w in model.get_weights()])
-    # L = Σ_t weights_t·h_t; without sequences the last step alone counts.
-    weights = rng.normal(size=(steps, units))
-    if not sequences:
-        weights[:-1] = 0
-    flow = only(
-        gradient_flow(model, x, np.zeros((1, 1)), weighted_sum(weights if sequences else weights[-1]))
+def test_steps_after_the_last_one_that_the_loss_reads_do_not_count():
+    every = kv.VanillaRNN(
+        4, activation="linear", recurrent_initializer=_scaled(0.5), return_sequences=True, name="every"
     )
-
-    config = layer.get_config() | {"return_sequences": True, "return_state": True, "go_backwards": False}
-    whole = type(layer).from_config(config)
-    whole.build((None, steps, 2))
-    whole.set_weights(layer.get_weights())
-    read = x[:, ::-1] if layer.go_backwards else x
-    # Each unit up, then each unit down, all in one batch.
-    moves = move * np.concatenate([np.eye(units), -np.eye(units)])
-    norms = []
-    for t in range(steps):
-        h, *rest = (np.repeat(state, len(moves), axis=0) for state in whole(read[:, : t + 1])[1:])
-        h = h + moves
-        loss = h @ weights[t]
-        if t + 1 < steps:
-            rest_read = np.repeat(read[:, t + 1 :], len(moves), axis=0)
-            outputs = np.asarray(whole(rest_read, initial_state=[h, *rest])[0])
-            loss = loss + (outputs * weights[t + 1 :]).sum(axis=(1, 2))
-        norms.append(np.linalg.norm((loss[:units] - loss[units:]) / (2 * move)))
-    np.testing.assert_allclose(flow.norms, norms, rtol=DIFFERENCES)
+    model = keras.Sequential([keras.Input((30, 3)), every, layers.Cropping1D((10, 5)), layers.Flatten()])
+    x = np.ones((2, 30, 3), "float32")
+    flow = gradient_flow(model, x, np.ones((2, 1)), lambda y, p: p[:, -1])
+    assert (flow["every"].norms > 0).sum() == flow["every"].steps == 25
+    assert flow.horizon == 7, "0.5^7 < 1 % < 0.5^6"
 
 
-def test_a_stack_of_cells_equals_a_stack_of_layers():
-    rng = np.random.default_rng(2)
-    x, weights = rng.normal(size=(3, 5, 3)), rng.normal(size=2)
-
-    def flow(*recurrent):
-        model = keras.Sequential([keras.Input((5, 3), dtype="float64"), *recurrent])
-        model.set_weights(
-            [np.random.default_rng(i).normal(size=w.shape) for i, w in enumerate(model.weights)]
-        )
-        return gradient_flow(model, x, np.zeros((3, 1)), weighted_sum(weights))
-
-    cells = [
-        layers.LSTMCell(5, dtype="float64", name="a"),
-        kv.VanillaRNNCell(4, dtype="float64", name="b"),
-        layers.GRUCell(2, dtype="float64", name="c"),
-    ]
-    # dtype for the stack, too: it makes the first states.
-    by_cells = flow(layers.RNN(layers.StackedRNNCells(cells, dtype="float64"), dtype="float64", name="stack"))
-    by_layers = flow(
-        layers.LSTM(5, return_sequences=True, dtype="float64"),
-        kv.VanillaRNN(4, return_sequences=True, dtype="float64"),
-        layers.GRU(2, dtype="float64"),
-    )
-    assert list(by_cells.norms) == ["stack/a", "stack/b", "stack/c"]
-    for cell, layer in zip(by_cells.layers, by_layers.layers, strict=True):
-        np.testing.assert_allclose(cell.norms, layer.norms, rtol=EXACT)
-        np.testing.assert_allclose(cell.decay, layer.decay, rtol=EXACT)
+@pytest.mark.parametrize(("policy", "floor"), [("mixed_float16", 6.1e-5), ("mixed_bfloat16", 1.18e-38)])
+def test_the_floor_is_that_of_the_arithmetic(policy, floor):
+    recurrent = [layers.LSTM(3, return_sequences=True, dtype=policy), kv.VanillaRNN(2, dtype=policy)]
+    model = keras.Sequential([keras.Input((6, 3)), *recurrent, layers.Dense(1)])
+    flow = gradient_flow(model, np.ones((2, 6, 3), "float32"), np.ones((2, 1)), "mse")
+    assert [layer.floor for layer in flow.layers] == pytest.approx([floor, floor], rel=0.01)
+    assert all(np.isfinite(layer.norms).all() for layer in flow.layers)
 
 
-def test_both_directions_equal_separate_layers():
-    rng = np.random.default_rng(4)
-    x = rng.normal(size=(3, 7, 3)).astype("float32")
-    both = layers.Bidirectional(layers.LSTM(4))
-    model = keras.Sequential([keras.Input((7, 3)), both, layers.Dense(1)])
-    flow = gradient_flow(model, x, np.zeros((3, 1)), loss=lambda y, p: p)
-    dense = model.layers[-1].get_weights()[0]
-    for layer, direction, part in zip(
-        flow.layers, (both.forward_layer, both.backward_layer), (dense[:4], dense[4:]), strict=True
-    ):
-        apart = type(direction).from_config(direction.get_config())
-        alone = keras.Sequential([keras.Input((7, 3)), apart])
-        alone.set_weights(direction.get_weights())
-        expected = gradient_flow(alone, x, np.zeros((3, 1)), weighted_sum(part[:, 0]))
-        np.testing.assert_allclose(layer.norms, only(expected).norms, rtol=SINGLE)
-    assert "forward" in flow.layers[0].name
-    assert "backward" in flow.layers[1].name
-
-
-def test_layers_inside_nested_models_and_our_stack_are_found():
-    inner = keras.Sequential(
-        [keras.Input((7, 3)), kv.StackedVanillaRNN([4, 3], bidirectional=True)], name="inner"
-    )
-    x = keras.Input((7, 3))
-    model = keras.Model(x, layers.Dense(1)(inner(x)))
-    flow = gradient_flow(model, np.ones((2, 7, 3), "float32"), np.ones((2, 1)), "mse")
-    assert [name.split("/")[-2:] for name in flow.norms] == [
-        ["layer_0", "forward_layer_0"],
-        ["layer_0", "backward_layer_0"],
-        ["layer_1", "forward_layer_1"],
-        ["layer_1", "backward_layer_1"],
-    ]
-
-
-def test_time_distributed_calls_its_layer_once_per_step():
-    model = keras.Sequential(
-        [keras.Input((2, 5, 3)), layers.TimeDistributed(kv.VanillaRNN(2)), layers.Flatten(), layers.Dense(1)]
-    )
-    flow = gradient_flow(model, np.ones((2, 2, 5, 3), "float32"), np.ones((2, 1)), "mse")
-    assert [len(norms) for norms in flow.norms.values()] == [5, 5]
-
-
-def test_a_layer_that_is_called_twice_has_two_flows():
-    shared = kv.VanillaRNN(4, name="shared")
-    a, b = keras.Input((5, 3)), keras.Input((9, 3))
-    model = keras.Model([a, b], layers.Dense(1)(layers.concatenate([shared(a), shared(b)])))
-    data = [np.ones((2, 5, 3), "float32"), np.ones((2, 9, 3), "float32")]
-    flow = gradient_flow(model, data, np.ones((2, 1)), "mse")
-    assert {name: len(norms) for name, norms in flow.norms.items()} == {"shared": 5, "shared (call 2)": 9}
-
-
-@pytest.mark.parametrize("recurrent", [kv.VanillaRNN, layers.LSTM])
-@pytest.mark.parametrize("side", ["pre", "post"])
-def test_padding_changes_nothing(recurrent, side):
-    rng = np.random.default_rng(1)
-    short = rng.normal(size=(4, 6, 3)).astype("float32")
-    pad = np.zeros((4, 5, 3), "float32")
-    padded = np.concatenate([pad, short] if side == "pre" else [short, pad], axis=1)
-    model = keras.Sequential([keras.Input((None, 3)), layers.Masking(), recurrent(4), layers.Dense(1)])
-    bare, flow = (only(gradient_flow(model, x, np.ones((4, 1)), "mse")) for x in (short, padded))
-    np.testing.assert_allclose(flow.decay, bare.decay, rtol=SINGLE)
-    counting = slice(5, None) if side == "pre" else slice(0, 6)
-    np.testing.assert_allclose(flow.norms[counting], bare.norms, rtol=SINGLE)
-    assert np.isnan(flow.norms).sum() == 5
-
-
-def test_with_a_target_for_every_step_the_decay_starts_at_the_last():
-    """It equals the decay of a model with the same weights that returns the last step alone."""
-    rng = np.random.default_rng(3)
-    x = rng.normal(size=(4, 9, 3)).astype("float32")
-    y = rng.normal(size=(4, 9, 2)).astype("float32")
-    every = keras.Sequential([keras.Input((9, 3)), kv.VanillaRNN(5, return_sequences=True), layers.Dense(2)])
-    last = keras.Sequential([keras.Input((9, 3)), kv.VanillaRNN(5), layers.Dense(2)])
-    last.set_weights(every.get_weights())
-    of_every, of_last = gradient_flow(every, x, y, "mse"), gradient_flow(last, x, y[:, -1], "mse")
-    np.testing.assert_allclose(only(of_every).decay, only(of_last).decay, rtol=SINGLE)
-    # The norms add up the targets of all steps: at the first step, much more than the last target alone.
-    norms = only(of_every).norms
-    assert norms[0] / norms[-1] > 2 * only(of_every).decay[-1]
-
-
-def test_the_backward_layer_ends_at_the_first_step():
-    rng = np.random.default_rng(3)
-    x, y = rng.normal(size=(4, 9, 3)).astype("float32"), rng.normal(size=(4, 9, 2)).astype("float32")
-    both = kv.Bidirectional(kv.VanillaRNN(5, return_sequences=True))
-    model = keras.Sequential([keras.Input((9, 3)), both, layers.Dense(2)])
-    # The same weights in both directions, and a sequence that reads the same from both ends: the flows are equal.
-    both.backward_layer.set_weights(both.forward_layer.get_weights())
-    kernel, bias = model.layers[-1].get_weights()
-    model.layers[-1].set_weights([np.concatenate([kernel[:5], kernel[:5]]), bias])
-    x, y = x + x[:, ::-1], y + y[:, ::-1]
-    forward, backward = gradient_flow(model, x, y, "mse").layers
-    np.testing.assert_allclose(backward.decay, forward.decay, rtol=SINGLE)
-
-
-def test_a_backward_layer_below_a_forgetful_layer_does_not_explode():
-    """The upper layer forgets the start of the sequence, which the lower backward layer processes last."""
-    both = layers.Bidirectional(kv.VanillaRNN(6, return_sequences=True))
-    model = keras.Sequential(
-        [
-            keras.Input((40, 3)),
-            both,
-            kv.VanillaRNN(5, recurrent_initializer=keras.initializers.Orthogonal(gain=0.5)),
-        ]
-    )
-    x = np.random.default_rng(0).normal(size=(4, 40, 3)).astype("float32")
-    flow = gradient_flow(model, x, np.zeros((4, 1)), lambda y, p: p)
-    backward = flow.layers[1]
-    assert backward.decay[0] == 1
-    assert backward.horizon < 40
-    assert backward.verdict.kind != "exploding"
-
-
-def test_the_model_is_left_as_it_was():
-    model = keras.Sequential(
-        [
-            keras.Input(batch_shape=(2, 5, 3)),
-            kv.VanillaRNN(4, stateful=True, return_sequences=True, dropout=0.5),
-            layers.LSTM(4, stateful=True),
-            layers.Dense(1),
-        ]
-    )
-    model.compile("sgd", "mse")
-    x, y = np.random.default_rng(0).normal(size=(2, 5, 3)).astype("float32"), np.ones((2, 1))
-    model.fit(x, y, batch_size=2, epochs=2, verbose=0)
-    before = [np.array(v) for v in [*model.variables, *model.layers[0].states, *model.layers[1].states]]
-    attributes = [set(vars(layer)) for layer in model.layers]
-    first, second = gradient_flow(model, x, y), gradient_flow(model, x, y)
-    for a, b in zip(first.layers, second.layers, strict=True):
-        np.testing.assert_array_equal(a.norms, b.norms)
-    after = [np.array(v) for v in [*model.variables, *model.layers[0].states, *model.layers[1].states]]
-    for a, b in zip(before, after, strict=True):
-        np.testing.assert_array_equal(a, b)
-    assert [set(vars(layer)) for layer in model.layers] == attributes
-    assert "inner_loop" not in vars(model.layers[0])
-    model.fit(x, y, batch_size=2, verbose=0)
-
-
-def test_masks_count_as_in_training():
-    """The compiled loss leaves padded steps out, and so does gradient_flow."""
+def test_encoder_and_decoder_have_their_own_steps():
+    source, target_in = keras.Input((12, 3)), keras.Input((5, 2))
+    _, h = kv.VanillaRNN(4, return_state=True, name="encoder")(source)
+    decoded = kv.VanillaRNN(4, return_sequences=True, name="decoder")(target_in, initial_state=h)
+    model = keras.Model([source, target_in], layers.Dense(2)(decoded))
     rng = np.random.default_rng(0)
-    x = rng.normal(size=(3, 6, 2)).astype("float32")
-    x[:, 4:] = 0
-    y = rng.normal(size=(3, 6, 1)).astype("float32")
-    model = keras.Sequential(
-        [keras.Input((6, 2)), layers.Masking(), layers.GRU(4, return_sequences=True), layers.Dense(1)]
-    )
-    model.compile("sgd", "mse")
-    flow = gradient_flow(model, x, y)
-    assert flow.loss == pytest.approx(model.evaluate(x, y, verbose=0), rel=SINGLE)
-    assert gradient_flow(model, x, y, "mse").loss == pytest.approx(flow.loss, rel=SINGLE)
-    other = y.copy()
-    other[:, 4:] += 1
-    np.testing.assert_array_equal(only(gradient_flow(model, x, other)).norms, only(flow).norms)
+    data = [rng.normal(size=(3, *shape)).astype("float32") for shape in ((12, 3), (5, 2), (5, 2))]
+    flow = gradient_flow(model, data[:2], data[2], "mse")
+    assert {layer.name: layer.steps for layer in flow.layers} == {"encoder": 12, "decoder": 5}
+    # The last output's error comes back to the encoder's last state through all steps of the decoder.
+    assert flow["encoder"].norms[-1] > 0
+    assert flow["encoder"].decay[0] == flow["decoder"].decay[0] == 1
 
 
-def test_dictionaries_of_inputs_and_outputs():
-    a, b = keras.Input((5, 2), name="a"), keras.Input((3,), name="b")
-    h = kv.VanillaRNN(4, name="rnn")(a)
-    outputs = {"one": layers.Dense(1)(h), "two": layers.Dense(2)(layers.concatenate([h, b]))}
-    model = keras.Model({"a": a, "b": b}, outputs)
-    model.compile("sgd", {"one": "mse", "two": "mse"})
-    data = {"a": np.ones((2, 5, 2), "float32"), "b": np.ones((2, 3), "float32")}
-    assert gradient_flow(model, data, {"one": np.ones((2, 1)), "two": np.ones((2, 2))})["rnn"].steps == 5
+def test_the_horizon_of_a_stack_is_its_longest():
+    long, short = layer_flow([1.0] * 20, "long"), layer_flow([1.0] + [1e-3] * 19, "short")
+    assert gradient_flow_of(long, short).horizon == 20
+    other = layer_flow([1.0, 1e-3, 1e-3, 1e-3, 1e-3], "decoder")
+    flow = gradient_flow_of(long, short, other)
+    assert flow.horizon == 1
+    assert flow.verdict.reason.startswith("decoder: ")
+    burst = layer_flow([1.0, 1e3], "burst")
+    assert gradient_flow_of(other, burst).verdict.kind == "exploding"
+
+
+def test_no_gradient_and_a_gradient_that_is_not_finite():
+    x = np.ones((2, 30, 3), "float32")
+    dead = linear(1.0, 30)
+    dead.layers[-1].set_weights([np.zeros((8, 1)), np.zeros(1)])
+    assert "no gradient reaches any of the steps" in str(gradient_flow(dead, x, np.ones((2, 1)), "mse"))
+    burst = gradient_flow(linear(1e9, 30), x, np.ones((2, 1)), "mse")
+    assert burst.verdict.kind == "exploding"
+    assert "not finite" in burst.verdict.reason
+    json.dumps(burst.to_dict(), allow_nan=False)
+
+
+# Bad input.
+
+X, Y = np.ones((2, 5, 3), "float32"), np.ones((2, 1), "float32")
+
+
+def test_unknown_layer_name():
+    flow = gradient_flow(linear(1.0, 5), X, Y, "mse")
+    with pytest.raises(KeyError, match="There is no layer 'lstm'"):
+        flow["lstm"]

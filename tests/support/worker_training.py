@@ -1,4 +1,4 @@
-"""Trainings in one or in several processes; prints their results as JSON. Run by test_distribution.py.
+"""Trainings in one or in several processes; prints their results as JSON. Run by test_workers.py.
 
 Argument: "alone", or the number of this worker and the addresses of all, as in 1 localhost:4000 localhost:4001.
 """

@@ -79,16 +79,6 @@ def test_a_long_step_comes_back_to_python_after_every_batch():
     assert batches_per_execution(model(run_eagerly=True), None, X, 4, None) == 1
 
 
-@pytest.mark.parametrize("steps", [1, 3])
-def test_the_users_number_is_kept(steps):
-    seen = []
-    made = model(steps_per_execution=steps)
-    note = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: seen.append(made.steps_per_execution))
-    made.fit(X, X[:, 0], batch_size=4, verbose=0, callbacks=[note])
-    assert seen == [steps]
-    assert made.steps_per_execution == steps
-
-
 @pytest.mark.parametrize("steps", [0, -1, 2.5, True, "many"])
 def test_the_users_number_is_a_positive_integer(steps):
     with pytest.raises(ValueError, match="`steps_per_execution` must be a positive integer"):
