@@ -73,7 +73,7 @@ def test_gradients(tmp_path, capsys):
 
 def test_initializers():
     names = pages.run("docs/initializers.md")
-    for layer in (names["irnn"], names["edge"]):
+    for layer in (names["irnn"], names["far"]):
         assert layer(keras.ops.zeros((1, 2, 3))).shape == (1, layer.units)
 
 
