@@ -31,7 +31,7 @@ def test_a_missing_folder_is_named(tmp_path):
 def test_an_existing_file_is_not_replaced_unasked(tmp_path):
     path = tmp_path / "flow.png"
     path.write_text("precious")
-    with pytest.raises(FileExistsError, match=r"flow.png' exists. .* overwrite=True"):
+    with pytest.raises(FileExistsError, match=r"flow.png', which exists. Pass overwrite=True"):
         draw(path)
     assert path.read_text() == "precious"
     gradient_flow_of(layer_flow([1.0, 0.5])).plot(path, overwrite=True)

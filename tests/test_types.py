@@ -16,14 +16,8 @@ PACKAGE = Path(kv.__file__).parent
 PROGRAMS = Path(__file__).parent / "support" / "typing"
 README = Path(__file__).parents[1] / "README.md"
 
+
 # What the README's blocks take from the reader.
-README_PREAMBLE = """import numpy as np
-import keras_vrnn as kv
-x = x_train = x_test = np.zeros((8, 50, 6), np.float32)
-y_train = y_test = np.zeros(8, np.int32)
-"""
-
-
 @pytest.fixture(scope="module", params=["mypy", "pyright"])
 def reported(request, tmp_path_factory):
     """Runs a type checker as a user does, away from the checkout: program → numbers of lines with errors; output."""
@@ -33,7 +27,7 @@ def reported(request, tmp_path_factory):
     if README.is_file():
         blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
         assert blocks
-        (folder / "readme.py").write_text(README_PREAMBLE + "\n".join(blocks))
+        (folder / "readme.py").write_text("\n".join(blocks))
     (folder / "mypy.ini").write_text("[mypy]\n[mypy-keras.*]\nignore_missing_imports = True\n")
     command = [sys.executable, "-m", request.param]
     if request.param == "pyright":

@@ -31,7 +31,7 @@ def test_unknown_command_shows_the_usage(capsys):
             "Pass --overwrite to replace it",
         ),
         (["export", "m.keras", "n.tflite", "--batch-size", "0"], "--batch-size 0"),
-        (["export", "m.keras", "n.tflite", "--state", "internal"], "choose --form 'streaming'"),
+        (["export", "m.keras", "n.tflite", "--state", "internal"], "Choose --form 'streaming'"),
         (["bench", "good.tflite", "--runs", "0"], "`--runs` must be a positive integer. Received: --runs 0"),
     ],
 )

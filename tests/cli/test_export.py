@@ -17,7 +17,7 @@ from keras_vrnn.tflite.micro import interpreter as micro
         (["m.keras", "/dev/null", "--overwrite"], "must be a regular file"),
         (["none.keras", "n.tflite"], "must be a file that exists. Received: model='none.keras'"),
         (["text.txt", "n.tflite"], "model='text.txt', which can't be loaded"),
-        (["m.keras", "n.tflite"], "needs inputs"),
+        (["m.keras", "n.tflite"], "must be given with"),
         (["m.keras", "n.tflite", "--quantization", "int3"], "--quantization 'int3'"),
         (
             ["m.keras", "n.tflite", "--calibration-data", "text.txt"],

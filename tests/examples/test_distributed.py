@@ -27,4 +27,4 @@ def test_two_workers_end_with_the_same_weights():
 def test_a_worker_without_its_cluster_says_what_is_missing():
     done = run()
     assert done.returncode == 2
-    assert "set TF_CONFIG, or start the processes by --workers" in done.stderr
+    assert "set TF_CONFIG, or start the processes with --workers" in done.stderr

@@ -86,15 +86,15 @@ def test_stepping_and_reset(tmp_path):
     for expected, sample in zip(whole, X[:2], strict=True):
         np.testing.assert_array_equal(np.stack([runner.step(x_t) for x_t in sample]), expected)
         runner.reset()
-    with pytest.raises(ValueError, match=r"input 'x' takes the shape \(4\)"):
+    with pytest.raises(ValueError, match=r"must have the shape \(4\)"):
         runner.step(X[0])
-    with pytest.raises(ValueError, match=r"takes the shape \(samples, time, 4\)"):
+    with pytest.raises(ValueError, match=r"must have the shape \(samples, time, 4\)"):
         runner(X[0])
 
 
 def test_a_sequence_file_has_no_step(tmp_path):
     kv.tflite.export(stack(True), tmp_path / "m", quantization="float32")
-    with pytest.raises(ValueError, match="step: the file takes whole sequences"):
+    with pytest.raises(ValueError, match="this file takes whole sequences"):
         kv.tflite.Runner(tmp_path / "m").step(X[0, 0])
 
 
