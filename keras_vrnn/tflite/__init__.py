@@ -18,6 +18,7 @@ _EXPORTS = {
     "export": "keras_vrnn.tflite.exporting.export_model",
     "inspect": "keras_vrnn.tflite.inspecting.inspection",
     "verify": "keras_vrnn.tflite.verifying.verification",
+    "simulate": "keras_vrnn.tflite.running.simulator",
     "write_c_array": "keras_vrnn.tflite.micro.sources",
 }
 
