@@ -1,7 +1,7 @@
 """Exports models to TFLite, and runs, verifies and inspects the files.
 
-Names are loaded on first use: `Runner`, `Seq2SeqRunner`, `inspect`, `benchmark`, `write_c_array` and `seal` need
-neither TensorFlow nor Keras.
+Names are loaded on first use: `Runner`, `Seq2SeqRunner`, `inspect`, `benchmark`, `write_c_array`, `seal` and
+`simulate` need neither TensorFlow nor Keras.
 """
 
 from typing import TYPE_CHECKING
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from keras_vrnn.tflite.micro.sources import write_c_array as write_c_array
     from keras_vrnn.tflite.running.runner import Runner as Runner
     from keras_vrnn.tflite.running.seq2seq_runner import Seq2SeqRunner as Seq2SeqRunner
+    from keras_vrnn.tflite.running.simulator import simulate as simulate
     from keras_vrnn.tflite.verifying.verification import Verification as Verification
     from keras_vrnn.tflite.verifying.verification import verify as verify
 else:  # type checkers must not see a `__getattr__`: it would make every name valid
@@ -39,6 +40,7 @@ else:  # type checkers must not see a `__getattr__`: it would make every name va
             "export": "keras_vrnn.tflite.exporting.export_model",
             "inspect": "keras_vrnn.tflite.inspecting.inspection",
             "seal": "keras_vrnn.tflite.digest",
+            "simulate": "keras_vrnn.tflite.running.simulator",
             "verify": "keras_vrnn.tflite.verifying.verification",
             "write_c_array": "keras_vrnn.tflite.micro.sources",
         },

@@ -1,0 +1,142 @@
+"""Fixed-point arithmetic as TFLite Micro's reference kernels do it, on NumPy arrays of int64 that hold int32 values.
+
+A real factor is a mantissa of 31 bits and an exponent; a product is rounded twice, once to 31 bits and once by the
+shift. The functions of real numbers (exp, tanh, logistic) are those of the gemmlowp library (Jacob & Warden 2015),
+which evaluates them in int32 with Taylor series, barrel shifts and Newton's division.
+
+A number with `n` integer bits stands for raw · 2^(n − 31).
+"""
+
+import math
+
+import numpy as np
+
+INT32_MIN, INT32_MAX = -(1 << 31), (1 << 31) - 1
+
+
+def factor(real):
+    """Returns (mantissa, exponent) of a positive real factor: mantissa · 2^(exponent − 31).
+
+    A factor below 2^-32 becomes zero, as in the kernels' `QuantizeMultiplier`.
+    """
+    if real == 0.0:
+        return 0, 0
+    fraction, exponent = math.frexp(real)
+    mantissa = round_half_away(fraction * (1 << 31))
+    if mantissa == 1 << 31:
+        mantissa, exponent = mantissa // 2, exponent + 1
+    return (0, 0) if exponent < -31 else (mantissa, exponent)
+
+
+def factors(reals):
+    """Returns `factor` of each element as two int64 arrays."""
+    pairs = np.array([factor(float(real)) for real in np.ravel(reals)], np.int64).reshape(-1, 2)
+    return pairs[:, 0].reshape(np.shape(reals)), pairs[:, 1].reshape(np.shape(reals))
+
+
+def round_half_away(real):
+    """Rounds to the nearest integer, halves away from zero, as C's `round`; Python's rounds them to even."""
+    return int(math.copysign(math.floor(abs(real) + 0.5), real))
+
+
+def wrap(x):
+    """Returns what int32 arithmetic keeps of x: overflow wraps around."""
+    return (x + (1 << 31)) % (1 << 32) - (1 << 31)
+
+
+def multiply_high(a, b):
+    """Returns a·b / 2^31, rounded to nearest, halves away from zero; −2^31 · −2^31 saturates.
+
+    The kernels' `SaturatingRoundingDoublingHighMul`.
+    """
+    product = np.asarray(a, np.int64) * b
+    nudged = product + np.where(product >= 0, 1 << 30, 1 - (1 << 30))
+    # C's division truncates towards zero.
+    high = np.where(nudged >= 0, nudged >> 31, -(-nudged >> 31))
+    return np.minimum(high, INT32_MAX)
+
+
+def divide_by_power(x, exponent):
+    """Returns x / 2^exponent, rounded to nearest, halves away from zero: the kernels' `RoundingDivideByPOT`."""
+    mask = (np.int64(1) << exponent) - 1
+    remainder = x & mask
+    threshold = (mask >> 1) + (x < 0)
+    return (x >> exponent) + (remainder > threshold)
+
+
+def scale(x, mantissa, exponent):
+    """Returns x · mantissa · 2^(exponent − 31) for int32 x: the kernels' `MultiplyByQuantizedMultiplier`."""
+    shifted = wrap(np.asarray(x, np.int64) << np.maximum(exponent, 0))
+    return divide_by_power(multiply_high(shifted, mantissa), np.maximum(-exponent, 0))
+
+
+def scale_long(x, mantissa, exponent):
+    """Returns the same for int64 x, as after int16 products: a mantissa of 15 bits, rounded once."""
+    mantissa = np.where(mantissa < 0x7FFF0000, (mantissa + (1 << 15)) >> 16, 0x7FFF)
+    shift = 15 - np.asarray(exponent)
+    return wrap((x * mantissa + (np.int64(1) << (shift - 1))) >> shift)
+
+
+# Real functions on int32 fixed-point numbers.
+
+_ONE = INT32_MAX  # 1.0 without integer bits, saturated
+_EXP_MINUS_EIGHTH = 1895147668  # exp(-1/8)
+_THIRD = 715827883  # 1/3
+# exp(-2^k) for k = -2 … 4
+_EXP_POWERS = {-2: 1672461947, -1: 1302514674, 0: 790015084, 1: 290630308, 2: 39332535, 3: 720401, 4: 242}
+_48_OVER_17, _MINUS_32_OVER_17 = 1515870810, -1010580540  # with two integer bits
+
+
+def _shift_left(x, exponent):
+    return np.clip(x << exponent, INT32_MIN, INT32_MAX)
+
+
+def _exp_small(a):
+    """Returns exp(a) for a in [-1/4, 0): Taylor's series around -1/8."""
+    x = a + (1 << 28)
+    x2 = multiply_high(x, x)
+    x3 = multiply_high(x2, x)
+    x4_over_4 = divide_by_power(multiply_high(x2, x2), 2)
+    higher = divide_by_power(multiply_high(x4_over_4 + x3, _THIRD) + x2, 1)
+    return _EXP_MINUS_EIGHTH + multiply_high(_EXP_MINUS_EIGHTH, x + higher)
+
+
+def exp_of_negative(a, integer_bits):
+    """Returns exp(a) without integer bits, for a ≤ 0 with some."""
+    fractional_bits = 31 - integer_bits
+    quarter = 1 << (fractional_bits - 2)
+    remainder = (a & (quarter - 1)) - quarter
+    result = _exp_small(_shift_left(remainder, integer_bits))
+    rest = remainder - a
+    for power, constant in _EXP_POWERS.items():
+        if integer_bits > power:
+            bit = np.int64(1) << (fractional_bits + power)
+            result = np.where(rest & bit, multiply_high(result, constant), result)
+    return np.where(a == 0, _ONE, result)
+
+
+def _reciprocal_of_half(a):
+    """Returns 2 / (1 + a) with two integer bits, for a in [0, 1]: Newton's division."""
+    total = a + _ONE
+    half = np.where(total >= 0, (total + 1) // 2, -((-total + 1) // 2))
+    x = _48_OVER_17 + multiply_high(half, _MINUS_32_OVER_17)
+    one = 1 << 29
+    for _ in range(3):
+        x = x + _shift_left(multiply_high(x, one - multiply_high(half, x)), 2)
+    return x
+
+
+def tanh(a, integer_bits):
+    """Returns tanh(a) without integer bits."""
+    # ExactMulByPot<1>: the same raw number, one integer bit more.
+    e = exp_of_negative(-np.abs(a), integer_bits + 1)
+    # (1 - e) / (1 + e) = 2 / (1 + e) - 1
+    t = _shift_left(_reciprocal_of_half(e) - (1 << 29), 2)
+    return np.where(a == 0, 0, np.where(a < 0, -t, t))
+
+
+def logistic(a, integer_bits):
+    """Returns 1 / (1 + exp(-a)) without integer bits."""
+    # ExactMulByPot<-1>: half of 2 / (1 + e), with one integer bit.
+    positive = _shift_left(_reciprocal_of_half(exp_of_negative(-np.abs(a), integer_bits)), 1)
+    return np.where(a == 0, 1 << 30, np.where(a > 0, positive, _ONE - positive))

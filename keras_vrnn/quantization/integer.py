@@ -1,0 +1,181 @@
+"""The operators of an integer recurrence, exactly as TFLite Micro's reference kernels compute them.
+
+Each function takes and returns arrays of integers, with the number formats of its operands. Products and sums are
+int32 at int8, int64 at int16; see `fixed_point` for how a sum is brought to the scale of the result.
+"""
+
+import math
+
+import numpy as np
+
+from keras_vrnn.quantization import fixed_point as fixed
+from keras_vrnn.quantization.formats import Quantization
+
+# logistic(k / 24) · 65536, k = 0 … 255: the table of the int16 kernels, which they read between two of its values.
+# At some k it holds the next larger integer, so that the interpolation is closer.
+_LOGISTIC_TABLE = np.floor(65536 / (1 + np.exp(-np.arange(256) / 24)) + 0.5).astype(np.int64)
+_LOGISTIC_TABLE[
+    np.fromstring(
+        "4 8 12 14 15 16 17 19 20 21 22 25 27 28 29 30 31 33 34 35 37 39 40 41 43 44 45 46 49 50 54 62 63 64 66 82 86 "
+        "93 100 103 112 116 135 255",
+        int,
+        sep=" ",
+    )
+] += 1
+
+
+def requantize(x, source: Quantization, target: Quantization, dtype):
+    """QUANTIZE: the same real numbers in another integer format."""
+    mantissa, exponent = fixed.factor(_f32(source.scale) / _f32(target.scale))
+    return _saturated(
+        fixed.scale(x.astype(np.int64) - source.zero_point, mantissa, exponent) + target.zero_point, dtype
+    )
+
+
+def quantize(real, target: Quantization, dtype):
+    """QUANTIZE of float32: round(real / scale) + zero point, halves away from zero."""
+    scaled = np.asarray(real, np.float32) / np.float32(target.scale)
+    rounded = np.copysign(np.floor(np.abs(scaled) + np.float32(0.5)), scaled)
+    return _saturated(rounded.astype(np.float64) + target.zero_point, dtype)
+
+
+def fully_connected(x, weights, bias, source, weights_format, target, activation=None):
+    """FULLY_CONNECTED: x·Wᵀ + b over the last axis.
+
+    Args:
+        x: int8 or int16, (..., inputs).
+        weights: int8, (outputs, inputs).
+        bias: int32 or int64, (outputs,), in the scale of the products; None for none.
+        source, weights_format, target: formats of x, of the weights and of the result.
+        activation: as in `clamp`.
+
+    Returns:
+        Integers of the type of `x`, (..., outputs).
+    """
+    x_scale, target_scale = _f32(source.scale), _f32(target.scale)
+    weight_scales = np.asarray(weights_format.scale, np.float32)
+    if weight_scales.size > 1:
+        reals = x_scale * weight_scales.astype(np.float64) / target_scale
+    else:  # one scale for all: the kernels multiply the two in float32
+        reals = float(np.float32(x_scale) * weight_scales.reshape(())) / target_scale
+    mantissa, exponent = fixed.factors(reals)
+    # float64 holds every sum of products exactly: 2^7 · 2^15 · 2^30 inputs would be too many for a file.
+    sums = (x.astype(np.float64) - source.zero_point) @ weights.astype(np.float64).T
+    sums = sums.astype(np.int64) + (0 if bias is None else bias.astype(np.int64))
+    long = x.dtype == np.int16 and (bias is None or bias.dtype == np.int64)
+    scaled = (
+        fixed.scale_long(sums, mantissa, exponent)
+        if long
+        else fixed.scale(fixed.wrap(sums), mantissa, exponent)
+    )
+    return clamp(scaled + target.zero_point, target, x.dtype, activation)
+
+
+def add(x, y, x_format, y_format, target, activation=None):
+    """ADD: both terms brought to twice the larger scale, added, and brought to the result's."""
+    left = 20 if x.dtype == np.int8 else 15
+    twice = 2 * max(_f32(x_format.scale), _f32(y_format.scale))
+
+    def term(values, form):
+        mantissa, exponent = fixed.factor(_f32(form.scale) / twice)
+        return fixed.scale((values.astype(np.int64) - form.zero_point) << left, mantissa, exponent)
+
+    mantissa, exponent = fixed.factor(twice / ((1 << left) * _f32(target.scale)))
+    total = fixed.scale(term(x, x_format) + term(y, y_format), mantissa, exponent)
+    return clamp(total + target.zero_point, target, x.dtype, activation)
+
+
+def mul(x, y, x_format, y_format, target, activation=None):
+    """MUL: the product of the integers without their zero points, brought to the result's scale."""
+    mantissa, exponent = fixed.factor(
+        _f32(np.float32(x_format.scale) * np.float32(y_format.scale)) / _f32(target.scale)
+    )
+    product = (x.astype(np.int64) - x_format.zero_point) * (y.astype(np.int64) - y_format.zero_point)
+    return clamp(fixed.scale(product, mantissa, exponent) + target.zero_point, target, x.dtype, activation)
+
+
+def tanh(x, source):
+    """TANH: at int8 by fixed-point arithmetic, at int16 from the table of the logistic function."""
+    if x.dtype == np.int8:
+        q0, inside, sign = _on_int8(fixed.tanh, x, source)
+        values = np.clip(fixed.divide_by_power(q0, 31 - 7), -128, 127)
+        return np.where(inside, values, np.where(sign < 0, -128, 127)).astype(np.int8)
+    data = _on_table(x, source, allow_shift=(0, 1))
+    high, part = np.abs(data) >> 8, np.abs(data) & 0xFF
+    value = np.where(high >= 255, 0xFFFF << 8, _between(high, part, 8))
+    value = np.where(data >= 0, value - (1 << 23) + (1 << 7), -value + (1 << 23) + (1 << 7) - 1)
+    return (value >> 8).astype(np.int16)
+
+
+def logistic(x, source):
+    """LOGISTIC, as `tanh`."""
+    if x.dtype == np.int8:
+        q0, inside, sign = _on_int8(fixed.logistic, x, source)
+        values = np.clip(fixed.divide_by_power(q0, 31 - 8) - 128, -128, 127)
+        return np.where(inside, values, np.where(sign < 0, -128, 127)).astype(np.int8)
+    data = _on_table(x, source, allow_shift=(0,))
+    high, part = np.abs(data) >> 9, np.abs(data) & 0x1FF
+    value = np.where(high >= 255, 0x7FFF << 10, _between(high, part, 9))
+    value = np.where(data >= 0, value + (1 << 9), (1 << 25) - value + (1 << 9) - 1)
+    return (value >> 10).astype(np.int16)
+
+
+def clamp(x, target, dtype, activation=None):
+    """Keeps integers in their type, and in the range that a fused activation allows.
+
+    Args:
+        x: integers.
+        target: their format.
+        dtype: int8 or int16.
+        activation: None, "RELU", "RELU6" or "RELU_N1_TO_1".
+    """
+    limits = np.iinfo(dtype)
+    low, high = limits.min, limits.max
+    if activation is not None:
+        real = {"RELU": (0.0, None), "RELU6": (0.0, 6.0), "RELU_N1_TO_1": (-1.0, 1.0)}[activation]
+        low = max(low, _nearest(real[0], target))
+        high = high if real[1] is None else min(high, _nearest(real[1], target))
+    return np.clip(x, low, high).astype(dtype)
+
+
+def _nearest(real, target):
+    return target.zero_point + fixed.round_half_away(float(np.float32(real) / np.float32(target.scale)))
+
+
+def _on_int8(function, x, source):
+    """A function at four integer bits: its value without integer bits, where x is in its range, and x's sign."""
+    mantissa, exponent = fixed.factor(_f32(source.scale) * (1 << 27))
+    radius = math.floor(15 * (1 << 27) / 2.0**exponent)
+    centred = x.astype(np.int64) - source.zero_point
+    inside = np.abs(centred) < radius
+    return function(fixed.scale(np.where(inside, centred, 0), mantissa, exponent), 4), inside, centred
+
+
+def _on_table(x, source, allow_shift):
+    """An int16 input in steps of 1 / (3 · 4096), in which the table is read."""
+    scale = _f32(source.scale)
+    fraction, exponent = math.frexp(scale)
+    shift = 12 + exponent - 1
+    if fraction == 0.5 and shift in allow_shift:  # a power of two
+        return x.astype(np.int64) * (3 << shift)
+    multiplier, shift = scale * 4096.0 * 3.0, 0
+    while multiplier <= 32767.0 / 2.0 and shift <= 30:
+        multiplier, shift = multiplier * 2.0, shift + 1
+    rounding = 1 << (shift - 1) if shift > 0 else 0
+    return fixed.wrap(x.astype(np.int64) * int(multiplier) + rounding) >> shift
+
+
+def _between(index, part, bits):
+    index = np.minimum(index, 254)  # beyond, the callers saturate
+    low, high = _LOGISTIC_TABLE[index], _LOGISTIC_TABLE[index + 1]
+    return (low << bits) + part * (high - low)
+
+
+def _saturated(x, dtype):
+    limits = np.iinfo(dtype)
+    return np.clip(x, limits.min, limits.max).astype(dtype)
+
+
+def _f32(scale):
+    """A scale as the file holds it."""
+    return float(np.float32(scale))
