@@ -59,10 +59,11 @@ class _Simulation:
         _, self._model = read(path)
         self._graphs = [_Graph(self._model, subgraph, path) for subgraph in self._model.subgraphs]
         self._variables: dict[str, np.ndarray] = {}
-        main, names = self._graphs[0], edge_names(self._model)
+        main = self._graphs[0]
+        inputs, outputs = edge_names(self._model)
         self._values = {i: np.zeros(main.shapes[i], main.dtypes[i]) for i in main.inputs + main.outputs}
-        self.inputs = {names.get(i, main.names[i]): main.detail(i) for i in main.inputs}
-        self.outputs = {names.get(i, main.names[i]): main.detail(i) for i in main.outputs}
+        self.inputs = {name: main.detail(i) for name, i in zip(inputs, main.inputs, strict=True)}
+        self.outputs = {name: main.detail(i) for name, i in zip(outputs, main.outputs, strict=True)}
         self.can_reset = any(text(s.signatureKey) == RESET for s in self._model.signatureDefs or [])
 
     def resize(self, shapes):
