@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
-from keras_vrnn.training import speed, windowing, workers
+from keras_vrnn.training import pruned, speed, windowing, workers
 from keras_vrnn.training.settings import GradientSettings, innermost, mark_announced, take_over_clipping
 
 # One entry of the logs of `train_step`, which `train_function` replaces by the figures in it.
@@ -139,7 +139,9 @@ class GradientTraining(_Mixin):
             if together != self.steps_per_execution:
                 self.steps_per_execution = together
                 self.train_function = self.test_function = self.predict_function = None
-        return super().fit(x, y, batch_size, epochs, verbose, callbacks, *args, **kwargs)
+        history = super().fit(x, y, batch_size, epochs, verbose, callbacks, *args, **kwargs)
+        pruned.settle(self.trainable_variables)
+        return history
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         if iterator is not None and workers.has_others(self.distribute_strategy):

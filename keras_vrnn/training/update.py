@@ -11,6 +11,7 @@ import keras
 import tensorflow as tf
 
 from keras_vrnn.training import gradients as equations
+from keras_vrnn.training import pruned
 from keras_vrnn.training.settings import innermost, own_clipping
 
 
@@ -130,7 +131,7 @@ def _unscaled(gradient, variable, scale):
     """g / s in float32 or wider, dense. None for what is no gradient: float8 training hands over scales as such."""
     if gradient is None or getattr(variable, "overwrite_with_gradient", False):
         return None
-    gradient = equations.densify(gradient)
+    gradient = pruned.masked(equations.densify(gradient), variable)
     if gradient.dtype in (tf.float16, tf.bfloat16):
         gradient = tf.cast(gradient, tf.float32)
     return _times(gradient, 1.0 / scale)
