@@ -106,7 +106,7 @@ def permuting(channels, layer, inputs, outputs):
 def indexing(channels, layer, inputs, outputs, key):
     """x[key], such as the last step h[:, -1]."""
     (tensor, numbers), *_ = inputs
-    keys = key if isinstance(key, tuple) else (key,)
+    keys = list(key) if isinstance(key, (tuple, list)) else [key]
     plain = all(isinstance(part, (int, slice)) for part in keys)
     whole = len(keys) < len(tensor.shape) or keys[-1] == slice(None)
     if not (plain and whole) or len(outputs[0].shape) < 2:

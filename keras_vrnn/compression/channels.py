@@ -39,12 +39,14 @@ class Channels:
     Attributes:
         groups: the recurrences with units that may be removed.
         axes: axes of variables by (id of the variable, axis).
+        inputs: units of the inputs of nested models, by the id of the input tensor.
         obstacles: (units, reason): these units cannot be removed.
         mixes: whether some layer's output for one unit depends on the others, as in layer normalisation.
     """
 
     groups: list[Group] = field(default_factory=list)
     axes: dict[tuple[int, int], Axis] = field(default_factory=dict)
+    inputs: dict[int, np.ndarray] = field(default_factory=dict)
     obstacles: list[tuple[np.ndarray, str]] = field(default_factory=list)
     mixes: bool = False
     _parents: list[int] = field(default_factory=lambda: [FIXED])

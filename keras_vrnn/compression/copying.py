@@ -26,21 +26,23 @@ def copy_of(model):
     """
     known = {type(layer).__name__: type(layer) for layer in [model, *layers_of(model)]}
     try:
-        with keras.saving.custom_object_scope(known):
-            twin = type(model).from_config(model.get_config())
+        config = {**keras.saving.serialize_keras_object(model), "compile_config": None}
+        # Not safe_mode: the code of a Lambda layer comes from this process, not from a file.
+        twin = keras.saving.deserialize_keras_object(config, custom_objects=known, safe_mode=False)
     # Any layer's configuration may be at fault, in its own way.
     except Exception as error:
         raise ValueError(
             f'{type(model).__name__} "{model.name}" cannot be copied by its configuration: {type(error).__name__}: '
-            f"{error}. Give its class and its layers a get_config() and from_config() by which keras.models.clone_model "
-            "can copy it."
+            f"{error}. Give its class and its layers a get_config() and a from_config() by which "
+            "keras.models.clone_model can copy it."
         ) from error
     shapes = [tuple(w.shape) for w in model.weights]
     if not twin.built or shapes != [tuple(w.shape) for w in twin.weights]:
         raise ValueError(
             f'{type(model).__name__} "{model.name}" cannot be copied by its configuration: the copy has '
             f"{len(twin.weights)} weights of other shapes than the {len(shapes)} of the model. Layers that two nested "
-            "models share, or a model that is only built by its first call, are such cases; build it from a keras.Input."
+            "models share, or a model that is only built by its first call, are such cases; build it from a "
+            "keras.Input."
         )
     twin.set_weights(model.get_weights())
     return twin

@@ -38,7 +38,7 @@ class Follower:
 
     def follow(self, model):
         """Follows the units through `model`, whose layers it calls anew."""
-        inputs = keras.tree.map_structure(self._new_input, model.input)
+        inputs = self._new_inputs(model)
         for tensor in keras.tree.flatten(inputs):
             self._note(tensor, channel_rules.fixed(tensor))
         for tensor in keras.tree.flatten(self._run(model, inputs)):
@@ -46,8 +46,11 @@ class Follower:
         return self.channels
 
     @staticmethod
-    def _new_input(tensor):
-        return keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, sparse=tensor.sparse)
+    def _new_inputs(model):
+        def new(tensor):
+            return keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype)
+
+        return keras.tree.map_structure(new, inputs_of(model))
 
     def _run(self, model, inputs):
         if isinstance(model, keras.Sequential):
@@ -73,7 +76,7 @@ class Follower:
         else:
             states = kwargs.get("initial_state", args[1] if len(args) > 1 else None)
             numbers = self._rule(layer)(
-                layer, inputs, outputs, [self._of(s) for s in keras.tree.flatten(states)]
+                layer, inputs, outputs, [self._of(s) for s in keras.tree.flatten(states) if s is not None]
             )
         for tensor, own in zip(outputs, numbers, strict=True):
             self._note(tensor, own)
@@ -82,9 +85,12 @@ class Follower:
     def _call_model(self, model, args, kwargs):
         """A model inside a model."""
         given = keras.tree.flatten(args[0] if args else kwargs)
-        inputs = keras.tree.map_structure(self._new_input, model.input)
-        for tensor, outer in zip(keras.tree.flatten(inputs), given, strict=True):
-            self._note(tensor, self._of(outer))
+        inputs = self._new_inputs(model)
+        own = keras.tree.flatten(inputs_of(model))
+        for tensor, outer, inner in zip(keras.tree.flatten(inputs), given, own, strict=True):
+            numbers = self.channels.inputs.setdefault(id(inner), self._of(outer))
+            self.channels.join(numbers, self._of(outer), f"{checks.named(model)} also reads values that stay")
+            self._note(tensor, numbers)
         results = [self._of(tensor) for tensor in keras.tree.flatten(self._run(model, inputs))]
         result = model(*args, **kwargs)
         for tensor, numbers in zip(keras.tree.flatten(result), results, strict=True):
@@ -135,8 +141,9 @@ class Follower:
             finals += ends
             numbers = np.concatenate(ends) if stack.merge_mode == "concat" else ends[0]
             if stack.merge_mode != "concat" and stack.bidirectional:
-                self.channels.join(*ends, f"{checks.named(stack)} merges them with values that stay")
-            # Its configuration has one number of units for both directions.
+                self.channels.join(
+                    ends[0], ends[1], f"{checks.named(stack)} merges them with values that stay"
+                )
         return [numbers, *finals][: len(outputs)]
 
     def _recur(self, layer, name, inputs, states):
@@ -179,3 +186,8 @@ class Follower:
         self._alive.append(tensor)
         stays = not np.any(numbers)
         self._numbers[id(tensor)] = channel_rules.fixed(tensor) if stays else np.asarray(numbers, int)
+
+
+def inputs_of(model):
+    """The structure of a model's inputs."""
+    return model.inputs[0] if isinstance(model, keras.Sequential) else model.input

@@ -1,10 +1,10 @@
 """How much a model loses without a unit: two estimates, both from a few batches of data (TensorFlow).
 
-taylor    E_batches[(Σ_w w·∂L/∂w)²] over the weights w that read the unit: the first-order estimate of the squared change of
-          the loss L if the unit's values were 0 at every step (Molchanov et al. 2019, "Importance Estimation for Neural
-          Network Pruning", section 3, with a gate on each unit; Molchanov et al. 2017, section 2.2).
-energy    E[h²]·Σ_w w²: the size of what the unit adds to its readers' sums, as |w|·‖x‖ for a single weight in Sun et al.
-          2024, "A Simple and Effective Pruning Approach for Large Language Models", section 3. Needs no targets.
+taylor    E_batches[(Σ_w w·∂L/∂w)²] over the weights w that read the unit: the first-order estimate of the squared
+          change of the loss L if the unit's values were 0 at every step (Molchanov et al. 2019, "Importance Estimation
+          for Neural Network Pruning", section 3, with a gate on each unit; Molchanov et al. 2017, section 2.2).
+energy    E[h²]·Σ_w w²: the size of what the unit adds to its readers' sums, as |w|·‖x‖ for a single weight in Sun
+          et al. 2024, "A Simple and Effective Pruning Approach for Large Language Models", section 3. Needs no targets.
 """
 
 import keras

@@ -206,7 +206,8 @@ def _install(kernel, schedule):
 def _check_configuration(model, kernels):
     """Raises unless a model made from the configuration of this one has the same masks.
 
-    Some layers make their parts from one set of options, such as `MultiHeadAttention`: they would save one mask for all.
+    Some layers make their parts from one set of options, such as `MultiHeadAttention`: they would save one mask for
+    all.
     """
     masks = [kernel.variable.constraint for kernel in kernels]
     # A different number in each mask tells whether it reaches its own kernel.

@@ -116,7 +116,7 @@ def _tfmot():
     import tensorflow as tf
 
     # `tf.keras` settles on Keras 2 or 3 when it is first used. TFMOT uses it, having asked for Keras 2.
-    tf.keras.version()
+    tf.keras.version()  # noqa: TID251 - for that, and for nothing else
     with _environment_kept(_LEGACY), warnings.catch_warnings():
         # TFMOT 0.8.1 compares versions by the deprecated distutils.
         warnings.simplefilter("ignore", DeprecationWarning)

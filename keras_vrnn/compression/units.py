@@ -10,8 +10,9 @@ from keras_vrnn import _checks as checks
 from keras_vrnn.compression import importance
 from keras_vrnn.compression.channels import FIXED
 from keras_vrnn.compression.copying import check_built, copy_of
-from keras_vrnn.compression.following import GRAPHS, Follower
+from keras_vrnn.compression.following import GRAPHS, Follower, inputs_of
 from keras_vrnn.compression.masks import PruningMask
+from keras_vrnn.layers import StackedVanillaRNN
 from keras_vrnn.layers.interception import layers_of
 
 _CRITERIA = ("taylor", "energy")
@@ -30,9 +31,9 @@ def prune_units(
     """Removes the least important units of the recurrent layers.
 
     A unit goes with its columns of `kernel`, `recurrent_kernel` and `bias`, its row of `recurrent_kernel`, and the rows
-    of every later weight that reads it: through Dense, Conv1D, other recurrences and their initial states, Bidirectional,
-    TimeDistributed, concatenation, sums, normalisation, pooling and nested models. Where the removed units' values had
-    no effect, the outputs are the same. Train the result for some epochs: the loss recovers.
+    of every later weight that reads it: through Dense, Conv1D, other recurrences and their initial states,
+    Bidirectional, TimeDistributed, concatenation, sums, normalisation, pooling and nested models. Where the removed
+    units' values had no effect, the outputs are the same. Train the result for some epochs: the loss recovers.
 
     Args:
         model: a built model from `keras.Sequential`, `keras.Model(inputs, outputs)` or their kv counterparts; left as
@@ -66,7 +67,7 @@ def prune_units(
     check_built(model)
     if type(model) not in GRAPHS:
         raise TypeError(
-            "`model` must be keras.Sequential, keras.Model(inputs, outputs), kv.Sequential or kv.Model(inputs, outputs), "
+            "`model` must be keras.Sequential, keras.Model(inputs, outputs) or their kv counterparts, "
             f"whose graph can be rebuilt. Received: {type(model).__name__}. Where it is a graph inside, pass "
             "kv.Model(model.inputs, model.outputs)."
         )
@@ -132,7 +133,8 @@ def _batches(data):
     if hasattr(data, "element_spec"):
         batches = [keras.utils.unpack_x_y_sample_weight(batch) for batch in data]
     else:
-        parts = keras.utils.unpack_x_y_sample_weight(data)
+        # A list is x with several inputs, as in `fit`.
+        parts = keras.utils.unpack_x_y_sample_weight(data if isinstance(data, tuple) else (data,))
         arrays = [np.asarray(leaf) for leaf in keras.tree.flatten(parts) if leaf is not None]
         lengths = {len(array) if array.ndim else 0 for array in arrays}
         if len(lengths) != 1 or lengths == {0}:
@@ -190,23 +192,28 @@ def _rebuilt(work, channels, kept):
     """Returns a model of the same class with the units in `kept` and their weights."""
     units = {id(g.layer): int(_selection(channels, g.numbers, kept).sum()) for g in channels.groups}
 
-    def resized(layer):
-        config = _without_shapes(layer.get_config())
-        for part, own in _recurrences(layer, config):
-            own["units"] = units.get(id(part), own["units"])
-        if hasattr(layer, "bidirectional"):
-            first = [part.forward_layer if layer.bidirectional else part for part in layer.layers]
-            config["units"] = [units.get(id(part), part.units) for part in first]
-        return type(layer).from_config(config) if isinstance(layer, keras.layers.Layer) else layer
+    made: dict[int, Any] = {}
 
-    graph = keras.models.clone_model(work, clone_function=resized, recursive=True)
-    if isinstance(work, keras.Sequential):
-        smaller = type(work)(
-            [keras.Input(batch_shape=work.input_shape, dtype=work.inputs[0].dtype), *graph.layers]
-        )
-        smaller.name = work.name
-    else:
-        smaller = type(work)(inputs=graph.input, outputs=graph.output, name=work.name)
+    def resized(layer):
+        # Once each: a layer that is called twice is one layer.
+        if id(layer) not in made:
+            if type(layer) in GRAPHS:
+                made[id(layer)] = graph(layer)
+            elif isinstance(layer, keras.layers.Layer):
+                made[id(layer)] = type(layer).from_config(_resized_config(layer, units))
+            else:  # an operation, which has no size
+                made[id(layer)] = layer
+        return made[id(layer)]
+
+    def graph(model):
+        inputs = [_resized_input(tensor, channels, kept) for tensor in keras.tree.flatten(inputs_of(model))]
+        if isinstance(model, keras.Sequential):
+            return type(model)([*inputs, *map(resized, model.layers)], name=model.name)
+        inputs = keras.tree.pack_sequence_as(model.input, inputs)
+        twin = keras.models.clone_model(model, input_tensors=inputs, clone_function=resized)
+        return type(model)(inputs=twin.input, outputs=twin.output, name=model.name)
+
+    smaller = resized(work)
     axes = {}
     for axis in channels.axes.values():
         axes.setdefault(id(axis.variable), []).append((axis.axis, _selection(channels, axis.numbers, kept)))
@@ -218,6 +225,24 @@ def _rebuilt(work, channels, kept):
     return smaller
 
 
+def _resized_input(tensor, channels, kept):
+    """A new input in place of one of a model; that of a nested model may have lost units."""
+    numbers = channels.inputs.get(id(tensor))
+    size = tensor.shape[-1:] if numbers is None else (int(_selection(channels, numbers, kept).sum()),)
+    return keras.Input(batch_shape=(*tensor.shape[:-1], *size), dtype=tensor.dtype, name=tensor.name)
+
+
+def _resized_config(layer, units):
+    """The configuration of a layer with `units` by the id of each recurrent layer."""
+    config = _without_shapes(layer.get_config())
+    for part, own in _recurrences(layer, config):
+        own["units"] = units.get(id(part), own.get("units"))
+    if isinstance(layer, StackedVanillaRNN):
+        first = [part.forward_layer if layer.bidirectional else part for part in layer.layers]
+        config["units"] = [units.get(id(part), part.units) for part in first]
+    return config
+
+
 def _recurrences(layer, config):
     """The recurrent layers in a layer that have `units`, each with its part of the layer's configuration."""
     if isinstance(layer, keras.layers.Bidirectional):
@@ -225,6 +250,8 @@ def _recurrences(layer, config):
         yield layer.backward_layer, config["backward_layer"]["config"]
     elif isinstance(layer, keras.layers.RNN):
         yield layer, config["cell"]["config"] if "cell" in config else config
+    elif isinstance(layer, keras.layers.TimeDistributed):
+        yield from _recurrences(layer.layer, config["layer"]["config"])
 
 
 def _without_shapes(config):
