@@ -31,9 +31,10 @@ def copy_of(model):
         twin = keras.saving.deserialize_keras_object(config, custom_objects=known, safe_mode=False)
     # Any layer's configuration may be at fault, in its own way.
     except Exception as error:
+        reason = (str(error).strip().splitlines() or [""])[0]
         raise ValueError(
             f'{type(model).__name__} "{model.name}" cannot be copied by its configuration: {type(error).__name__}: '
-            f"{error}. Give its class and its layers a get_config() and a from_config() by which "
+            f"{reason} Give its class and its layers a get_config() and a from_config() by which "
             "keras.models.clone_model can copy it."
         ) from error
     shapes = [tuple(w.shape) for w in model.weights]

@@ -115,8 +115,8 @@ def _tfmot():
     """TFMOT's module. Its import must not make this process, or those that it starts, use Keras 2."""
     import tensorflow as tf
 
-    # `tf.keras` settles on Keras 2 or 3 when it is first used. TFMOT uses it, having asked for Keras 2.
-    tf.keras.version()  # noqa: TID251 - for that, and for nothing else
+    # `tf.keras` settles on Keras 2 or 3 when it is first read, and TFMOT reads it after asking for Keras 2.
+    getattr(tf.keras, "version", None)  # noqa: TID251 - read for that reason only
     with _environment_kept(_LEGACY), warnings.catch_warnings():
         # TFMOT 0.8.1 compares versions by the deprecated distutils.
         warnings.simplefilter("ignore", DeprecationWarning)

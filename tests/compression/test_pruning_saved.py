@@ -8,26 +8,32 @@ from keras import layers as kl
 import keras_vrnn as kv
 from keras_vrnn import compression
 from keras_vrnn.compression.pruning import masks_of, sparsities
+from keras_vrnn.tflite.reading import TYPE_NAMES, read
 
 RNG = np.random.default_rng(4)
 X = RNG.normal(size=(48, 5, 3)).astype("float32")
 Y = RNG.normal(size=(48, 2)).astype("float32")
 
 
-def new_model(layer=kv.VanillaRNN):
+def new_model(layer=lambda: kv.VanillaRNN(6)):
     keras.utils.set_random_seed(1)
     inputs = keras.Input((5, 3))
-    h = kl.Bidirectional(layer(4, return_sequences=True))(inputs)
-    return kv.Model(inputs, kl.Dense(2)(layer(6)(h)))
+    return kv.Model(inputs, kl.Dense(2)(layer()(inputs)))
 
 
-def pruned_model(schedule=None, layer=kv.VanillaRNN):
+def wrapped():
+    return kl.Bidirectional(kv.VanillaRNN(4))
+
+
+def pruned_model(schedule=None, **options):
     schedule = schedule or compression.PolynomialDecay(0.0, 0.8, begin_step=0, end_step=9, frequency=3)
-    return compiled(compression.prune(new_model(layer), schedule))
+    return compiled(compression.prune(new_model(**options), schedule))
 
 
 def compiled(model):
     model.compile(keras.optimizers.Adam(0.05, weight_decay=0.01), "mse", jit_compile=False)
+    # Keras warns of files with fewer variables of the optimizer than the model has.
+    model.optimizer.build(model.trainable_variables)
     return model
 
 
@@ -56,10 +62,9 @@ def by_weight_file(model, folder):
 @pytest.mark.parametrize("way", [saved_and_loaded, by_weight_file])
 def test_an_interrupted_schedule_goes_on_where_it_was(way, tmp_path):
     """Six updates, a file, six more: twelve updates. The schedule prunes at steps 0, 3, 6 and 9."""
-    straight = fit(pruned_model(), epochs=2)
-    again = way(fit(pruned_model()), tmp_path)
-    if way is by_weight_file:
-        pytest.importorskip("tensorflow")
+    options = {"layer": wrapped} if way is saved_and_loaded else {}
+    straight = fit(pruned_model(**options), epochs=2)
+    again = way(fit(pruned_model(**options)), tmp_path)
     fit(again)
     assert [int(mask.step) for mask in masks_of(again).values()] == [12] * len(masks_of(again))
     assert list(sparsities(again).values()) == list(sparsities(straight).values())
@@ -129,7 +134,7 @@ def test_a_loaded_model_needs_no_tfmot_unless_it_trains(tmp_path, monkeypatch):
 
 
 def test_stripped_models_have_the_zeros_and_no_masks(tmp_path):
-    pruned = fit(pruned_model(layer=kl.SimpleRNN), epochs=2)
+    pruned = fit(pruned_model(layer=lambda: kl.SimpleRNN(6)), epochs=2)
     stripped = compression.strip_pruning(pruned)
     assert_same(stripped, pruned)
     assert "PruningMask" not in stripped.to_json()
@@ -137,7 +142,7 @@ def test_stripped_models_have_the_zeros_and_no_masks(tmp_path):
 
 
 def test_weights_of_the_dense_model_load_into_the_pruned_one_and_back(tmp_path):
-    dense, pruned = new_model(), fit(pruned_model(), epochs=2)
+    dense, pruned = compiled(new_model()), fit(pruned_model(), epochs=2)
     masks = {path: np.array(mask.pruning_mask) for path, mask in masks_of(pruned).items()}
     dense.save_weights(tmp_path / "dense.weights.h5")
     pruned.save_weights(tmp_path / "pruned.weights.h5")
@@ -158,26 +163,47 @@ def test_a_weight_file_of_another_shape_is_refused():
         mask.load_own_variables({"mask": np.zeros(100, np.uint8), "step": 0})
 
 
-@pytest.mark.parametrize("quantization", ["float32", "float16", "dynamic", "int8", "int16x8"])
+def constants(path):
+    """The weights in a file, each once."""
+    _, model = read(path)
+    for tensor in {t.buffer: t for graph in model.subgraphs for t in graph.tensors}.values():
+        data = model.buffers[tensor.buffer].data
+        if data is not None and TYPE_NAMES[tensor.type].lower() in ("float32", "float16", "int8"):
+            yield np.frombuffer(bytes(data), TYPE_NAMES[tensor.type].lower()).reshape(tensor.shape)
+
+
+COMPENSATED = pytest.mark.xfail(
+    strict=False, reason="quantization/rounding.py: compensated rounding moves errors onto pruned weights"
+)
+INTEGERS = [pytest.param(name, marks=COMPENSATED) for name in ("int8", "int16x8")]
+
+
+@pytest.mark.parametrize("quantization", ["float32", "float16", "dynamic", *INTEGERS])
 def test_exported_kernels_have_the_zeros(quantization, tmp_path):
-    """Counted in the file's own integers; XNNPACK and TFLite Micro read the same ones."""
+    """Units that follow one another closely are the hard case: there, errors of rounding are moved around most."""
     inputs = keras.Input((5, 8))
-    model = kv.Model(inputs, kl.Dense(2)(kv.VanillaRNN(16)(inputs)))
-    x = RNG.normal(size=(48, 5, 8)).astype("float32")
+    model = kv.Model(inputs, kl.Dense(2)(kv.VanillaRNN(32, kernel_initializer="ones")(inputs)))
+    x = np.repeat(RNG.normal(scale=0.1, size=(64, 5, 1)), 8, axis=-1).astype("float32")
     pruned = compression.prune(model, compression.ConstantSparsity(0.8, 0, frequency=1))
-    pruned.compile(keras.optimizers.Adam(0.01), "mse", jit_compile=False)
-    pruned.fit(x, Y, verbose=0)
+    pruned.compile(keras.optimizers.SGD(0.01), "mse", jit_compile=False)
+    pruned.fit(x, np.zeros((64, 2)), verbose=0)
     path = tmp_path / "model.tflite"
     data = {"calibration_data": x} if quantization.startswith("int") else {}
     kv.tflite.export(pruned, path, quantization=quantization, **data)
-    from ai_edge_litert.interpreter import Interpreter
-
     zeros = np.array(pruned.layers[1].cell.recurrent_kernel).T == 0
-    found = 0
-    for graph in range(len(kv.tflite.inspect(path).subgraphs)):
-        interpreter = Interpreter(str(path))
-        for detail in interpreter._interpreter.TensorSize and _constants(path, graph):
-            if detail.shape == (16, 16) and detail.dtype.kind in "if":
-                assert not detail[zeros].any()
-                found += 1
-    assert found
+    assert zeros.mean() > 0.79
+    kernels = [value for value in constants(path) if value.shape == (32, 32)]
+    assert len(kernels) == 1
+    assert not kernels[0][zeros].any()
+
+
+@COMPENSATED
+@pytest.mark.parametrize("limit", [127, 7])
+def test_compensated_rounding_leaves_zeros_alone(limit):
+    from keras_vrnn.quantization.rounding import compensated
+
+    weights = RNG.normal(size=(64, 64)) * (RNG.random((64, 64)) < 0.2)
+    x = RNG.normal(size=(5000, 1)) + 0.3 * RNG.normal(size=(5000, 64))
+    scale = np.abs(weights).max(axis=1, keepdims=True) / limit
+    integers = compensated(weights, scale, limit, (5000, x.T @ x))
+    assert not integers[weights == 0].any()
