@@ -7,7 +7,12 @@ import importlib.util
 import sys
 
 # Importing one of these registers its serializable classes with Keras.
-_SERIALIZABLE_MODULES = ("keras_vrnn.layers", "keras_vrnn.training", "keras_vrnn.models")
+_SERIALIZABLE_MODULES = (
+    "keras_vrnn.layers",
+    "keras_vrnn.training",
+    "keras_vrnn.models",
+    "keras_vrnn.compression.masks",
+)
 
 
 _loading = 0  # how many of the modules above are being loaded, one by way of the other

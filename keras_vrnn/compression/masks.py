@@ -38,7 +38,7 @@ class PruningMask(keras.constraints.Constraint, keras.Operation):
         self.constraint = keras.constraints.get(constraint)
         self._schedule = schedule
         self.pruning_mask = _variable(mask, "bool", "mask")
-        self.step = _variable(np.asarray(step), "int64", "step")
+        self.step = _variable(np.asarray(step), "int32", "step")
 
     @property
     def schedule(self):
@@ -60,7 +60,7 @@ class PruningMask(keras.constraints.Constraint, keras.Operation):
             )
         import tensorflow as tf
 
-        should_prune, sparsity = schedules.traced(self.schedule)(self.step.value)
+        should_prune, sparsity = schedules.traced(self.schedule)(tf.cast(self.step.value, tf.int64))
         before = self.pruning_mask.value
         # Assigned outside the condition, in which replicas could not agree on a value.
         self.pruning_mask.assign(tf.cond(should_prune, lambda: self._narrowed(w, sparsity), lambda: before))

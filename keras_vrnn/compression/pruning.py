@@ -218,7 +218,7 @@ def _check_configuration(model, kernels):
         places = {id(variable): index for index, variable in enumerate(model.weights)}
         for number, kernel in enumerate(kernels):
             copied = twin.weights[places[id(kernel.variable)]].constraint
-            if not isinstance(copied, PruningMask) or int(copied.step) != number:
+            if not isinstance(copied, PruningMask) or keras.ops.convert_to_numpy(copied.step) != number:
                 raise ValueError(
                     f"{kernel} cannot be pruned: the configuration of the layer that it is part of does not carry its "
                     f"constraint, so a saved model would lose the mask. Leave that layer out by `layers`, or build "

@@ -47,12 +47,12 @@ assert compression.ConstantSparsity is tfmot.sparsity.keras.ConstantSparsity
 """
 
 
-@pytest.mark.parametrize("order", [KERAS_VRNN_FIRST, TFMOT_FIRST], ids=["keras_vrnn first", "TFMOT first"])
-def test_the_process_keeps_keras_3(order, tmp_path):
+def run(code, folder, *arguments):
+    """Runs code in a fresh interpreter and returns what it printed."""
     environment = {name: value for name, value in os.environ.items() if name != "TF_USE_LEGACY_KERAS"}
     done = subprocess.run(
-        [sys.executable, "-c", order + TRAINS_AND_EXPORTS],
-        cwd=tmp_path,
+        [sys.executable, "-c", code, *map(str, arguments)],
+        cwd=folder,
         env=environment,
         capture_output=True,
         text=True,
@@ -60,6 +60,55 @@ def test_the_process_keeps_keras_3(order, tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+LOADS = """
+import sys
+import keras_vrnn
+import keras
+model = keras.saving.load_model(sys.argv[1])
+print(type(model.layers[0].cell.recurrent_kernel.constraint).__name__)
+"""
+
+
+def test_a_fresh_process_loads_a_pruned_model_of_stock_layers(tmp_path):
+    import keras
+
+    from keras_vrnn import compression
+
+    model = keras.Sequential([keras.Input((4, 3)), keras.layers.SimpleRNN(8), keras.layers.Dense(2)])
+    compression.prune(model, lambda step: (True, 0.5)).save(tmp_path / "model.keras")
+    assert run(LOADS, tmp_path, tmp_path / "model.keras") == "PruningMask"
+
+
+@pytest.mark.slow
+def test_replicas_agree_on_the_masks(tmp_path):
+    """Two logical devices of the processor, six updates; the schedule prunes at steps 0 and 3."""
+    code = """
+import tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+import keras, numpy as np
+import keras_vrnn as kv
+from keras_vrnn import compression
+strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+with strategy.scope():
+    model = kv.Sequential([keras.Input((4, 3)), kv.VanillaRNN(8), keras.layers.Dense(2)])
+pruned = compression.prune(model, lambda step: (step % 3 == 0, tf.where(step < 3, 0.25, 0.5)))
+with strategy.scope():
+    pruned.compile(keras.optimizers.Adam(0.1, weight_decay=0.1), "mse")
+x = np.random.default_rng(0).normal(size=(24, 4, 3)).astype("float32")
+logs = compression.PruningCallback()
+history = pruned.fit(x, x[:, 0, :2], batch_size=8, epochs=2, verbose=0, callbacks=[logs]).history
+print(history["sparsity"])
+"""
+    assert run(code, tmp_path) == "[0.25, 0.5]"
+
+
+@pytest.mark.parametrize("order", [KERAS_VRNN_FIRST, TFMOT_FIRST], ids=["keras_vrnn first", "TFMOT first"])
+def test_the_process_keeps_keras_3(order, tmp_path):
+    run(order + TRAINS_AND_EXPORTS, tmp_path)
 
 
 @pytest.mark.parametrize("choice", [None, "0", "1"])
@@ -72,7 +121,11 @@ def test_the_environment_is_as_it_was_also_where_the_import_fails(choice, monkey
     else:
         monkeypatch.setenv(name, choice)
 
-    def fail(module):
+    import_module = schedules.importlib.import_module
+
+    def fail(module, *arguments):
+        if module != "tensorflow_model_optimization":
+            return import_module(module, *arguments)
         os.environ[name] = "1"
         raise ModuleNotFoundError("No module named 'distutils'", name="distutils")
 
