@@ -17,6 +17,11 @@ def fixed(tensor):
     return np.full(tensor.shape[-1] or 0, FIXED) if tensor.shape else np.zeros(0, int)
 
 
+def bias_of(layer, row=None):
+    """The bias of a layer or cell, and the row of it that a product gets; None if it has none."""
+    return None if layer.bias is None else (layer.bias, row)
+
+
 def unknown(channels, layer, inputs, outputs):
     for _, numbers in inputs:
         channels.obstruct(
@@ -33,16 +38,22 @@ def passing(channels, layer, inputs, outputs):
     return [numbers for _ in outputs]
 
 
+def altering(channels, layer, inputs, outputs):
+    """As `passing`, with another value."""
+    channels.altered.update(inputs[0][1])
+    return passing(channels, layer, inputs, outputs)
+
+
 def activation(channels, layer, inputs, outputs):
     across = (keras.activations.softmax, keras.activations.log_softmax, keras.activations.sparsemax)
-    rule = unknown if layer.activation in across else passing
+    rule = unknown if layer.activation in across else altering
     return rule(channels, layer, inputs, outputs)
 
 
 def prelu(channels, layer, inputs, outputs):
     if layer.alpha.shape[-1] == outputs[0].shape[-1]:
         channels.mark(layer.alpha, -1, inputs[0][1])
-    return passing(channels, layer, inputs, outputs)
+    return altering(channels, layer, inputs, outputs)
 
 
 def batch_normalization(channels, layer, inputs, outputs):
@@ -59,26 +70,28 @@ def _normalized(channels, layer, axes, inputs, outputs):
     (tensor, numbers), *_ = inputs
     if [axis % len(tensor.shape) for axis in axes] != [len(tensor.shape) - 1]:
         return unknown(channels, layer, inputs, outputs)
+    channels.altered.update(numbers)
     for variable in layer.weights:
         channels.mark(variable, -1, numbers)
     return [numbers]
 
 
 def dense(channels, layer, inputs, outputs):
-    channels.mark(layer.kernel, 0, inputs[0][1], reads=True)
+    channels.mark(layer.kernel, 0, inputs[0][1], reads=True, bias=bias_of(layer))
     return [fixed(outputs[0])]
 
 
 def convolution(channels, layer, inputs, outputs):
     if layer.groups != 1 or layer.data_format != "channels_last":
         return unknown(channels, layer, inputs, outputs)
-    channels.mark(layer.kernel, -2, inputs[0][1], reads=True)
+    channels.mark(layer.kernel, -2, inputs[0][1], reads=True, bias=bias_of(layer))
     return [fixed(outputs[0])]
 
 
 def merging(channels, layer, inputs, outputs):
     """Entry by entry, as in a sum: all inputs keep the same ones."""
     first, *others = [numbers for _, numbers in inputs]
+    channels.altered.update(first)
     for numbers in others:
         channels.join(first, numbers, f"{checks.named(layer)} combines them with values that stay")
     return [first]
@@ -121,21 +134,18 @@ RULES = {
             kl.AveragePooling1D,
             kl.Cropping1D,
             kl.Dropout,
-            kl.ELU,
             kl.GaussianDropout,
             kl.GaussianNoise,
             kl.GlobalAveragePooling1D,
-            kl.GlobalMaxPooling1D,
             kl.Identity,
-            kl.LeakyReLU,
-            kl.MaxPooling1D,
-            kl.ReLU,
             kl.RepeatVector,
             kl.SpatialDropout1D,
             kl.UpSampling1D,
-            kl.ZeroPadding1D,
         ),
         passing,
+    ),
+    **dict.fromkeys(
+        (kl.ELU, kl.GlobalMaxPooling1D, kl.LeakyReLU, kl.MaxPooling1D, kl.ReLU, kl.ZeroPadding1D), altering
     ),
     **dict.fromkeys((kl.Add, kl.Average, kl.Maximum, kl.Minimum, kl.Multiply, kl.Subtract), merging),
     kl.Activation: activation,
@@ -157,7 +167,7 @@ _OPERATIONS = {
     "Maximum": merging,
     "Minimum": merging,
 }
-_OPERATIONS |= dict.fromkeys(("Relu", "Tanh", "Sigmoid", "Negative", "Abs", "Square"), passing)
+_OPERATIONS |= dict.fromkeys(("Relu", "Tanh", "Sigmoid", "Negative", "Abs", "Square"), altering)
 
 
 def rule_of(layer):

@@ -24,12 +24,23 @@ class Group:
 
 @dataclass(frozen=True)
 class Axis:
-    """An axis of a variable with an entry per unit; `reads` if its weights multiply the units' values."""
+    """An axis of a variable with an entry per unit.
+
+    Attributes:
+        variable, axis, numbers: the variable, its axis, and the unit of each entry.
+        reads: whether these are the rows of a product with the units' values.
+        bias: the bias that is added to the product, and the row of it that is; None where there is none.
+        own: whether the product is the recurrence's own, which reads the units' values as they are.
+        linear: whether a change of the values changes the product in proportion.
+    """
 
     variable: Any
     axis: int
     numbers: np.ndarray
-    reads: bool
+    reads: bool = False
+    bias: tuple[Any, int | None] | None = None
+    own: bool = False
+    linear: bool = True
 
 
 @dataclass
@@ -40,6 +51,7 @@ class Channels:
         groups: the recurrences with units that may be removed.
         axes: axes of variables by (id of the variable, axis).
         inputs: units of the inputs of nested models, by the id of the input tensor.
+        altered: units whose values reach some reader other than as they are, such as through an activation.
         obstacles: (units, reason): these units cannot be removed.
         mixes: whether some layer's output for one unit depends on the others, as in layer normalisation.
     """
@@ -47,6 +59,7 @@ class Channels:
     groups: list[Group] = field(default_factory=list)
     axes: dict[tuple[int, int], Axis] = field(default_factory=dict)
     inputs: dict[int, np.ndarray] = field(default_factory=dict)
+    altered: set[int] = field(default_factory=set)
     obstacles: list[tuple[np.ndarray, str]] = field(default_factory=list)
     mixes: bool = False
     _parents: list[int] = field(default_factory=lambda: [FIXED])
@@ -68,6 +81,8 @@ class Channels:
 
     def join(self, first, second, reason):
         """Lets units stay or go together, pairwise; `reason` says why those joined with something fixed must stay."""
+        if not np.array_equal(first, second):
+            self.altered.update([*first, *second])
         if len(first) != len(second):  # one of them is broadcast
             self.obstruct(np.concatenate([first, second]), reason)
             return
@@ -80,13 +95,13 @@ class Channels:
     def obstruct(self, numbers, reason):
         self.obstacles.append((np.asarray(numbers, int), reason))
 
-    def mark(self, variable, axis, numbers, reads=False):
+    def mark(self, variable, axis, numbers, **options):
         """Notes that an axis of a variable has an entry per unit; a layer that is called twice joins its inputs."""
         key = id(variable), axis % len(variable.shape)
         if key in self.axes:
             self.join(self.axes[key].numbers, numbers, f"`{variable.path}` also reads values that stay")
         else:
-            self.axes[key] = Axis(variable, key[1], np.asarray(numbers, int), reads)
+            self.axes[key] = Axis(variable, key[1], np.asarray(numbers, int), **options)
 
     def _root(self, number):
         while self._parents[number] != number:

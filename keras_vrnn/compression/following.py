@@ -171,9 +171,13 @@ class Follower:
         for state in states:
             channels.join(units, state, f"{checks.named(layer)} starts from a state that stays")
         columns = np.tile(units, gates)
-        channels.mark(cell.kernel, 0, inputs, reads=True)
+        two_biases = cell.bias is not None and len(cell.bias.shape) == 2  # GRU with reset_after
+        biases = [channel_rules.bias_of(cell, row if two_biases else None) for row in (0, 1)]
+        # A GRU without reset_after multiplies its reset gate into the state before the product.
+        linear = getattr(cell, "reset_after", True)
+        channels.mark(cell.kernel, 0, inputs, reads=True, bias=biases[0])
         channels.mark(cell.kernel, 1, columns)
-        channels.mark(cell.recurrent_kernel, 0, units, reads=True)
+        channels.mark(cell.recurrent_kernel, 0, units, reads=True, bias=biases[1], own=True, linear=linear)
         channels.mark(cell.recurrent_kernel, 1, columns)
         if cell.bias is not None:
             channels.mark(cell.bias, -1, columns)

@@ -1,16 +1,44 @@
 """How much a model loses without a unit: two estimates, both from a few batches of data (TensorFlow).
 
-taylor    E_batches[(Σ_w w·∂L/∂w)²] over the weights w that read the unit: the first-order estimate of the squared
-          change of the loss L if the unit's values were 0 at every step (Molchanov et al. 2019, "Importance Estimation
-          for Neural Network Pruning", section 3, with a gate on each unit; Molchanov et al. 2017, section 2.2).
-energy    E[h²]·Σ_w w²: the size of what the unit adds to its readers' sums, as |w|·‖x‖ for a single weight in Sun
-          et al. 2024, "A Simple and Effective Pruning Approach for Large Language Models", section 3. Needs no targets.
+reconstruction  Units go one by one, always the one whose values the remaining units can replace best: the least
+                Σ_w w² / [M⁻¹]_jj over the weights w that read unit j, with M = E[h·hᵀ] of the layer's states. After
+                each one, the weights of the others take over (Hassibi & Stork 1993, "Optimal Brain Surgeon", for all
+                weights of a unit at once as in Kurtic et al. 2023, "ZipLM"). Needs no targets.
+taylor          E_batches[(Σ_w w·∂L/∂w)²] over the same weights: the first-order estimate of the squared change of the
+                loss L if the unit's values were 0 (Molchanov et al. 2017, "Pruning Convolutional Neural Networks for
+                Resource Efficient Inference", and 2019, "Importance Estimation for Neural Network Pruning", with a
+                gate on each unit).
 """
 
 import keras
 import numpy as np
 
-from keras_vrnn.layers.interception import recurrences_replaced, replaced
+from keras_vrnn.compression import readers
+
+
+def reconstruction(channels, moments):
+    """Returns each unit's place in the order of removal, by its number.
+
+    Args:
+        channels: `Channels` of the model.
+        moments: `readers.moments` of its layers.
+    """
+    places = np.zeros(channels.count)
+    for group in channels.groups:
+        moment = moments[id(group.layer)]
+        weights, left = readers.direct_weights(channels, group), readers.other_weights(channels, group)
+        other = np.square(left).sum(axis=1) * np.diag(moment)[:-1]
+        inverse = np.linalg.inv(readers.damped(moment))
+        units = len(group.numbers)
+        remaining = np.ones(units, bool)
+        for place in range(units):
+            losses = np.square(weights[:-1]).sum(axis=1) / np.diag(inverse)[:-1] + other
+            unit = int(np.argmin(np.where(remaining, losses, np.inf)))
+            places[channels.roots(group.numbers[unit])] += place
+            remaining[unit] = False
+            _eliminate(weights, inverse, unit)
+            weights[:, unit : readers.own_columns(group) : units] = 0.0  # nor does it read any more
+    return places
 
 
 def taylor(channels, model, batches, compute_loss):
@@ -24,7 +52,7 @@ def taylor(channels, model, batches, compute_loss):
     """
     import tensorflow as tf
 
-    axes = _readers(channels)
+    axes = [axis for axis in channels.axes.values() if axis.reads]
     total = np.zeros(channels.count)
     for x, y, sample_weight in batches:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
@@ -34,41 +62,19 @@ def taylor(channels, model, batches, compute_loss):
         gradients = tape.gradient(loss, values, unconnected_gradients="zero")
         change = np.zeros(channels.count)
         for axis, value, gradient in zip(axes, values, gradients, strict=True):
-            _add(channels, change, axis, np.multiply(value, gradient, dtype=np.float64))
+            product = np.multiply(
+                keras.ops.convert_to_numpy(value), keras.ops.convert_to_numpy(gradient), dtype=np.float64
+            )
+            rows = np.moveaxis(product, axis.axis, 0).reshape(len(axis.numbers), -1)
+            np.add.at(change, channels.roots(axis.numbers), rows.sum(axis=1))
         total += change**2
     return total / len(batches)
 
 
-def energy(channels, model, batches):
-    """Returns the estimate of each unit's importance, by its number. Arguments as of `taylor`."""
-    squares, counts = np.zeros(channels.count), np.zeros(channels.count)
-    by_layer = {id(group.layer): group.numbers for group in channels.groups}
-
-    def observe(layer, loop, sequences, initial_state, mask):
-        # All steps are wanted, also where the layer returns the last one.
-        with replaced(layer, "return_sequences", True):
-            last, outputs, states = loop(sequences, initial_state, mask)
-        weight = np.ones(outputs.shape[:2]) if mask is None else np.reshape(mask, outputs.shape[:2])
-        weight = weight[:, ::-1] if layer.go_backwards else weight
-        numbers = channels.roots(by_layer[id(layer)])
-        np.add.at(squares, numbers, np.einsum("btu,bt->u", np.square(outputs, dtype=np.float64), weight))
-        np.add.at(counts, numbers, weight.sum())
-        return last, outputs, states
-
-    with recurrences_replaced([group.layer for group in channels.groups], observe):
-        for x, _, _ in batches:
-            model(x, training=False)
-    weights = np.zeros(channels.count)
-    for axis in _readers(channels):
-        _add(channels, weights, axis, np.square(axis.variable, dtype=np.float64))
-    return squares / np.maximum(counts, 1) * weights
-
-
-def _readers(channels):
-    return [axis for axis in channels.axes.values() if axis.reads]
-
-
-def _add(channels, total, axis, values):
-    """Adds up `values` of a variable's shape for each unit that `axis` belongs to."""
-    others = tuple(n for n in range(values.ndim) if n != axis.axis)
-    np.add.at(total, channels.roots(axis.numbers), np.sum(keras.ops.convert_to_numpy(values), axis=others))
+def _eliminate(weights, inverse, unit):
+    """Takes a unit out of M⁻¹ and lets the others take over its part of the products."""
+    pivot = inverse[unit, unit]
+    column = inverse[:, unit].copy()
+    weights -= np.outer(column / pivot, weights[unit])
+    inverse -= np.outer(column / pivot, column)
+    weights[unit], inverse[unit], inverse[:, unit], inverse[unit, unit] = 0.0, 0.0, 0.0, 1.0

@@ -1,21 +1,22 @@
 """Removes whole units from recurrent layers, so that a model gets smaller and faster (TensorFlow)."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
 
 from keras_vrnn import _checks as checks
-from keras_vrnn.compression import importance
+from keras_vrnn.compression import importance, readers
 from keras_vrnn.compression.channels import FIXED
 from keras_vrnn.compression.copying import check_built, copy_of
 from keras_vrnn.compression.following import GRAPHS, Follower, inputs_of
 from keras_vrnn.compression.masks import PruningMask
 from keras_vrnn.layers import StackedVanillaRNN
 from keras_vrnn.layers.interception import layers_of
+from keras_vrnn.training.pruned import settle
 
-_CRITERIA = ("taylor", "energy")
+_CRITERIA = ("reconstruction", "taylor")
 _BATCH = 32
 # float32 rounding of sums in another order, relative to the largest output, over a recurrence of some hundred steps.
 _ROUNDING = 1e-3
@@ -26,14 +27,16 @@ def prune_units(
     keep: float | Mapping[str, float] = 0.5,
     *,
     data: Any,
-    criterion: str | None = None,
+    criterion: Literal["reconstruction", "taylor"] = "reconstruction",
 ) -> keras.Model:
     """Removes the least important units of the recurrent layers.
 
     A unit goes with its columns of `kernel`, `recurrent_kernel` and `bias`, its row of `recurrent_kernel`, and the rows
     of every later weight that reads it: through Dense, Conv1D, other recurrences and their initial states,
-    Bidirectional, TimeDistributed, concatenation, sums, normalisation, pooling and nested models. Where the removed
-    units' values had no effect, the outputs are the same. Train the result for some epochs: the loss recovers.
+    Bidirectional, TimeDistributed, concatenation, sums, normalisation, pooling and nested models. The weights that
+    read the remaining units are changed so that these replace the removed ones as well as they can (see
+    `keras_vrnn.compression.readers`). Where the removed units' values had no effect, the outputs are the same. Train
+    the result for some epochs: most of what is lost comes back.
 
     Args:
         model: a built model from `keras.Sequential`, `keras.Model(inputs, outputs)` or their kv counterparts; left as
@@ -42,8 +45,9 @@ def prune_units(
             other layers lose none. At least one unit stays.
         data: (x, y) or (x, y, sample_weight) as for `fit`, or x alone; some hundred samples are enough. Of a
             `tf.data.Dataset`, all batches are taken.
-        criterion: "taylor", which needs targets and a compiled model, or "energy", which does not (see
-            `keras_vrnn.compression.importance`); by default "taylor" where there are targets.
+        criterion: which units go: those that the remaining ones can replace best ("reconstruction"), or those that
+            change the loss least ("taylor", which needs targets and a compiled model); see
+            `keras_vrnn.compression.importance`.
 
     Returns:
         A smaller model of the same class, not compiled.
@@ -73,16 +77,21 @@ def prune_units(
         )
     share_of = _checked_keep(model, keep)
     batches = _batches(data)
-    criterion = _checked_criterion(criterion, batches, model)
+    _check_criterion(criterion, batches, model)
 
     work = copy_of(model)
     channels = Follower(share_of).follow(work)
     _check_removable(channels)
+    moments = readers.moments(channels, work, batches)
     if criterion == "taylor":
         scores = importance.taylor(channels, work, batches, model.compute_loss)
     else:
-        scores = importance.energy(channels, work, batches)
+        scores = importance.reconstruction(channels, moments)
     kept = _choose(channels, scores)
+    for group in channels.groups:
+        selected = _selection(channels, group.numbers, kept)
+        readers.compensate(channels, group, selected, moments[id(group.layer)])
+    settle(work.weights)  # pruned weights stay zero
     smaller = _rebuilt(work, channels, kept)
     _check_outputs(work, smaller, channels, kept, batches[0][0])
     return smaller
@@ -113,19 +122,18 @@ def _checked_share(argument, value):
     return share
 
 
-def _checked_criterion(criterion, batches, model):
-    if criterion not in (None, *_CRITERIA):
-        raise ValueError(f"`criterion` must be 'taylor', 'energy' or None. Received: criterion={criterion!r}")
+def _check_criterion(criterion, batches, model):
+    if criterion not in _CRITERIA:
+        raise ValueError(
+            f"`criterion` must be 'reconstruction' or 'taylor'. Received: criterion={criterion!r}"
+        )
     targets = batches[0][1] is not None
-    if criterion is None:
-        criterion = "taylor" if targets else "energy"
     if criterion == "taylor" and not (targets and model.compiled):
         received = "a model that is not compiled" if targets else "data without targets"
         raise ValueError(
             "The criterion 'taylor' needs targets and the loss of a compiled model. Received: "
-            f"{received}. Call compile() before and pass data=(x, y), or take criterion='energy'."
+            f"{received}. Call compile() before and pass data=(x, y), or take criterion='reconstruction'."
         )
-    return criterion
 
 
 def _batches(data):

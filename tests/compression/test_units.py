@@ -40,7 +40,7 @@ def silence(variable, rows):
 
 
 @pytest.mark.parametrize("layer", [kv.VanillaRNN, kl.SimpleRNN, kl.GRU, kl.LSTM])
-@pytest.mark.parametrize("criterion", ["taylor", "energy"])
+@pytest.mark.parametrize("criterion", ["taylor", "reconstruction"])
 def test_units_that_nothing_reads_go_first_and_leave_the_outputs_as_they_were(layer, criterion):
     model = kv.Sequential([keras.Input((6, 3)), layer(8, name="rnn"), kl.Dense(2, name="head")])
     randomized(compiled(model))
@@ -203,24 +203,69 @@ def test_taylor_importance_is_the_change_of_the_loss_to_first_order():
     np.testing.assert_allclose(np.sqrt(scores[1:]), np.abs(slopes), atol=2e-4)
 
 
-def test_energy_is_that_of_the_states_at_all_steps_that_count():
-    from keras_vrnn.compression import importance
+def test_moments_are_those_of_the_states_at_all_steps_that_count():
+    from keras_vrnn.compression import readers
     from keras_vrnn.compression.following import Follower
 
     x = X.copy()
     x[:20, 4:] = 0.0
-    layers = [kl.Masking(), kv.VanillaRNN(4, name="rnn"), kl.Dense(2, name="head")]
+    layers = [kl.Masking(), kv.VanillaRNN(4, name="rnn", go_backwards=True), kl.Dense(2, name="head")]
     model = randomized(kv.Sequential([keras.Input((6, 3)), *layers]))
     channels = Follower(lambda name: 0.5).follow(model)
-    scores = importance.energy(channels, model, [(x[:25], None, None), (x[25:], None, None)])
-    every_step = kv.VanillaRNN(4, return_sequences=True)
+    (moment,) = readers.moments(channels, model, [(x[:25], None, None), (x[25:], None, None)]).values()
+    every_step = kv.VanillaRNN(4, return_sequences=True, go_backwards=True)
     every_step.build((None, 6, 3))
     every_step.set_weights(model.get_layer("rnn").get_weights())
     counts = np.any(x != 0, axis=-1)
-    states = np.array(every_step(x, mask=counts))[counts]
-    readers = np.concatenate([weight(model, "recurrent_kernel"), weight(model, "head/kernel")], axis=1)
-    expected = np.mean(states**2, axis=0) * np.sum(readers**2, axis=1)
-    np.testing.assert_allclose(scores[1:], expected, rtol=1e-4)
+    h = np.array(every_step(x, mask=counts))[counts[:, ::-1]].astype(float)
+    h = np.concatenate([h, np.ones((len(h), 1))], axis=1)
+    np.testing.assert_allclose(moment, h.T @ h / len(h), rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("use_bias", [True, False])
+def test_weights_that_stay_take_over_by_least_squares(use_bias):
+    """The head's new rows are those that ridge regression of its old product on the kept states gives."""
+    head = kl.Dense(3, name="head", use_bias=use_bias)
+    model = randomized(
+        kv.Sequential([keras.Input((6, 3)), kl.GRU(6, return_sequences=True, name="rnn"), head])
+    )
+    h = np.array(model.get_layer("rnn")(X)).reshape(-1, 6).astype(float)
+    product = h @ np.array(head.kernel) + (np.array(head.bias) if use_bias else 0.0)
+    small = compression.prune_units(model, keep=0.5, data=X)
+    kernel = np.array(model.get_layer("rnn").cell.kernel)
+    columns = np.array(small.get_layer("rnn").cell.kernel)
+    kept = [
+        int(np.flatnonzero((kernel[:, :6] == column[:, None]).all(axis=0))[0]) for column in columns.T[:3]
+    ]
+    states = np.concatenate([h[:, kept], np.ones((len(h), int(use_bias)))], axis=1)
+    ridge = 1e-3 * np.mean([*np.mean(h**2, axis=0), 1.0]) * len(h)
+    # The ridge draws towards the old weights of the kept units, not towards zero.
+    old = np.array(head.kernel)[kept].astype(float)
+    old = np.concatenate([old, [np.array(head.bias)]]) if use_bias else old
+    gram = states.T @ states + ridge * np.eye(states.shape[1])
+    expected = old + np.linalg.solve(gram, states.T @ (product - states @ old))
+    found = np.array(small.get_layer("head").kernel)
+    found = np.concatenate([found, [np.array(small.get_layer("head").bias)]]) if use_bias else found
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)  # float32 weights and states
+
+
+@pytest.mark.parametrize("layer", [kv.VanillaRNN, kl.GRU, kl.LSTM])
+def test_units_that_others_can_replace_go_and_leave_the_outputs_nearly_as_they_were(layer):
+    """Four units, each there twice: their readers differ."""
+    inputs = keras.Input((6, 3))
+    h = layer(8, return_sequences=True, name="rnn")(inputs)
+    h = kl.Concatenate()([kl.Flatten()(h), kl.GlobalAveragePooling1D()(h), layer(3, name="next")(h)])
+    model = randomized(kv.Model(inputs, kl.Dense(2)(h)))
+    for variable in model.get_layer("rnn").weights:
+        value = np.array(variable)
+        columns = value.reshape(*value.shape[:-1], -1, 2, 4)
+        columns[..., 1, :] = columns[..., 0, :]
+        variable.assign(columns.reshape(value.shape))
+    small = compression.prune_units(model, keep={"rnn": 0.5}, data=X)
+    before, after = np.array(model(X)), np.array(small(X))
+    assert small.get_layer("rnn").units == 4
+    # The damping of M by 1e-3 of its mean leaves about as much of a unit's product behind.
+    assert np.abs(after - before).max() < 0.02 * np.abs(before).max()
 
 
 def test_masks_of_a_pruned_model_are_cut_too():
@@ -286,9 +331,9 @@ def test_subclassed_models_are_refused():
         ({"keep": 1.5}, r"`keep` must be in \(0, 1\]"),
         ({"keep": {"nonsense": 0.5}}, "`keep` must name layers of the model. Received: 'nonsense'"),
         ({"keep": {"head": 0.5}}, "without any layer"),
-        ({"criterion": "size"}, "`criterion` must be 'taylor', 'energy' or None"),
+        ({"criterion": "size"}, "`criterion` must be 'reconstruction' or 'taylor'"),
         ({"criterion": "taylor"}, "needs targets"),
-        ({"data": (X, Y)}, "not compiled"),
+        ({"data": (X, Y), "criterion": "taylor"}, "not compiled"),
         ({"data": (X, Y[:3])}, "same number of samples"),
         ({"data": []}, "`data`"),
     ],
