@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     from keras_vrnn.compression.pruning import prune as prune
     from keras_vrnn.compression.pruning import strip_pruning as strip_pruning
     from keras_vrnn.compression.pruning_callback import PruningCallback as PruningCallback
+    from keras_vrnn.compression.schedules import ConstantSparsity as ConstantSparsity
+    from keras_vrnn.compression.schedules import PolynomialDecay as PolynomialDecay
     from keras_vrnn.compression.units import prune_units as prune_units
 
 _EXPORTS = {

@@ -46,4 +46,12 @@ def copy_of(model):
             "keras.Input."
         )
     twin.set_weights(model.get_weights())
+    finish(twin)
     return twin
+
+
+def finish(model):
+    """Lets layers take over weights that were set: `Normalization` computes with a copy of what it has learned."""
+    for layer in layers_of(model):
+        if isinstance(layer, keras.layers.Normalization):
+            layer.finalize_state()

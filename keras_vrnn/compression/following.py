@@ -34,7 +34,6 @@ class Follower:
         self._numbers: dict[int, np.ndarray] = {}  # of a tensor, by its id
         self._alive: list = []  # an id is only good while its tensor lives
         self._groups: dict[int, Group | None] = {}
-        self._named: list = []
 
     def follow(self, model):
         """Follows the units through `model`, whose layers it calls anew."""

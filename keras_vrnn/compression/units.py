@@ -9,7 +9,7 @@ import numpy as np
 from keras_vrnn import _checks as checks
 from keras_vrnn.compression import importance, readers
 from keras_vrnn.compression.channels import FIXED
-from keras_vrnn.compression.copying import check_built, copy_of
+from keras_vrnn.compression.copying import check_built, copy_of, finish
 from keras_vrnn.compression.following import GRAPHS, Follower, inputs_of
 from keras_vrnn.compression.masks import PruningMask
 from keras_vrnn.layers import StackedVanillaRNN
@@ -76,7 +76,7 @@ def prune_units(
             "kv.Model(model.inputs, model.outputs)."
         )
     share_of = _checked_keep(model, keep)
-    batches = _batches(data)
+    batches = _batches(data, model.inputs[0].shape[0])
     _check_criterion(criterion, batches, model)
 
     work = copy_of(model)
@@ -136,8 +136,8 @@ def _check_criterion(criterion, batches, model):
         )
 
 
-def _batches(data):
-    """All of `data` as a list of (x, y, sample_weight)."""
+def _batches(data, fixed):
+    """All of `data` as a list of (x, y, sample_weight); in full batches where the model's batch size is fixed."""
     if hasattr(data, "element_spec"):
         batches = [keras.utils.unpack_x_y_sample_weight(batch) for batch in data]
     else:
@@ -150,15 +150,18 @@ def _batches(data):
                 "`data` must be x or (x, y): arrays of the same number of samples, at least one. Received: shapes "
                 f"{', '.join(str(array.shape) for array in arrays) or 'none'}"
             )
-        count = lengths.pop()
+        count, size = lengths.pop(), fixed or _BATCH
         batches = [
             keras.tree.map_structure(
-                lambda leaf, at=at: None if leaf is None else leaf[at : at + _BATCH], parts
+                lambda leaf, at=at: None if leaf is None else leaf[at : at + size], parts
             )
-            for at in range(0, count, _BATCH)
+            for at in range(0, count - (size - 1 if fixed else 0), size)
         ]
     if not batches:
-        raise ValueError(f"`data` must have at least one batch. Received: {data!r}")
+        full = f" of {fixed} samples, the model's batch size" if fixed else ""
+        raise ValueError(
+            f"`data` must have at least one batch{full}. Received: {type(data).__name__}, too short."
+        )
     return batches
 
 
@@ -230,6 +233,7 @@ def _rebuilt(work, channels, kept):
         new.assign(_cut(keras.ops.convert_to_numpy(old), own))
         if isinstance(new.constraint, PruningMask):
             new.constraint.resize(_cut(keras.ops.convert_to_numpy(new.constraint.pruning_mask), own))
+    finish(smaller)
     return smaller
 
 
@@ -279,6 +283,9 @@ def _check_outputs(work, smaller, channels, kept, x):
     """Compares the smaller model with the large one whose removed units nothing reads any more."""
     if channels.mixes:  # a normalisation over the units is another function of fewer
         return
+    for layer in layers_of(work):
+        if getattr(layer, "stateful", False) and isinstance(layer, keras.layers.RNN):
+            layer.reset_state()
     for axis in channels.axes.values():
         if axis.reads:
             removed = ~_selection(channels, axis.numbers, kept)

@@ -281,6 +281,25 @@ def test_masks_of_a_pruned_model_are_cut_too():
             assert not np.array(variable)[was_zero].any()
 
 
+def test_what_a_normalization_has_learned_is_kept():
+    normalization = kl.Normalization()
+    normalization.adapt(5.0 + 3.0 * X)
+    model = kv.Sequential([keras.Input((6, 3)), normalization, kl.GRU(4), kl.Dense(2)])
+    copy = compression.prune(model, lambda step: (True, 0.5))
+    np.testing.assert_allclose(copy(X), model(X), atol=ROUNDING)
+    small = compression.prune_units(model, keep=1.0, data=X)
+    np.testing.assert_allclose(small(X), model(X), atol=ROUNDING)
+
+
+def test_stateful_layers_with_a_fixed_batch_size():
+    layers = [kv.VanillaRNN(8, stateful=True, return_sequences=True), kl.LSTM(4, stateful=True), kl.Dense(2)]
+    model = randomized(kv.Sequential([keras.Input(batch_shape=(8, 6, 3)), *layers]))
+    small = compression.prune_units(model, data=X[:21])
+    assert [layer.units for layer in small.layers] == [4, 2, 2]
+    with pytest.raises(ValueError, match="at least one batch of 8 samples"):
+        compression.prune_units(model, data=X[:7])
+
+
 def lambda_layer(inputs):
     h = kl.GRU(4, name="gru")(inputs)
     return kl.Dense(2)(kl.Lambda(lambda h: h * 2, name="double")(h))
