@@ -10,6 +10,7 @@ and `examples`.
 """
 
 import contextlib
+import functools
 import io
 import pathlib
 import sys
@@ -169,6 +170,7 @@ def units():
                 return fit(small)
 
             rows[f"{int(64 * keep)}, {criterion}"] = change
+            rows[f"{int(64 * keep)}, {criterion}, nothing takes over"] = functools.partial(alone, change)
         rows[f"{int(64 * keep)}, trained from scratch"] = lambda model, fit, keep=keep: fit.from_scratch(keep)
     table(rows, ("int8",), timed=True)
 
@@ -304,6 +306,16 @@ def clustered(model, count):
         nearest = np.argmin(np.abs(values[:, None] - centroids), axis=1)
         variable.assign(centroids[nearest].reshape(variable.shape))
     return model
+
+
+def alone(change, model, fit):
+    """The same change without the remaining units taking over."""
+    from unittest import mock
+
+    from keras_vrnn.compression import readers
+
+    with mock.patch.object(readers, "compensate"):
+        return change(model, fit)
 
 
 def at_random(model, keep, data):
