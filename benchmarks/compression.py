@@ -31,7 +31,7 @@ def main():
 
 
 def tfmot():
-    """What each part says to a model; a line per part and kind of model."""
+    """What each part returns or raises; a line per part and kind of model."""
     import keras
     import tensorflow as tf
 

@@ -171,7 +171,7 @@ _OPERATIONS |= dict.fromkeys(("Relu", "Tanh", "Sigmoid", "Negative", "Abs", "Squ
 
 
 def rule_of(layer):
-    """Returns the rule of a layer or operation: that of exactly its class, since a subclass may do anything."""
+    """Returns the rule for exactly the class of a layer or operation, since a subclass may do anything."""
     if isinstance(layer, keras.layers.Layer):
         return RULES.get(type(layer), unknown)
     return _OPERATIONS.get(type(layer).__name__, unknown)

@@ -1,7 +1,7 @@
 """Which weights belong to which unit: the units of recurrent layers, followed through a model.
 
-Every unit has a number. An array of numbers says which unit each entry of a tensor's last axis comes from, and so does
-one for each axis of a variable that has an entry per unit. `FIXED` stands for what is never removed.
+Every unit has a number. An array of numbers names the unit that each entry of a tensor's last axis comes from, and there
+is such an array for each axis of a variable with an entry per unit. `FIXED` stands for entries that are never removed.
 """
 
 from dataclasses import dataclass, field
@@ -66,7 +66,7 @@ class Channels:
 
     @property
     def count(self):
-        """Of all numbers given out, `FIXED` included."""
+        """How many numbers there are, `FIXED` included."""
         return len(self._parents)
 
     def new(self, count):
@@ -79,8 +79,12 @@ class Channels:
         """Returns the number that stands for each unit and all those it was joined with."""
         return np.array([self._root(number) for number in np.ravel(numbers)], int)
 
+    def selection(self, numbers, kept):
+        """Returns for each entry whether its unit is among `kept`."""
+        return np.array([root in kept for root in self.roots(numbers)], bool)
+
     def join(self, first, second, reason):
-        """Lets units stay or go together, pairwise; `reason` says why those joined with something fixed must stay."""
+        """Lets units stay or go together, pairwise; `reason` tells the user why units joined to `FIXED` must stay."""
         if not np.array_equal(first, second):
             self.altered.update([*first, *second])
         if len(first) != len(second):  # one of them is broadcast

@@ -1,6 +1,6 @@
 """Follows the units of recurrent layers through the graph of a model.
 
-Keras's `clone_model` calls the layers of a model anew, in order, and lets a function do the calls: what is wanted here.
+Keras's `clone_model` calls the layers of a model again in order, through a function that it is given, `Follower._call`.
 """
 
 import keras

@@ -178,6 +178,12 @@ def test_only_named_layers_lose_units():
     assert [small.get_layer(name).units for name in "ab"] == [8, 2]
 
 
+def test_cells_that_cannot_be_resized_stay_where_another_layer_is_named():
+    layers = [kl.RNN([kl.GRUCell(3), kl.GRUCell(4)], return_sequences=True), kl.GRU(8, name="b"), kl.Dense(2)]
+    model = randomized(kv.Sequential([keras.Input((6, 3)), *layers]))
+    assert compression.prune_units(model, keep={"b": 0.25}, data=X).get_layer("b").units == 2
+
+
 def test_taylor_importance_is_the_change_of_the_loss_to_first_order():
     """Against a numerical derivative of the loss by a factor on each unit's readers."""
     from keras_vrnn.compression import importance
