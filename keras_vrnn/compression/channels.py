@@ -1,6 +1,6 @@
 """Which weights belong to which unit: the units of recurrent layers, followed through a model.
 
-Every unit has a number. An array of numbers names the unit that each entry of a tensor's last axis comes from, and there
+Every unit has a number. An array of numbers names the unit behind each entry of a tensor's last axis, and there
 is such an array for each axis of a variable with an entry per unit. `FIXED` stands for entries that are never removed.
 """
 
