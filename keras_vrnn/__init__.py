@@ -11,6 +11,7 @@ from keras_vrnn._registration import register_when_keras_is_imported
 from keras_vrnn._version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from keras_vrnn import compression as compression
     from keras_vrnn import datasets as datasets
     from keras_vrnn import diagnostics as diagnostics
     from keras_vrnn import models as models
@@ -43,6 +44,7 @@ else:  # type checkers must not see a `__getattr__`: it would make every name va
             "VanillaRNN": "keras_vrnn.layers",
             "VanillaRNNCell": "keras_vrnn.layers",
             "callbacks": "keras_vrnn.training.callbacks",
+            "compression": "keras_vrnn.compression",
             "datasets": "keras_vrnn.datasets",
             "diagnostics": "keras_vrnn.diagnostics",
             "initializers": "keras_vrnn.layers.initializers",

@@ -10,7 +10,12 @@ import importlib.util
 import sys
 
 # Each of these modules registers its serializable classes with Keras when it is imported.
-_SERIALIZABLE_MODULES = ("keras_vrnn.layers", "keras_vrnn.training", "keras_vrnn.models")
+_SERIALIZABLE_MODULES = (
+    "keras_vrnn.layers",
+    "keras_vrnn.training",
+    "keras_vrnn.models",
+    "keras_vrnn.compression.masks",
+)
 
 
 _loading = 0  # the number of these modules that are being imported, one inside the other

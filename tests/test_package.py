@@ -21,6 +21,7 @@ PUBLIC_NAMES = [
     "VanillaRNNCell",
     "__version__",
     "callbacks",
+    "compression",
     "datasets",
     "diagnostics",
     "initializers",

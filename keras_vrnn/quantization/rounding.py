@@ -23,6 +23,7 @@ def compensated(rows, scale, limit, moment=None):
     Returns:
         The integers as int8.
     """
+    pruned = rows == 0.0  # a pruned weight stays zero: a device may skip it, and a file compresses it
     rows = rows / scale
     if moment is None:
         return np.clip(np.round(rows), -limit, limit).astype(np.int8)
@@ -36,7 +37,7 @@ def compensated(rows, scale, limit, moment=None):
     spread = np.linalg.cholesky(inverse).T
     rows, integers = rows.copy(), np.empty_like(rows)
     for k in range(size):
-        integers[:, k] = np.clip(np.round(rows[:, k]), -limit, limit)
+        integers[:, k] = np.where(pruned[:, k], 0.0, np.clip(np.round(rows[:, k]), -limit, limit))
         lost = (rows[:, k] - integers[:, k]) / spread[k, k]
         rows[:, k + 1 :] -= lost[:, None] * spread[k, k + 1 :]
     return integers.astype(np.int8)

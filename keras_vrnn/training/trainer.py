@@ -11,7 +11,7 @@ from typing import Any, Literal
 import keras
 
 from keras_vrnn import _checks as checks
-from keras_vrnn.training import logs, stateful_windows, workers
+from keras_vrnn.training import logs, pruned, stateful_windows, workers
 from keras_vrnn.training.automatic import AutomaticFit
 from keras_vrnn.training.settings import (
     Automatic,
@@ -173,7 +173,7 @@ class GradientTraining(logs.GradientLogs, AutomaticFit):
         """As in Keras. For what it chooses by itself, see `compile`."""
         self._check_class_weight(class_weight)
         with self._as_compiled(), self._faster(callbacks, x, batch_size, steps_per_epoch):
-            return super().fit(
+            history = super().fit(
                 x,
                 y,
                 batch_size=batch_size,
@@ -191,6 +191,8 @@ class GradientTraining(logs.GradientLogs, AutomaticFit):
                 validation_batch_size=validation_batch_size,
                 validation_freq=validation_freq,
             )
+        pruned.settle(self.trainable_variables)
+        return history
 
     def train_on_batch(
         self,

@@ -11,6 +11,7 @@ import keras
 import tensorflow as tf
 
 from keras_vrnn.training import gradients as equations
+from keras_vrnn.training import pruned
 from keras_vrnn.training.gradients import times
 from keras_vrnn.training.settings import innermost, own_clipping
 
@@ -143,6 +144,7 @@ def _unscaled(gradient, variable, scale):
     """g / s in float32 or wider, and None for the scales that float8 training passes as gradients."""
     if gradient is None or getattr(variable, "overwrite_with_gradient", False):
         return None
+    gradient = pruned.masked(gradient, variable)
     if gradient.dtype in (tf.float16, tf.bfloat16):
         gradient = tf.cast(gradient, tf.float32)
     return times(gradient, 1.0 / scale)

@@ -1,0 +1,202 @@
+"""Masks survive files, clones, interrupted trainings and export."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers as kl
+
+import keras_vrnn as kv
+from keras_vrnn import compression
+from keras_vrnn.compression.pruning import masks_of, sparsities
+from keras_vrnn.tflite.reading import TYPE_NAMES, read
+
+RNG = np.random.default_rng(4)
+X = RNG.normal(size=(48, 5, 3)).astype("float32")
+Y = RNG.normal(size=(48, 2)).astype("float32")
+
+
+def new_model(layer=lambda: kv.VanillaRNN(6)):
+    keras.utils.set_random_seed(1)
+    inputs = keras.Input((5, 3))
+    return kv.Model(inputs, kl.Dense(2)(layer()(inputs)))
+
+
+def wrapped():
+    return kl.Bidirectional(kv.VanillaRNN(4))
+
+
+def pruned_model(schedule=None, **options):
+    schedule = schedule or compression.PolynomialDecay(0.0, 0.8, begin_step=0, end_step=9, frequency=3)
+    return compiled(compression.prune(new_model(**options), schedule))
+
+
+def compiled(model):
+    model.compile(keras.optimizers.Adam(0.05, weight_decay=0.01), "mse", jit_compile=False)
+    # Keras warns of files with fewer variables of the optimizer than the model has.
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
+def fit(model, epochs=1, **options):
+    model.fit(X, Y, batch_size=8, epochs=epochs, verbose=0, shuffle=False, **options)
+    return model
+
+
+def assert_same(first, second):
+    for one, other in zip(first.get_weights(), second.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def saved_and_loaded(model, folder):
+    model.save(folder / "model.keras")
+    return keras.saving.load_model(folder / "model.keras")
+
+
+def by_weight_file(model, folder):
+    model.save_weights(folder / "model.weights.h5")
+    fresh = pruned_model()
+    fresh.load_weights(folder / "model.weights.h5")
+    return fresh
+
+
+@pytest.mark.parametrize("way", [saved_and_loaded, by_weight_file])
+def test_an_interrupted_schedule_goes_on_where_it_was(way, tmp_path):
+    """Six updates, a file, six more: twelve updates. The schedule prunes at steps 0, 3, 6 and 9."""
+    options = {"layer": wrapped} if way is saved_and_loaded else {}
+    straight = fit(pruned_model(**options), epochs=2)
+    again = way(fit(pruned_model(**options)), tmp_path)
+    fit(again)
+    assert [int(mask.step) for mask in masks_of(again).values()] == [12] * len(masks_of(again))
+    assert list(sparsities(again).values()) == list(sparsities(straight).values())
+    if way is saved_and_loaded:
+        assert_same(again, straight)
+
+
+def test_a_clone_keeps_the_zeros_once_it_has_the_weights():
+    pruned = fit(pruned_model(), epochs=2)
+    clone = keras.models.clone_model(pruned)
+    clone.set_weights(pruned.get_weights())
+    before = [np.array(w) == 0 for w in pruned.weights]
+    clone.compile("adam", "mse")
+    fit(clone)
+    for value, zero in zip(clone.get_weights(), before, strict=True):
+        assert not value[zero].any()
+
+
+def test_backup_and_restore_brings_the_masks_back(tmp_path):
+    """A training of four epochs, and one that is stopped after two and repeated by a fresh model."""
+
+    class Stop(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 2:
+                raise KeyboardInterrupt
+
+    straight = fit(pruned_model(), epochs=4)
+    backup = keras.callbacks.BackupAndRestore(tmp_path / "backup")
+    with pytest.raises(KeyboardInterrupt):
+        fit(pruned_model(), epochs=4, callbacks=[backup, Stop()])
+    resumed = fit(pruned_model(), epochs=4, callbacks=[keras.callbacks.BackupAndRestore(tmp_path / "backup")])
+    assert_same(resumed, straight)
+    assert min(sparsities(resumed).values()) > 0.75
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class Stairs:
+    """A user's own schedule, registered."""
+
+    def __init__(self, height):
+        self.height = height
+
+    def __call__(self, step):
+        return step % 4 == 3, self.height
+
+    def get_config(self):
+        return {"height": self.height}
+
+
+def test_registered_schedules_go_on_and_others_leave_the_masks_as_they_are(tmp_path):
+    for schedule, final in ((Stairs(0.5), 0.5), (lambda step: (step % 4 == 3, 0.5), 0.0)):
+        again = saved_and_loaded(pruned_model(schedule), tmp_path)
+        assert max(sparsities(fit(again)).values()) == final
+
+
+def test_a_loaded_model_needs_no_tfmot_unless_it_trains(tmp_path, monkeypatch):
+    import sys
+
+    path = tmp_path / "model.keras"
+    fit(pruned_model()).save(path)
+    monkeypatch.setitem(sys.modules, "tensorflow_model_optimization", None)
+    again = keras.saving.load_model(path)
+    again.predict(X, verbose=0)
+    saved_and_loaded(again, tmp_path)
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'keras-vrnn\[compression\]'"):
+        fit(again)
+
+
+def test_stripped_models_have_the_zeros_and_no_masks(tmp_path):
+    pruned = fit(pruned_model(layer=lambda: kl.SimpleRNN(6)), epochs=2)
+    stripped = compression.strip_pruning(pruned)
+    assert_same(stripped, pruned)
+    assert "PruningMask" not in stripped.to_json()
+    assert_same(saved_and_loaded(stripped, tmp_path), pruned)
+
+
+def test_weights_of_the_dense_model_load_into_the_pruned_one_and_back(tmp_path):
+    dense, pruned = compiled(new_model()), fit(pruned_model(), epochs=2)
+    masks = {path: np.array(mask.pruning_mask) for path, mask in masks_of(pruned).items()}
+    dense.save_weights(tmp_path / "dense.weights.h5")
+    pruned.save_weights(tmp_path / "pruned.weights.h5")
+    dense.load_weights(tmp_path / "pruned.weights.h5")
+    assert_same(dense, pruned)
+    pruned.load_weights(tmp_path / "dense.weights.h5")
+    for path, mask in masks_of(pruned).items():
+        np.testing.assert_array_equal(mask.pruning_mask, masks[path])
+    fit(pruned)
+    for path, mask in masks.items():
+        value = next(np.array(w) for w in pruned.weights if w.path == path)
+        assert not value[~mask].any()
+
+
+def test_a_weight_file_of_another_shape_is_refused():
+    mask = next(iter(masks_of(pruned_model()).values()))
+    with pytest.raises(ValueError, match="pruning mask in the file has 800 bits"):
+        mask.load_own_variables({"mask": np.zeros(100, np.uint8), "step": 0})
+
+
+def constants(path):
+    """The weights in a file, each once."""
+    _, model = read(path)
+    for tensor in {t.buffer: t for graph in model.subgraphs for t in graph.tensors}.values():
+        data = model.buffers[tensor.buffer].data
+        if data is not None and TYPE_NAMES[tensor.type].lower() in ("float32", "float16", "int8"):
+            yield np.frombuffer(bytes(data), TYPE_NAMES[tensor.type].lower()).reshape(tensor.shape)
+
+
+@pytest.mark.parametrize("quantization", ["float32", "float16", "dynamic", "int8", "int16x8"])
+def test_exported_kernels_have_the_zeros(quantization, tmp_path):
+    """Units that follow one another closely are the hard case: there, errors of rounding are moved around most."""
+    inputs = keras.Input((5, 8))
+    model = kv.Model(inputs, kl.Dense(2)(kv.VanillaRNN(32, kernel_initializer="ones")(inputs)))
+    x = np.repeat(RNG.normal(scale=0.1, size=(64, 5, 1)), 8, axis=-1).astype("float32")
+    pruned = compression.prune(model, compression.ConstantSparsity(0.8, 0, frequency=1))
+    pruned.compile(keras.optimizers.SGD(0.01), "mse", jit_compile=False)
+    pruned.fit(x, np.zeros((64, 2)), verbose=0)
+    path = tmp_path / "model.tflite"
+    data = {"calibration_data": x} if quantization.startswith("int") else {}
+    kv.tflite.export(pruned, path, quantization=quantization, **data)
+    zeros = np.array(pruned.layers[1].cell.recurrent_kernel).T == 0
+    assert zeros.mean() > 0.79
+    kernels = [value for value in constants(path) if value.shape == (32, 32)]
+    assert len(kernels) == 1
+    assert not kernels[0][zeros].any()
+
+
+@pytest.mark.parametrize("limit", [127, 7])
+def test_compensated_rounding_leaves_zeros_alone(limit):
+    from keras_vrnn.quantization.rounding import compensated
+
+    weights = RNG.normal(size=(64, 64)) * (RNG.random((64, 64)) < 0.2)
+    x = RNG.normal(size=(5000, 1)) + 0.3 * RNG.normal(size=(5000, 64))
+    scale = np.abs(weights).max(axis=1, keepdims=True) / limit
+    integers = compensated(weights, scale, limit, (5000, x.T @ x))
+    assert not integers[weights == 0].any()
