@@ -69,7 +69,7 @@ def test_every_mistake_is_reported_and_nothing_else(reported):
     assert lines["mistakes.py"] == expected, output
 
 
-LAZY_PACKAGES = ["keras_vrnn", "keras_vrnn.tflite", "keras_vrnn.diagnostics"]
+LAZY_PACKAGES = ["keras_vrnn", "keras_vrnn.tflite", "keras_vrnn.diagnostics", "keras_vrnn.compression"]
 
 
 @pytest.mark.parametrize("name", LAZY_PACKAGES)

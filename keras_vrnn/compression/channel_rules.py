@@ -8,8 +8,8 @@ import keras
 import numpy as np
 from keras import layers as kl
 
-from keras_vrnn import _checks as checks
 from keras_vrnn.compression.channels import FIXED
+from keras_vrnn.layers.call_checks import named
 
 
 def fixed(tensor):
@@ -25,7 +25,7 @@ def bias_of(layer, row=None):
 def unknown(channels, layer, inputs, outputs):
     for _, numbers in inputs:
         channels.obstruct(
-            numbers, f"they are inputs of {checks.named(layer)}, which units cannot be followed through"
+            numbers, f"they are inputs of {named(layer)}, which units cannot be followed through"
         )
     return [fixed(tensor) for tensor in outputs]
 
@@ -93,7 +93,7 @@ def merging(channels, layer, inputs, outputs):
     first, *others = [numbers for _, numbers in inputs]
     channels.altered.update(first)
     for numbers in others:
-        channels.join(first, numbers, f"{checks.named(layer)} combines them with values that stay")
+        channels.join(first, numbers, f"{named(layer)} combines them with values that stay")
     return [first]
 
 

@@ -7,18 +7,18 @@ import keras
 import numpy as np
 from keras import layers as kl
 
-from keras_vrnn import _checks as checks
 from keras_vrnn.compression import channel_rules
 from keras_vrnn.compression.channels import FIXED, Channels, Group
 from keras_vrnn.layers import Bidirectional as OwnBidirectional
 from keras_vrnn.layers import StackedVanillaRNN, VanillaRNN, VanillaRNNCell
-from keras_vrnn.training.model import FunctionalModel, Sequential
+from keras_vrnn.layers.call_checks import named
+from keras_vrnn.training.model import Functional, Sequential
 
 # Products in a step, side by side in the columns of kernel and recurrent kernel.
 _GATES = {kl.SimpleRNNCell: 1, VanillaRNNCell: 1, kl.GRUCell: 3, kl.LSTMCell: 4}
 _RECURRENT = (kl.SimpleRNN, VanillaRNN, kl.GRU, kl.LSTM, kl.RNN)
 # Models that are nothing but a graph of layers. Keras has no public name for what `keras.Model(inputs, outputs)` makes.
-GRAPHS = (FunctionalModel, FunctionalModel.__bases__[1], Sequential, keras.Sequential)
+GRAPHS = (Functional, Functional.__bases__[1], Sequential, keras.Sequential)
 
 
 class Follower:
@@ -88,7 +88,7 @@ class Follower:
         own = keras.tree.flatten(inputs_of(model))
         for tensor, outer, inner in zip(keras.tree.flatten(inputs), given, own, strict=True):
             numbers = self.channels.inputs.setdefault(id(inner), self._of(outer))
-            self.channels.join(numbers, self._of(outer), f"{checks.named(model)} also reads values that stay")
+            self.channels.join(numbers, self._of(outer), f"{named(model)} also reads values that stay")
             self._note(tensor, numbers)
         results = [self._of(tensor) for tensor in keras.tree.flatten(self._run(model, inputs))]
         result = model(*args, **kwargs)
@@ -124,7 +124,7 @@ class Follower:
         elif layer.merge_mode == "concat":
             merged = [np.concatenate([forward, backward])]
         else:
-            self.channels.join(forward, backward, f"{checks.named(layer)} merges them with values that stay")
+            self.channels.join(forward, backward, f"{named(layer)} merges them with values that stay")
             merged = [forward]
         count = (len(outputs) - len(merged)) // 2
         return [*merged, *[forward] * count, *[backward] * count]
@@ -140,9 +140,7 @@ class Follower:
             finals += ends
             numbers = np.concatenate(ends) if stack.merge_mode == "concat" else ends[0]
             if stack.merge_mode != "concat" and stack.bidirectional:
-                self.channels.join(
-                    ends[0], ends[1], f"{checks.named(stack)} merges them with values that stay"
-                )
+                self.channels.join(ends[0], ends[1], f"{named(stack)} merges them with values that stay")
         return [numbers, *finals][: len(outputs)]
 
     def _recur(self, layer, name, inputs, states):
@@ -150,11 +148,11 @@ class Follower:
         cell, channels = layer.cell, self.channels
         gates = _GATES.get(type(cell))
         if gates is None:
-            reason = f"they are inputs of {checks.named(layer)}, whose cell {type(cell).__name__} cannot be resized"
+            reason = f"they are inputs of {named(layer)}, whose cell {type(cell).__name__} cannot be resized"
             channels.obstruct(inputs, reason)
             if self._keep(name) is not None:
                 raise ValueError(
-                    f"{checks.named(layer)} cannot lose units: its cell {type(cell).__name__} is none of "
+                    f"{named(layer)} cannot lose units: its cell {type(cell).__name__} is none of "
                     f"{', '.join(known.__name__ for known in _GATES)}. Leave the layer out: keep={{name: share}} "
                     "names the layers that lose units."
                 )
@@ -168,7 +166,7 @@ class Follower:
         group = self._groups[id(layer)]
         units = np.full(cell.units, FIXED) if group is None else group.numbers
         for state in states:
-            channels.join(units, state, f"{checks.named(layer)} starts from a state that stays")
+            channels.join(units, state, f"{named(layer)} starts from a state that stays")
         columns = np.tile(units, gates)
         two_biases = cell.bias is not None and len(cell.bias.shape) == 2  # GRU with reset_after
         biases = [channel_rules.bias_of(cell, row if two_biases else None) for row in (0, 1)]

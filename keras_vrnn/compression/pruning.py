@@ -7,10 +7,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_vrnn import _checks as checks
 from keras_vrnn.compression import schedules
 from keras_vrnn.compression.copying import check_built, copy_of
 from keras_vrnn.compression.masks import PruningMask
+from keras_vrnn.layers.call_checks import named
 from keras_vrnn.layers.interception import layers_of
 
 _WEIGHTS = ("kernel", "recurrent_kernel")
@@ -28,7 +28,7 @@ class _Kernel:
         return getattr(self.owner, self.name)
 
     def __str__(self):
-        return f"`{self.name}` of {checks.named(self.owner)}"
+        return f"`{self.name}` of {named(self.owner)}"
 
 
 def prune(
