@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_vrnn import _checks as checks
 from keras_vrnn.compression import schedules
 from keras_vrnn.compression.copying import check_built, copy_of
 from keras_vrnn.compression.masks import PruningMask
@@ -143,7 +144,7 @@ def sparsities(model: keras.Model) -> Mapping[str, float]:
 
 def _checked_names(argument, names):
     if isinstance(names, str) or not names or not all(isinstance(name, str) for name in names):
-        raise ValueError(f"`{argument}` must be a list of names, not empty. Received: {argument}={names!r}")
+        raise checks.refused(argument, "be a list of names, not empty", names)
     return list(dict.fromkeys(names))
 
 

@@ -115,17 +115,12 @@ def _checked_keep(model, keep):
 def _checked_share(argument, value):
     share = checks.number(argument, value, above=0.0)
     if share > 1.0:
-        raise ValueError(
-            f"`{argument}` must be in (0, 1], the share of the units that stay. Received: {argument}={value!r}"
-        )
+        raise checks.refused(argument, "be in (0, 1], the share of the units that stay", value)
     return share
 
 
 def _check_criterion(criterion, batches, model):
-    if criterion not in _CRITERIA:
-        raise ValueError(
-            f"`criterion` must be 'reconstruction' or 'taylor'. Received: criterion={criterion!r}"
-        )
+    checks.one_of("criterion", criterion, _CRITERIA)
     targets = batches[0][1] is not None
     if criterion == "taylor" and not (targets and model.compiled):
         received = "a model that is not compiled" if targets else "data without targets"

@@ -47,11 +47,11 @@ def test_subclassed_models_are_refused():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"keep": 0.0}, "`keep` must be a finite number > 0.0"),
+        ({"keep": 0.0}, "`keep` must be a finite number > 0"),
         ({"keep": 1.5}, r"`keep` must be in \(0, 1\]"),
         ({"keep": {"nonsense": 0.5}}, "`keep` must name layers of the model. Received: 'nonsense'"),
         ({"keep": {"head": 0.5}}, "without any layer"),
-        ({"criterion": "size"}, "`criterion` must be 'reconstruction' or 'taylor'"),
+        ({"criterion": "size"}, "`criterion` must be one of 'reconstruction', 'taylor'"),
         ({"criterion": "taylor"}, "needs targets"),
         ({"data": (X, Y), "criterion": "taylor"}, "not compiled"),
         ({"data": (X, Y[:3])}, "same number of samples"),
