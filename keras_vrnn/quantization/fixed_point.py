@@ -1,37 +1,33 @@
-"""Fixed-point arithmetic as TFLite Micro's reference kernels do it, on NumPy arrays of int64 that hold int32 values.
+"""Fixed-point arithmetic as TFLite Micro's reference kernels do it, on arrays of int64 that hold int32 values.
 
 A real factor is a mantissa of 31 bits and an exponent; a product is rounded twice, once to 31 bits and once by the
 shift. The functions of real numbers (exp, tanh, logistic) are those of the gemmlowp library (Jacob & Warden 2015),
 which evaluates them in int32 with Taylor series, barrel shifts and Newton's division.
 
-A number with `n` integer bits stands for raw · 2^(n − 31).
+A number with `n` integer bits stands for raw · 2^(n − 31). All functions take NumPy arrays or TensorFlow tensors.
 """
 
 import math
 
 import numpy as np
 
+from keras_vrnn.quantization import arrays as xp
+
 INT32_MIN, INT32_MAX = -(1 << 31), (1 << 31) - 1
 
 
 def factor(real):
-    """Returns (mantissa, exponent) of a positive real factor: mantissa · 2^(exponent − 31).
+    """Returns (mantissa, exponent) of positive real factors: mantissa · 2^(exponent − 31), as int64.
 
     A factor below 2^-32 becomes zero, as in the kernels' `QuantizeMultiplier`.
     """
-    if real == 0.0:
-        return 0, 0
-    fraction, exponent = math.frexp(real)
-    mantissa = round_half_away(fraction * (1 << 31))
-    if mantissa == 1 << 31:
-        mantissa, exponent = mantissa // 2, exponent + 1
-    return (0, 0) if exponent < -31 else (mantissa, exponent)
-
-
-def factors(reals):
-    """Returns `factor` of each element as two int64 arrays."""
-    pairs = np.array([factor(float(real)) for real in np.ravel(reals)], np.int64).reshape(-1, 2)
-    return pairs[:, 0].reshape(np.shape(reals)), pairs[:, 1].reshape(np.shape(reals))
+    fraction, exponent = xp.frexp(xp.astype(real, np.float64))
+    mantissa = xp.astype(xp.floor(fraction * float(1 << 31) + 0.5), np.int64)
+    exponent = xp.astype(exponent, np.int64)
+    whole = mantissa == 1 << 31
+    mantissa, exponent = xp.where(whole, 1 << 30, mantissa), xp.where(whole, exponent + 1, exponent)
+    tiny = exponent < -31
+    return xp.where(tiny, 0, mantissa), xp.where(tiny, 0, exponent)
 
 
 def round_half_away(real):
@@ -41,40 +37,35 @@ def round_half_away(real):
 
 def wrap(x):
     """Returns what int32 arithmetic keeps of x: overflow wraps around."""
-    return (x + (1 << 31)) % (1 << 32) - (1 << 31)
+    return xp.right_shift(xp.left_shift(xp.astype(x, np.int64), 32), 32)
 
 
 def multiply_high(a, b):
-    """Returns a·b / 2^31, rounded to nearest, halves away from zero; −2^31 · −2^31 saturates.
+    """Returns a·b / 2^31, rounded to nearest, halves up; −2^31 · −2^31 saturates.
 
     The kernels' `SaturatingRoundingDoublingHighMul`.
     """
-    product = np.asarray(a, np.int64) * b
-    nudged = product + np.where(product >= 0, 1 << 30, 1 - (1 << 30))
-    # C's division truncates towards zero.
-    high = np.where(nudged >= 0, nudged >> 31, -(-nudged >> 31))
-    return np.minimum(high, INT32_MAX)
+    return xp.minimum(xp.right_shift(xp.astype(a, np.int64) * b + (1 << 30), 31), INT32_MAX)
 
 
 def divide_by_power(x, exponent):
     """Returns x / 2^exponent, rounded to nearest, halves away from zero: the kernels' `RoundingDivideByPOT`."""
-    mask = (np.int64(1) << exponent) - 1
-    remainder = x & mask
-    threshold = (mask >> 1) + (x < 0)
-    return (x >> exponent) + (remainder > threshold)
+    half = xp.right_shift(xp.left_shift(xp.astype(exponent, np.int64) * 0 + 1, exponent), 1)
+    return xp.right_shift(x + half - xp.astype(xp.logical_and(x < 0, half > 0), np.int64), exponent)
 
 
 def scale(x, mantissa, exponent):
     """Returns x · mantissa · 2^(exponent − 31) for int32 x: the kernels' `MultiplyByQuantizedMultiplier`."""
-    shifted = wrap(np.asarray(x, np.int64) << np.maximum(exponent, 0))
-    return divide_by_power(multiply_high(shifted, mantissa), np.maximum(-exponent, 0))
+    shifted = wrap(xp.left_shift(xp.astype(x, np.int64), xp.maximum(exponent, 0)))
+    return divide_by_power(multiply_high(shifted, mantissa), xp.maximum(-exponent, 0))
 
 
 def scale_long(x, mantissa, exponent):
     """Returns the same for int64 x, as after int16 products: a mantissa of 15 bits, rounded once."""
-    mantissa = np.where(mantissa < 0x7FFF0000, (mantissa + (1 << 15)) >> 16, 0x7FFF)
-    shift = 15 - np.asarray(exponent)
-    return wrap((x * mantissa + (np.int64(1) << (shift - 1))) >> shift)
+    mantissa = xp.where(mantissa < 0x7FFF0000, xp.right_shift(mantissa + (1 << 15), 16), 0x7FFF)
+    shift = 15 - exponent
+    half = xp.left_shift(shift * 0 + 1, shift - 1)
+    return wrap(xp.right_shift(x * mantissa + half, shift))
 
 
 # Real functions on int32 fixed-point numbers.
@@ -88,7 +79,7 @@ _48_OVER_17, _MINUS_32_OVER_17 = 1515870810, -1010580540  # with two integer bit
 
 
 def _shift_left(x, exponent):
-    return np.clip(x << exponent, INT32_MIN, INT32_MAX)
+    return xp.clip(xp.left_shift(x, exponent), INT32_MIN, INT32_MAX)
 
 
 def _exp_small(a):
@@ -105,20 +96,20 @@ def exp_of_negative(a, integer_bits):
     """Returns exp(a) without integer bits, for a ≤ 0 with some."""
     fractional_bits = 31 - integer_bits
     quarter = 1 << (fractional_bits - 2)
-    remainder = (a & (quarter - 1)) - quarter
+    remainder = xp.bitwise_and(a, quarter - 1) - quarter
     result = _exp_small(_shift_left(remainder, integer_bits))
     rest = remainder - a
     for power, constant in _EXP_POWERS.items():
         if integer_bits > power:
-            bit = np.int64(1) << (fractional_bits + power)
-            result = np.where(rest & bit, multiply_high(result, constant), result)
-    return np.where(a == 0, _ONE, result)
+            bit = 1 << (fractional_bits + power)
+            result = xp.where(xp.bitwise_and(rest, bit) > 0, multiply_high(result, constant), result)
+    return xp.where(a == 0, _ONE, result)
 
 
 def _reciprocal_of_half(a):
     """Returns 2 / (1 + a) with two integer bits, for a in [0, 1]: Newton's division."""
     total = a + _ONE
-    half = np.where(total >= 0, (total + 1) // 2, -((-total + 1) // 2))
+    half = xp.right_shift(total + 1, 1)  # a is not negative
     x = _48_OVER_17 + multiply_high(half, _MINUS_32_OVER_17)
     one = 1 << 29
     for _ in range(3):
@@ -129,14 +120,14 @@ def _reciprocal_of_half(a):
 def tanh(a, integer_bits):
     """Returns tanh(a) without integer bits."""
     # ExactMulByPot<1>: the same raw number, one integer bit more.
-    e = exp_of_negative(-np.abs(a), integer_bits + 1)
+    e = exp_of_negative(-xp.abs(a), integer_bits + 1)
     # (1 - e) / (1 + e) = 2 / (1 + e) - 1
     t = _shift_left(_reciprocal_of_half(e) - (1 << 29), 2)
-    return np.where(a == 0, 0, np.where(a < 0, -t, t))
+    return xp.where(a == 0, 0, xp.where(a < 0, -t, t))
 
 
 def logistic(a, integer_bits):
     """Returns 1 / (1 + exp(-a)) without integer bits."""
     # ExactMulByPot<-1>: half of 2 / (1 + e), with one integer bit.
-    positive = _shift_left(_reciprocal_of_half(exp_of_negative(-np.abs(a), integer_bits)), 1)
-    return np.where(a == 0, 1 << 30, np.where(a > 0, positive, _ONE - positive))
+    positive = _shift_left(_reciprocal_of_half(exp_of_negative(-xp.abs(a), integer_bits)), 1)
+    return xp.where(a == 0, 1 << 30, xp.where(a > 0, positive, _ONE - positive))

@@ -1,13 +1,16 @@
 """The operators of an integer recurrence, exactly as TFLite Micro's reference kernels compute them.
 
 Each function takes and returns arrays of integers, with the number formats of its operands. Products and sums are
-int32 at int8, int64 at int16; see `fixed_point` for how a sum is brought to the scale of the result.
+int32 at int8, int64 at int16; see `fixed_point` for how a sum is brought to the scale of the result. In a graph of
+TensorFlow, where formats are tensors too, integers of any type are int64 tensors, and `dtype` states the type.
 """
 
-import math
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from keras_vrnn.quantization import arrays as xp
 from keras_vrnn.quantization import fixed_point as fixed
 from keras_vrnn.quantization.formats import Quantization
 
@@ -27,16 +30,22 @@ _LOGISTIC_TABLE[
 def requantize(x, source: Quantization, target: Quantization, dtype):
     """QUANTIZE: the same real numbers in another integer format."""
     mantissa, exponent = fixed.factor(_f32(source.scale) / _f32(target.scale))
-    return _saturated(
-        fixed.scale(x.astype(np.int64) - source.zero_point, mantissa, exponent) + target.zero_point, dtype
+    return clamp(
+        fixed.scale(xp.astype(x, np.int64) - source.zero_point, mantissa, exponent) + target.zero_point,
+        target,
+        dtype,
     )
 
 
 def quantize(real, target: Quantization, dtype):
     """QUANTIZE of float32: round(real / scale) + zero point, halves away from zero."""
-    scaled = np.asarray(real, np.float32) / np.float32(target.scale)
-    rounded = np.copysign(np.floor(np.abs(scaled) + np.float32(0.5)), scaled)
-    return _saturated(rounded.astype(np.float64) + target.zero_point, dtype)
+    return clamp(_nearest(real, target), target, dtype)
+
+
+def dequantize(integers, source: Quantization):
+    """DEQUANTIZE: scale · (integer − zero point) in float32."""
+    shifted = xp.astype(xp.astype(integers, np.int64) - source.zero_point, np.float32)
+    return shifted * xp.astype(source.scale, np.float32)
 
 
 def fully_connected(x, weights, bias, source, weights_format, target, activation=None):
@@ -52,72 +61,108 @@ def fully_connected(x, weights, bias, source, weights_format, target, activation
     Returns:
         Integers of the type of `x`, (..., outputs).
     """
-    x_scale, target_scale = _f32(source.scale), _f32(target.scale)
-    weight_scales = np.asarray(weights_format.scale, np.float32)
-    if weight_scales.size > 1:
-        reals = x_scale * weight_scales.astype(np.float64) / target_scale
-    else:  # one scale for all: the kernels multiply the two in float32
-        reals = float(np.float32(x_scale) * weight_scales.reshape(())) / target_scale
-    mantissa, exponent = fixed.factors(reals)
     # float64 holds every sum of products exactly: 2^7 · 2^15 · 2^30 inputs would be too many for a file.
     sums = (x.astype(np.float64) - source.zero_point) @ weights.astype(np.float64).T
     sums = sums.astype(np.int64) + (0 if bias is None else bias.astype(np.int64))
     long = x.dtype == np.int16 and (bias is None or bias.dtype == np.int64)
-    scaled = (
-        fixed.scale_long(sums, mantissa, exponent)
-        if long
-        else fixed.scale(fixed.wrap(sums), mantissa, exponent)
-    )
-    return clamp(scaled + target.zero_point, target, x.dtype, activation)
+    factor = product_factor(source, weights_format, target)
+    return rescaled(sums, factor, target, x.dtype, long, activation)
+
+
+def product_factor(source, weights_format, target):
+    """Returns the factor from the sums of products to the result, one or one per output."""
+    x_scale, target_scale = _f32(source.scale), _f32(target.scale)
+    weight_scales = _f32(weights_format.scale)
+    if xp.size(weight_scales) > 1:
+        reals = x_scale * weight_scales / target_scale
+    else:  # one scale for all: the kernels multiply the two in float32
+        reals = _f32(x_scale * weight_scales) / target_scale
+    return fixed.factor(reals)
+
+
+def rescaled(sums, factor, target, dtype, long, activation=None):
+    """Brings sums of products, int64, to the scale of the result; `long` sums are int64 in the kernel too."""
+    scaled = fixed.scale_long(sums, *factor) if long else fixed.scale(fixed.wrap(sums), *factor)
+    return clamp(scaled + target.zero_point, target, dtype, activation)
+
+
+@dataclass(frozen=True)
+class Addition:
+    """ADD: both terms brought to twice the larger scale, added, and brought to the result's.
+
+    Attributes:
+        formats: of the two terms.
+        target: the result's format.
+        dtype: int8 or int16.
+        factors: of the terms and of their sum.
+    """
+
+    formats: tuple[Quantization, Quantization]
+    target: Quantization
+    dtype: Any
+    factors: tuple[Any, Any, Any]
+
+    @classmethod
+    def of(cls, x_format, y_format, target, dtype):
+        """Returns the addition for given formats."""
+        x_scale, y_scale = _f32(x_format.scale), _f32(y_format.scale)
+        twice = 2 * xp.maximum(x_scale, y_scale)
+        total = twice / ((1 << cls._left(dtype)) * _f32(target.scale))
+        factors = tuple(fixed.factor(real) for real in (x_scale / twice, y_scale / twice, total))
+        return cls((x_format, y_format), target, dtype, factors)
+
+    @staticmethod
+    def _left(dtype):
+        return 20 if dtype == np.int8 else 15
+
+    def term(self, values, position):
+        """Returns the values of the term at a position, 0 or 1, in the common scale."""
+        centred = xp.astype(values, np.int64) - self.formats[position].zero_point
+        return fixed.scale(xp.left_shift(centred, self._left(self.dtype)), *self.factors[position])
+
+    def total(self, x, y, activation=None):
+        """Returns the sum of two values of `term`."""
+        scaled = fixed.scale(x + y, *self.factors[2])
+        return clamp(scaled + self.target.zero_point, self.target, self.dtype, activation)
 
 
 def add(x, y, x_format, y_format, target, activation=None):
-    """ADD: both terms brought to twice the larger scale, added, and brought to the result's."""
-    left = 20 if x.dtype == np.int8 else 15
-    twice = 2 * max(_f32(x_format.scale), _f32(y_format.scale))
-
-    def term(values, form):
-        mantissa, exponent = fixed.factor(_f32(form.scale) / twice)
-        return fixed.scale((values.astype(np.int64) - form.zero_point) << left, mantissa, exponent)
-
-    mantissa, exponent = fixed.factor(twice / ((1 << left) * _f32(target.scale)))
-    total = fixed.scale(term(x, x_format) + term(y, y_format), mantissa, exponent)
-    return clamp(total + target.zero_point, target, x.dtype, activation)
+    """ADD of two arrays; see `Addition`."""
+    addition = Addition.of(x_format, y_format, target, x.dtype)
+    return addition.total(addition.term(x, 0), addition.term(y, 1), activation)
 
 
 def mul(x, y, x_format, y_format, target, activation=None):
     """MUL: the product of the integers without their zero points, brought to the result's scale."""
-    mantissa, exponent = fixed.factor(
-        _f32(np.float32(x_format.scale) * np.float32(y_format.scale)) / _f32(target.scale)
-    )
+    factor = fixed.factor(_f32(_f32(x_format.scale) * _f32(y_format.scale)) / _f32(target.scale))
     product = (x.astype(np.int64) - x_format.zero_point) * (y.astype(np.int64) - y_format.zero_point)
-    return clamp(fixed.scale(product, mantissa, exponent) + target.zero_point, target, x.dtype, activation)
+    return clamp(fixed.scale(product, *factor) + target.zero_point, target, x.dtype, activation)
 
 
-def tanh(x, source):
+def tanh(x, source, dtype=None):
     """TANH: at int8 by fixed-point arithmetic, at int16 from the table of the logistic function."""
-    if x.dtype == np.int8:
+    if (x.dtype if dtype is None else dtype) == np.int8:
         q0, inside, sign = _on_int8(fixed.tanh, x, source)
-        values = np.clip(fixed.divide_by_power(q0, 31 - 7), -128, 127)
-        return np.where(inside, values, np.where(sign < 0, -128, 127)).astype(np.int8)
+        values = xp.clip(fixed.divide_by_power(q0, 31 - 7), -128, 127)
+        return xp.narrow(xp.where(inside, values, xp.where(sign < 0, -128, 127)), np.int8)
     data = _on_table(x, source, allow_shift=(0, 1))
-    high, part = np.abs(data) >> 8, np.abs(data) & 0xFF
-    value = np.where(high >= 255, 0xFFFF << 8, _between(high, part, 8))
-    value = np.where(data >= 0, value - (1 << 23) + (1 << 7), -value + (1 << 23) + (1 << 7) - 1)
-    return (value >> 8).astype(np.int16)
+    high, part = xp.right_shift(xp.abs(data), 8), xp.bitwise_and(xp.abs(data), 0xFF)
+    value = xp.where(high >= 255, 0xFFFF << 8, _between(high, part, 8))
+    value = xp.where(data >= 0, value - (1 << 23) + (1 << 7), -value + (1 << 23) + (1 << 7) - 1)
+    return xp.narrow(xp.right_shift(value, 8), np.int16)
 
 
-def logistic(x, source):
+def logistic(x, source, dtype=None):
     """LOGISTIC, as `tanh`."""
-    if x.dtype == np.int8:
+    if (x.dtype if dtype is None else dtype) == np.int8:
         q0, inside, sign = _on_int8(fixed.logistic, x, source)
-        values = np.clip(fixed.divide_by_power(q0, 31 - 8) - 128, -128, 127)
-        return np.where(inside, values, np.where(sign < 0, -128, 127)).astype(np.int8)
+        values = xp.clip(fixed.divide_by_power(q0, 31 - 8) - 128, -128, 127)
+        return xp.narrow(xp.where(inside, values, xp.where(sign < 0, -128, 127)), np.int8)
     data = _on_table(x, source, allow_shift=(0,))
-    high, part = np.abs(data) >> 9, np.abs(data) & 0x1FF
-    value = np.where(high >= 255, 0x7FFF << 10, _between(high, part, 9))
-    value = np.where(data >= 0, value + (1 << 9), (1 << 25) - value + (1 << 9) - 1)
-    return (value >> 10).astype(np.int16)
+    high, part = xp.right_shift(xp.abs(data), 9), xp.bitwise_and(xp.abs(data), 0x1FF)
+    value = xp.where(high >= 255, 0x7FFF << 10, _between(high, part, 9))
+    value = xp.where(data >= 0, value + (1 << 9), (1 << 25) - value + (1 << 9) - 1)
+    return xp.narrow(xp.right_shift(value, 10), np.int16)
 
 
 def clamp(x, target, dtype, activation=None):
@@ -133,49 +178,53 @@ def clamp(x, target, dtype, activation=None):
     low, high = limits.min, limits.max
     if activation is not None:
         real = {"RELU": (0.0, None), "RELU6": (0.0, 6.0), "RELU_N1_TO_1": (-1.0, 1.0)}[activation]
-        low = max(low, _nearest(real[0], target))
-        high = high if real[1] is None else min(high, _nearest(real[1], target))
-    return np.clip(x, low, high).astype(dtype)
+        low = xp.maximum(_nearest(real[0], target), low)
+        high = high if real[1] is None else xp.minimum(_nearest(real[1], target), high)
+    return xp.narrow(xp.clip(x, low, high), dtype)
 
 
 def _nearest(real, target):
-    return target.zero_point + fixed.round_half_away(float(np.float32(real) / np.float32(target.scale)))
+    """real / scale + zero point in float32, halves away from zero."""
+    scaled = xp.astype(real, np.float32) / xp.astype(target.scale, np.float32)
+    rounded = xp.sign(scaled) * xp.floor(xp.abs(scaled) + np.float32(0.5))
+    # Beyond these, integers saturate in any type; the conversion of larger numbers is undefined.
+    return xp.astype(xp.clip(rounded, -(2.0**30), 2.0**30), np.int64) + target.zero_point
 
 
 def _on_int8(function, x, source):
     """A function at four integer bits: its value without integer bits, where x is in its range, and x's sign."""
     mantissa, exponent = fixed.factor(_f32(source.scale) * (1 << 27))
-    radius = math.floor(15 * (1 << 27) / 2.0**exponent)
-    centred = x.astype(np.int64) - source.zero_point
-    inside = np.abs(centred) < radius
-    return function(fixed.scale(np.where(inside, centred, 0), mantissa, exponent), 4), inside, centred
+    radius = xp.right_shift(xp.left_shift(exponent * 0 + (15 << 27), xp.maximum(-exponent, 0)), xp.maximum(exponent, 0))
+    centred = xp.astype(x, np.int64) - source.zero_point
+    inside = xp.abs(centred) < radius
+    return function(fixed.scale(xp.where(inside, centred, 0), mantissa, exponent), 4), inside, centred
 
 
 def _on_table(x, source, allow_shift):
     """An int16 input in steps of 1 / (3 · 4096), in which the table is read."""
-    scale = _f32(source.scale)
-    fraction, exponent = math.frexp(scale)
-    shift = 12 + exponent - 1
-    if fraction == 0.5 and shift in allow_shift:  # a power of two
-        return x.astype(np.int64) * (3 << shift)
-    multiplier, shift = scale * 4096.0 * 3.0, 0
-    while multiplier <= 32767.0 / 2.0 and shift <= 30:
-        multiplier, shift = multiplier * 2.0, shift + 1
-    rounding = 1 << (shift - 1) if shift > 0 else 0
-    return fixed.wrap(x.astype(np.int64) * int(multiplier) + rounding) >> shift
+    scale = xp.astype(_f32(source.scale), np.float64)
+    x = xp.astype(x, np.int64)
+    fraction, exponent = xp.frexp(scale)
+    exact = xp.astype(exponent, np.int64) + 11  # of a scale that is a power of two: 2^exact steps
+    # The multiplier is doubled until it is above 32767 / 2, 31 times at most.
+    fraction_3, exponent_3 = xp.frexp(scale * 4096.0 * 3.0)
+    bits = xp.where(fraction_3 > 16383.5 / 16384, xp.astype(exponent_3, np.int64) * 0 + 14, 15)
+    shift = xp.clip(bits - xp.astype(exponent_3, np.int64), 0, 31)
+    multiplier = xp.astype(scale * 4096.0 * 3.0 * xp.astype(xp.left_shift(shift * 0 + 1, shift), np.float64), np.int64)
+    half = xp.right_shift(xp.left_shift(shift * 0 + 1, shift), 1)
+    read = xp.right_shift(fixed.wrap(x * multiplier + half), shift)
+    for power in allow_shift:
+        is_power = xp.logical_and(fraction == 0.5, exact == power)
+        read = xp.where(is_power, x * (3 << power), read)
+    return read
 
 
 def _between(index, part, bits):
-    index = np.minimum(index, 254)  # beyond, the callers saturate
-    low, high = _LOGISTIC_TABLE[index], _LOGISTIC_TABLE[index + 1]
-    return (low << bits) + part * (high - low)
-
-
-def _saturated(x, dtype):
-    limits = np.iinfo(dtype)
-    return np.clip(x, limits.min, limits.max).astype(dtype)
+    index = xp.minimum(index, 254)  # beyond, the callers saturate
+    low, high = xp.take(_LOGISTIC_TABLE, index), xp.take(_LOGISTIC_TABLE, index + 1)
+    return xp.left_shift(low, bits) + part * (high - low)
 
 
 def _f32(scale):
-    """A scale as the file holds it."""
-    return float(np.float32(scale))
+    """A scale as the file holds it, as float64."""
+    return xp.astype(xp.astype(scale, np.float32), np.float64)
