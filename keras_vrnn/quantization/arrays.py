@@ -57,6 +57,16 @@ def astype(x, dtype):
     return np.asarray(x).astype(dtype) if tf is None else tf.cast(x, np.dtype(dtype).name)
 
 
+def real(x):
+    """A number as a Python float, a tensor as it is."""
+    return x if _tensorflow(x) is not None else float(x)
+
+
+def whole(x):
+    """A number as a Python integer, a tensor as int64."""
+    return astype(x, np.int64) if _tensorflow(x) is not None else int(x)
+
+
 def narrow(x, dtype):
     """x.astype(dtype) of integers in its range; tensors stay int64, which XLA computes fastest."""
     return x if _tensorflow(x) is not None else np.asarray(x).astype(dtype)

@@ -4,8 +4,11 @@ real = scale · (integer − zero point), as in the TFLite 8-bit quantization sp
 """
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+
+from keras_vrnn.quantization import arrays as xp
 
 INT8_MIN, INT8_MAX = -128, 127
 INT16_MAX = 32767
@@ -16,10 +19,13 @@ LEAST_SCALE = 2.0**-60
 
 @dataclass(frozen=True)
 class Quantization:
-    """The scale and zero point of a tensor, or of each slice along `axis`."""
+    """The scale and zero point of a tensor, or of each slice along `axis`.
 
-    scale: float | np.ndarray
-    zero_point: int = 0
+    In a graph of TensorFlow, both may be tensors, float64 and int64.
+    """
+
+    scale: Any
+    zero_point: Any = 0
     axis: int | None = None
 
 
@@ -35,26 +41,26 @@ def limits(dtype) -> tuple[int, int]:
 def span(quantization: Quantization, dtype) -> tuple[float, float]:
     """Returns the smallest and largest real value that a format can hold."""
     lowest, highest = limits(dtype)
-    scale, zero_point = float(quantization.scale), quantization.zero_point
-    return scale * (lowest - zero_point), scale * (highest - zero_point)
+    scale, zero_point = xp.real(quantization.scale), xp.astype(quantization.zero_point, np.float64)
+    return xp.real(scale * (lowest - zero_point)), xp.real(scale * (highest - zero_point))
 
 
-def affine_int8(low: float, high: float) -> Quantization:
+def affine_int8(low, high) -> Quantization:
     """Returns the asymmetric int8 format over [low, high], widened so that zero is exact."""
-    low, high = min(float(low), 0.0), max(float(high), 0.0)
+    low, high = xp.minimum(low, 0.0), xp.maximum(high, 0.0)
     scale = (high - low) / (INT8_MAX - INT8_MIN)
-    if scale == 0.0:  # any scale can hold a signal that is always zero
-        return Quantization(1.0, 0)
-    scale = max(scale, LEAST_SCALE)
-    return Quantization(scale, int(np.clip(round(INT8_MIN - low / scale), INT8_MIN, INT8_MAX)))
+    nothing = scale == 0.0  # any scale can hold a signal that is always zero
+    scale = xp.where(nothing, 1.0, xp.maximum(scale, LEAST_SCALE))
+    zero_point = xp.clip(xp.round(INT8_MIN - low / scale), INT8_MIN, INT8_MAX)
+    return Quantization(xp.real(scale), xp.whole(xp.where(nothing, 0.0, zero_point)))
 
 
-def symmetric_int16(low: float, high: float) -> Quantization:
+def symmetric_int16(low, high) -> Quantization:
     """Returns the int16 format over [low, high]; its kernels require a zero point of 0."""
-    scale = max(-float(low), float(high)) / INT16_MAX
-    return Quantization(max(scale, LEAST_SCALE) if scale else 1.0, 0)
+    scale = xp.maximum(-low, high) / INT16_MAX
+    return Quantization(xp.real(xp.where(scale == 0.0, 1.0, xp.maximum(scale, LEAST_SCALE))), 0)
 
 
-def no_finer(quantization: Quantization, scale: float) -> Quantization:
+def no_finer(quantization: Quantization, scale) -> Quantization:
     """Returns the format with a scale of at least `scale`; the zero point stays, so the range only grows."""
-    return replace(quantization, scale=max(float(quantization.scale), float(scale)))
+    return replace(quantization, scale=xp.real(xp.maximum(quantization.scale, scale)))

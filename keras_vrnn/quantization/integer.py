@@ -194,7 +194,9 @@ def _nearest(real, target):
 def _on_int8(function, x, source):
     """A function at four integer bits: its value without integer bits, where x is in its range, and x's sign."""
     mantissa, exponent = fixed.factor(_f32(source.scale) * (1 << 27))
-    radius = xp.right_shift(xp.left_shift(exponent * 0 + (15 << 27), xp.maximum(-exponent, 0)), xp.maximum(exponent, 0))
+    radius = xp.right_shift(
+        xp.left_shift(exponent * 0 + (15 << 27), xp.maximum(-exponent, 0)), xp.maximum(exponent, 0)
+    )
     centred = xp.astype(x, np.int64) - source.zero_point
     inside = xp.abs(centred) < radius
     return function(fixed.scale(xp.where(inside, centred, 0), mantissa, exponent), 4), inside, centred
@@ -210,7 +212,9 @@ def _on_table(x, source, allow_shift):
     fraction_3, exponent_3 = xp.frexp(scale * 4096.0 * 3.0)
     bits = xp.where(fraction_3 > 16383.5 / 16384, xp.astype(exponent_3, np.int64) * 0 + 14, 15)
     shift = xp.clip(bits - xp.astype(exponent_3, np.int64), 0, 31)
-    multiplier = xp.astype(scale * 4096.0 * 3.0 * xp.astype(xp.left_shift(shift * 0 + 1, shift), np.float64), np.int64)
+    multiplier = xp.astype(
+        scale * 4096.0 * 3.0 * xp.astype(xp.left_shift(shift * 0 + 1, shift), np.float64), np.int64
+    )
     half = xp.right_shift(xp.left_shift(shift * 0 + 1, shift), 1)
     read = xp.right_shift(fixed.wrap(x * multiplier + half), shift)
     for power in allow_shift:

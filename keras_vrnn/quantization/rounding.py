@@ -8,6 +8,8 @@ fifth of the state's error for random weights and data, and more where inputs ar
 
 import numpy as np
 
+from keras_vrnn.quantization import arrays as xp
+
 _SHRINKAGE = 0.01  # the smallest share of the mean square that is treated as uncorrelated, as in GPTQ
 
 
@@ -15,7 +17,7 @@ def compensated(rows, scale, limit, moment=None):
     """Rounds rows / scale to integers in [-limit, limit].
 
     Args:
-        rows: weights (outputs, inputs).
+        rows: weights (outputs, inputs), a NumPy array; without `moment`, also a TensorFlow tensor.
         scale: one scale per row, (outputs, 1), or one for all.
         limit: the largest integer.
         moment: (count, Σ x·xᵀ) of the inputs x, (inputs, inputs). Without it, each weight is rounded to nearest.
@@ -23,10 +25,10 @@ def compensated(rows, scale, limit, moment=None):
     Returns:
         The integers as int8.
     """
-    pruned = rows == 0.0  # a pruned weight stays zero: a device may skip it, and a file compresses it
     rows = rows / scale
     if moment is None:
-        return np.clip(np.round(rows), -limit, limit).astype(np.int8)
+        return xp.narrow(xp.clip(xp.round(rows), -limit, limit), np.int8)
+    pruned = rows == 0.0  # a pruned weight stays zero: a device may skip it, and a file compresses it
     count, products = moment
     size = rows.shape[1]
     # Correlations measured on few samples are mostly chance, so they count less.

@@ -4,12 +4,15 @@ A scheme applies to any recurrent cell. The files in `tflite/exporting/recurrenc
 how far each may reach.
 """
 
+import dataclasses
+import functools
 import math
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
+from keras_vrnn.quantization import arrays as xp
 from keras_vrnn.quantization.formats import (
     INT8_MAX,
     INT8_MIN,
@@ -160,13 +163,15 @@ class _Integer(Scheme):
         return (low - margin, high) if mark < low else (low, high + margin)
 
     def product_format(self, low, high, x, matrix):
+        quantization = self.format(low, high)
         # A product that is always zero must not make the sum coarser that it is a term of.
-        quantization = self.format(low, high) if low or high else Quantization(LEAST_SCALE)
-        step = x.scale * np.max(_scales(matrix.T, self._weights_axis))
-        return no_finer(quantization, step / self._largest_multiplier)
+        scale = xp.where(xp.maximum(-low, high) > 0.0, quantization.scale, LEAST_SCALE)
+        step = x.scale * xp.largest(_scales(_rows(matrix), self._weights_axis))
+        return no_finer(dataclasses.replace(quantization, scale=scale), step / self._largest_multiplier)
 
     def sum_formats(self, terms, result):
-        result = no_finer(result, max(term.scale for term in terms) / _LARGEST_RATIO)
+        largest = functools.reduce(xp.maximum, (term.scale for term in terms))
+        result = no_finer(result, largest / _LARGEST_RATIO)
         return [no_finer(term, result.scale * _LEAST_RATIO) for term in terms], result
 
     def product(self, matrix, bias, x, result, moment=None):
@@ -177,19 +182,20 @@ class _Integer(Scheme):
         whole range need to fit the accumulator. With n inputs, this rounds the product by less than n·2⁻¹⁴ steps of
         the result.
         """
-        rows, axis = matrix.T.astype(np.float64), self._weights_axis
+        rows, axis = _rows(matrix), self._weights_axis
         # The products are too small to bring a larger bias back into the result's range.
         end = result.scale * 2.0**_INT32_BITS
-        bias = None if bias is None else np.clip(np.asarray(bias, np.float64), -end, end)
-        largest = np.zeros(len(rows)) if bias is None else np.abs(bias)
-        largest = np.maximum(largest, max(map(abs, span(result, self.dtype))))
+        largest = xp.maximum(*map(xp.abs, span(result, self.dtype)))
+        if bias is not None:
+            bias = xp.clip(xp.astype(bias, np.float64), -end, end)
+            largest = xp.maximum(largest, xp.abs(bias) if axis is not None else xp.largest(xp.abs(bias)))
         least = largest / 2.0**self._accumulator_bits / x.scale
-        scale = np.maximum(_scales(rows, axis), least if axis is not None else least.max())
+        scale = xp.maximum(_scales(rows, axis), least)
         integers = compensated(rows, scale if axis is None else scale[:, None], INT8_MAX, moment)
-        stored = Stored(integers, Quantization(float(scale) if axis is None else scale, 0, axis))
+        stored = Stored(integers, Quantization(scale if axis is not None else xp.real(scale), 0, axis))
         if bias is None:
             return stored, None
-        integers = np.round(bias / (x.scale * scale)).astype(self._bias_dtype)
+        integers = xp.narrow(xp.round(bias / (x.scale * scale)), self._bias_dtype)
         return stored, Stored(integers, Quantization(x.scale * scale, 0, axis))
 
 
@@ -246,10 +252,15 @@ class Int16x8(_Integer):
         return symmetric_int16(low, high)
 
 
+def _rows(matrix):
+    """Returns the weights as float64, (outputs, inputs)."""
+    return xp.astype(xp.transpose(matrix), np.float64)
+
+
 def _scales(rows, axis):
     """Returns one scale per row, or one for all rows if `axis` is None; a row of zeros gets the least scale."""
-    scale = np.abs(rows).max(axis=None if axis is None else 1) / INT8_MAX
-    return np.maximum(scale, LEAST_SCALE)
+    scale = xp.largest(xp.abs(rows), axis=None if axis is None else 1) / INT8_MAX
+    return xp.maximum(scale, LEAST_SCALE)
 
 
 SCHEMES: dict[str, Scheme] = {

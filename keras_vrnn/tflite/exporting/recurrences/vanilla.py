@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
+from keras_vrnn.quantization import vanilla
 from keras_vrnn.tflite.exporting.recurrences.activations import Activation
 from keras_vrnn.tflite.exporting.recurrences.base import Cell, Formats
 from keras_vrnn.tflite.exporting.writing import operators as op
@@ -60,22 +61,9 @@ class Vanilla(Cell):
         return {"r": r, "a": a, "h": self.activation(a)}
 
     def formats(self, scheme, ranges, moments):
-        name = self.activation.name
-        low, high = scheme.saturation(name)
-        (z_low, z_high), (r_low, r_high) = ranges["z"], ranges["r"]
-        x, h = scheme.format(*ranges["x"]), scheme.output_format(name) or scheme.format(*ranges["h"])
-        # The format needs no room for a term so large that the sum saturates whatever the other term is.
-        z = scheme.product_format(*np.clip((z_low, z_high), low - r_high, high - r_low), x, self.kernel)
-        r = scheme.product_format(
-            *np.clip((r_low, r_high), low - z_high, high - z_low), h, self.recurrent_kernel
-        )
-        a = scheme.format(*np.clip(ranges["a"], low, high))
-        (z, r), result = scheme.sum_formats((z, r), h if self.activation.is_fused else a)
-        if not self.activation.is_fused:
-            a = result
-        elif scheme.output_format(name) is None:
-            h = result
-        return Formats(scheme, {"z": z, "r": r, "a": a, "h": h}, moments)
+        x = scheme.format(*ranges["x"])
+        weights = self.kernel, self.recurrent_kernel
+        return Formats(scheme, vanilla.formats(scheme, ranges, x, *weights, self.activation.name), moments)
 
     def state_span(self, scheme, ranges):
         return scheme.output_span(self.activation.name, ranges["h"])
