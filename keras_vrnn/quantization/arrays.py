@@ -23,17 +23,21 @@ def _elementwise(name, tensor_function):
         tf = _tensorflow(*arguments)
         if tf is None:
             return plain(*arguments)
-        dtype = next(x.dtype for x in arguments if isinstance(x, tf.Tensor) and x.dtype != tf.bool)
-        alike = [x if isinstance(x, tf.Tensor) else tf.constant(x, _dtype(tf, x, dtype)) for x in arguments]
-        return tensor_function(tf, *alike)
+        numbers = (x.dtype for x in arguments if isinstance(x, tf.Tensor) and x.dtype != tf.bool)
+        dtype = next(numbers, None)
+        return tensor_function(tf, *(_like(tf, x, dtype) for x in arguments))
 
     function.__name__ = name
     function.__doc__ = f"As `numpy.{name}`."
     return function
 
 
-def _dtype(tf, x, dtype):
-    return tf.bool if np.asarray(x).dtype == bool else dtype
+def _like(tf, x, dtype):
+    """A tensor as it is, a constant in the type of the tensors beside it."""
+    if isinstance(x, tf.Tensor):
+        return x
+    x = np.asarray(x)
+    return tf.constant(x, x.dtype if dtype is None or x.dtype == bool else dtype)
 
 
 where = _elementwise("where", lambda tf, *a: tf.where(*a))

@@ -122,8 +122,11 @@ class Addition:
 
     def total(self, x, y, activation=None):
         """Returns the sum of two values of `term`."""
-        scaled = fixed.scale(x + y, *self.factors[2])
-        return clamp(scaled + self.target.zero_point, self.target, self.dtype, activation)
+        return clamp(self.unclamped(x, y), self.target, self.dtype, activation)
+
+    def unclamped(self, x, y):
+        """Returns the sum as an integer that may be outside of its type."""
+        return fixed.scale(x + y, *self.factors[2]) + self.target.zero_point
 
 
 def add(x, y, x_format, y_format, target, activation=None):
