@@ -31,7 +31,7 @@ def over_time(block, x, mask, state, *weights):
     """
     steps, size = x.shape[1], block_size(x.shape[1])
     if steps is None or size >= steps:
-        return _last_and_all(block, block(x, mask, state, *weights))
+        return last_and_all(block, block(x, mask, state, *weights))
     # Steps that fill no block come first.
     rest, outputs = steps % size, []
     parts = [slice(0, rest), slice(rest, steps)]
@@ -42,14 +42,15 @@ def over_time(block, x, mask, state, *weights):
             continue
         run = block if count == 1 else functools.partial(_over_blocks, block, count)
         output = run(x[:, part], None if mask is None else mask[:, part], state, *weights)
-        state, _ = _last_and_all(block, output)
+        state, _ = last_and_all(block, output)
         outputs.append(output)
     if not block.return_sequences:
         return state, None
     return state, ops.concatenate(outputs[::-1] if block.reverse else outputs, axis=1)
 
 
-def _last_and_all(block, output):
+def last_and_all(block, output):
+    """h_T, and h of all steps or None, of what a `Block` returns."""
     return (output[:, 0 if block.reverse else -1], output) if block.return_sequences else (output, None)
 
 
@@ -64,7 +65,7 @@ def _recomputed(block, count, x, mask, state, *weights):
     @keras.remat
     def one(h, inputs):
         x_k, *mask_k = inputs
-        last, outputs = _last_and_all(block, block(x_k, *(mask_k or [None]), h, *weights))
+        last, outputs = last_and_all(block, block(x_k, *(mask_k or [None]), h, *weights))
         return last, given(outputs)
 
     cuts = given(_cut(x, count), _cut(mask, count))

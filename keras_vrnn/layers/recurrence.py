@@ -36,7 +36,7 @@ def recur(layer, sequences, state, mask, training):
     rule = gradient_rule(cell)
     if rule == "cell":
         last, hidden = _over_cell(cell, sequences, state, mask, training, loop)
-        return _results(layer, last, _batch_major(hidden))
+        return results(layer, last, _batch_major(hidden))
     recurrent_mask = None
     if training and cell.dropout > 0:
         sequences = sequences * ops.expand_dims(cell.get_dropout_mask(sequences[:, 0]), 1)
@@ -49,19 +49,20 @@ def recur(layer, sequences, state, mask, training):
     )
     if rule == "hand-written":
         block = Block(cell.activation, recurrent_mask, layer.return_sequences, **loop)
-        return _results(layer, *over_time(block, sequences, mask, state, recurrent_kernel, kernel, *bias))
+        return results(layer, *over_time(block, sequences, mask, state, recurrent_kernel, kernel, *bias))
     z = ops.matmul(sequences, kernel)
     z = z + bias[0] if bias else z  # one gradient of b instead of one per step
     run = forward_loop(cell.activation, recurrent_mask, {**loop, "autodiff": True})
     last, hidden = run(z, state, recurrent_kernel, mask)
-    return _results(layer, last, _batch_major(hidden))
+    return results(layer, last, _batch_major(hidden))
 
 
 def _batch_major(hidden):
     return ops.transpose(hidden, (1, 0, 2))
 
 
-def _results(layer, last, outputs):
+def results(layer, last, outputs):
+    """What `inner_loop` returns for h_T and for h of all steps, batch-major in time order."""
     if not layer.return_sequences:
         return last, ops.expand_dims(last, 1), [last]
     return last, ops.flip(outputs, axis=1) if layer.go_backwards else outputs, [last]

@@ -196,11 +196,15 @@ class VanillaRNN(keras.layers.SimpleRNN):
                 `return_sequences`.
             states: List of one tensor, the final state; the same as `last_output`.
         """
-        last_output, outputs, states = recur(self, sequences, initial_state[0], mask, training)
+        last_output, outputs, states = self.recur(sequences, initial_state[0], mask, training)
         if mask is not None and self.return_sequences and self.zero_output_for_mask:
             in_order = ops.flip(mask, axis=1) if self.go_backwards else mask
             outputs = ops.where(ops.expand_dims(in_order, -1), outputs, ops.zeros_like(outputs))
         return last_output, outputs, states
+
+    def recur(self, sequences: Tensor, state: Tensor, mask: Tensor, training: bool) -> tuple[Any, Any, list]:
+        """The loop of `inner_loop`, before outputs of masked steps are set to zero; subclasses may have another."""
+        return recur(self, sequences, state, mask, training)
 
     def _starting_state(self, sequences: Tensor, initial_state: Any) -> Any:
         batch = sequences.shape[0]

@@ -64,3 +64,15 @@ def symmetric_int16(low, high) -> Quantization:
 def no_finer(quantization: Quantization, scale) -> Quantization:
     """Returns the format with a scale of at least `scale`; the zero point stays, so the range only grows."""
     return replace(quantization, scale=xp.real(xp.maximum(quantization.scale, scale)))
+
+
+def short(quantization: Quantization, dtype) -> Quantization:
+    """Returns the format with a scale of few bits, at most 2⁻⁸ (int16) or 2⁻¹⁵ (int8) larger.
+
+    So the ends of the range, which are the scale times at most 255 or 32767, are exact float32 numbers, and whoever
+    computes the format from them gets the same one: the stock converter does.
+    """
+    bits = 2.0 ** (9 if np.dtype(dtype) == np.int16 else 16)
+    fraction, _ = xp.frexp(xp.astype(quantization.scale, np.float64))
+    power = quantization.scale / fraction
+    return replace(quantization, scale=xp.real(power * (-xp.floor(-fraction * bits) / bits)))

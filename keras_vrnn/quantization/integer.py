@@ -186,6 +186,15 @@ def clamp(x, target, dtype, activation=None):
     return xp.narrow(xp.clip(x, low, high), dtype)
 
 
+def real_ends(quantization, dtype):
+    """Returns the real numbers of the least and the largest integer of a type, which products may reach."""
+    limits = np.iinfo(dtype)
+    return tuple(
+        quantization.scale * xp.astype(end - quantization.zero_point, np.float64)
+        for end in (limits.min, limits.max)
+    )
+
+
 def _nearest(real, target):
     """real / scale + zero point in float32, halves away from zero."""
     scaled = xp.astype(real, np.float32) / xp.astype(target.scale, np.float32)

@@ -208,6 +208,7 @@ class Int8(_Integer):
     _output_formats: ClassVar = {
         "tanh": Quantization(1 / 128, 0),
         "sigmoid": Quantization(1 / 256, INT8_MIN),
+        "softmax": Quantization(1 / 256, INT8_MIN),
         "hard_tanh": Quantization(1 / 127, 0),
     }
     # Where φ reaches the last int8 step of its output. Every pre-activation beyond gives the same integer, so a range
@@ -238,6 +239,7 @@ class Int16x8(_Integer):
     _output_formats: ClassVar = {
         "tanh": Quantization(1 / 32768, 0),
         "sigmoid": Quantization(1 / 32768, 0),
+        "softmax": Quantization(1 / 32768, 0),
         "hard_tanh": Quantization(1 / INT16_MAX, 0),
     }
     # The kernels read pre-activations up to 8: tanh(8)·32768 = 32767.99, sigmoid(8)·32768 = 32757.

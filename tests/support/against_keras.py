@@ -4,7 +4,7 @@ import keras
 import numpy as np
 
 import keras_vrnn as kv
-from keras_vrnn.tflite.exporting.capture import structure
+from keras_vrnn.models import structure
 
 
 def keras_outputs(model, x):

@@ -1,8 +1,8 @@
 """The recurrence over some steps with integers forward and straight-through gradients backward.
 
-    forward     the integers of the exported file, by `Step`
-    backward    that of `layers.block.Block`, at the real numbers that these integers stand for: rounding counts as the
-                identity (straight-through estimator, Bengio et al. 2013, section 4)
+forward     the integers of the exported file, by `Step`
+backward    that of `layers.block.Block`, at the real numbers that these integers stand for: rounding counts as the
+identity (straight-through estimator, Bengio et al. 2013, section 4)
 """
 
 import dataclasses
@@ -29,7 +29,7 @@ class QuantizedBlock(Block):
     observe: Any = True
 
     def observed(self, x, mask, state, *weights):
-        """Returns the result, and the (lowest, highest) of "z", "r" and "a" before clipping, (3, 2).
+        """Returns the result, and the (lowest, highest) of "z", "r", "a" and "h" before clipping, (4, 2).
 
         They are measured where `observe` is true; elsewhere they are zeros.
         """
@@ -75,12 +75,12 @@ class QuantizedBlock(Block):
         like = (start, start) if observe else start
         last, made = scan(step, start, batch_major=given(z, mask), like=like, **self.loop)
         before, sums = made if observe else (made, None)
-        extremes = self._extremes(real_z, sums, mask) if observe else tf.zeros((3, 2))
+        extremes = self._extremes(real_z, sums, mask) if observe else tf.zeros((4, 2))
         return integers.real(last), integers.real(before), extremes
 
     def _extremes(self, z, sums, mask):
         r = self.integers.real_r(tf.transpose(sums, (1, 0, 2)))
-        signals = [z, r, z + r]
+        signals = [z, r, z + r, self.activation(z + r)]
         if mask is not None:
             signals = [tf.where(mask, signal, tf.zeros_like(signal)) for signal in signals]
         # Over the units last, since XLA runs reductions over the outer axes with vector instructions.

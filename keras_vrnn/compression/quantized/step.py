@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_vrnn.quantization import integer, vanilla
-from keras_vrnn.quantization.formats import INT8_MIN, Quantization
+from keras_vrnn.quantization.formats import INT8_MIN, Quantization, short
 
 _EXACT = 1 << 24  # the integers that float32 holds
 _LARGEST_PRODUCT = 255 * 127  # of an int8 signal, or half an int16 signal, and a weight
@@ -33,6 +33,7 @@ class Step:
         self.scheme, self.activation, self.name = scheme, activation, name
         self.x = x
         self.formats = vanilla.formats(scheme, ranges, x, kernel, recurrent_kernel, name)
+        self.formats["h"] = short(self.formats["h"], scheme.dtype)  # other layers read it
         self.z, self.r, self.a, self.h = (self.formats[signal] for signal in "zrah")
         # The file has a bias in any case.
         bias = bias[0] if bias else tf.zeros(kernel.shape[1])
@@ -54,7 +55,8 @@ class Step:
     def real_weights(self):
         """Returns W_h and W_x as the file holds them, as float32."""
         return [
-            tf.transpose(_real(stored.array, stored.quantization)) for stored in (self.recurrent_kernel, self.kernel)
+            tf.transpose(_real(stored.array, stored.quantization))
+            for stored in (self.recurrent_kernel, self.kernel)
         ]
 
     def centred(self, real, quantization):
@@ -124,7 +126,9 @@ class Step:
             return integer.tanh(every, self.a, np.int8)
         if self.name == "sigmoid":
             return integer.logistic(every, self.a, np.int8)
-        real = self.activation(tf.cast(tf.cast(every - self.a.zero_point, tf.float64) * self.a.scale, tf.float32))
+        real = self.activation(
+            tf.cast(tf.cast(every - self.a.zero_point, tf.float64) * self.a.scale, tf.float32)
+        )
         rounded = tf.round(real / tf.cast(self.h.scale, tf.float32))
         return integer.clamp(tf.cast(rounded, tf.int64) + self.h.zero_point, self.h, np.int8)
 

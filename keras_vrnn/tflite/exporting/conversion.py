@@ -11,10 +11,11 @@ import numpy as np
 import tensorflow as tf
 
 from keras_vrnn import _files
+from keras_vrnn.models import structure
+from keras_vrnn.models.input_arrays import as_inputs
 from keras_vrnn.quantization.formats import Quantization
 from keras_vrnn.tflite.exporting import stock
-from keras_vrnn.tflite.exporting.capture import sampling, streaming, structure
-from keras_vrnn.tflite.exporting.capture.inputs import as_inputs
+from keras_vrnn.tflite.exporting.capture import reserved_names, sampling, streaming
 from keras_vrnn.tflite.exporting.capture.observation import observe
 from keras_vrnn.tflite.exporting.capture.partition import partition
 from keras_vrnn.tflite.exporting.capture.preparation import prepared
@@ -61,7 +62,7 @@ def to_file(model, path, options, calibration_data, overwrite) -> ExportResult:
     """Exports a model that becomes one file; the arguments are those of `kv.tflite.export`."""
     path = _files.check_writable(path, overwrite)
     original, model = model, prepared(model)
-    structure.check_names(model, options.streaming)
+    reserved_names.check_names(model, options.streaming)
     if options.integer and calibration_data is None:
         raise ValueError(
             f"`calibration_data` must be given with quantization={options.quantization!r}, whose scales are measured "

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from keras_vrnn.tflite.exporting.capture.inputs import as_inputs
+from keras_vrnn.models.input_arrays import as_inputs
 from keras_vrnn.tflite.micro.interpreter import MicroRunner
 from keras_vrnn.tflite.running.runner import Runner
 from keras_vrnn.tflite.verifying import drift, originals

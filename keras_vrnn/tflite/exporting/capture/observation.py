@@ -10,7 +10,7 @@ import numpy as np
 
 from keras_vrnn.layers import VanillaRNN
 from keras_vrnn.layers.interception import recurrences_replaced, vanilla_layers
-from keras_vrnn.tflite.exporting.capture import structure
+from keras_vrnn.models import structure
 
 
 @dataclass

@@ -14,7 +14,8 @@ import numpy as np
 import tensorflow as tf
 
 from keras_vrnn.layers.interception import recurrences_replaced, vanilla_layers
-from keras_vrnn.tflite.exporting.capture import masks, structure
+from keras_vrnn.models import structure
+from keras_vrnn.tflite.exporting.capture import masks
 from keras_vrnn.tflite.exporting.capture.observation import emitted, zeroes_last
 from keras_vrnn.tflite.exporting.capture.substitutes import plain_layers
 from keras_vrnn.tflite.exporting.parts import Mask, Partition, Recurrence

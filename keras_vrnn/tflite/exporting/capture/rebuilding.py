@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from keras_vrnn.layers.interception import layers_of
-from keras_vrnn.tflite.exporting.capture import structure
+from keras_vrnn.models import structure
 
 # The mean difference that another precision may make, relative to the largest output: some tens of roundings of
 # 2^-11 and 2^-8; for float32 and float64, float32 rounding over some hundred steps.

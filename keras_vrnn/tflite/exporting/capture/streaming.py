@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_vrnn.layers.interception import recurrences_replaced, vanilla_layers
-from keras_vrnn.tflite.exporting.capture import structure
+from keras_vrnn.models import structure
 from keras_vrnn.tflite.exporting.capture.inputs import with_inputs
 from keras_vrnn.tflite.exporting.capture.observation import zeroes_last
 from keras_vrnn.tflite.running.runner import STATE_IN

@@ -7,7 +7,7 @@ from keras import layers, ops
 
 import keras_vrnn as kv
 from keras_vrnn.layers.interception import layers_of
-from keras_vrnn.tflite.exporting.capture import structure
+from keras_vrnn.models import structure
 from keras_vrnn.tflite.exporting.capture.rebuilding import check_same, rebuilt
 
 BATCH = 4

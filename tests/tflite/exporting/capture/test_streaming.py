@@ -8,7 +8,7 @@ from exported_models import random_data, randomize
 from keras import layers, ops
 
 import keras_vrnn as kv
-from keras_vrnn.tflite.exporting.capture import structure
+from keras_vrnn.models import structure
 from keras_vrnn.tflite.exporting.capture.streaming import one_step
 
 T, F = 11, 4

@@ -10,8 +10,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_vrnn.tflite.running.runner import STATE_IN, STATE_OUT
-
 
 class _Leaf:
     """Wraps an array that is given as a list, so that `keras.tree` does not descend into it."""
@@ -81,30 +79,13 @@ def flat(model, x):
     return [leaf.value for leaf in keras.tree.flatten(leaves)]
 
 
-def check_names(model, streaming):
-    """Refuses names of inputs and outputs that are reserved for the states of a streaming file.
-
-    Raises:
-        ValueError: An input or output has such a name.
-    """
-    inputs = input_names(model)
-    outputs = output_names(model, _output_structure(model), inputs) if streaming else []
-    for kind, names, ending in (("input", inputs, STATE_IN), ("output", outputs, STATE_OUT)):
-        for name in names:
-            if name.endswith(ending):
-                raise ValueError(
-                    f"`model` must have no {kind} with a name that ends in {ending!r}, which marks a state of a "
-                    f"streaming file. Received: {name!r}. Rename the "
-                    f"{'keras.Input' if kind == 'input' else 'layer or key'}."
-                )
-
-
 def _input_structure(model):
     # A Sequential model has one input.
     return model.inputs[0] if isinstance(model, keras.Sequential) else model.input
 
 
-def _output_structure(model):
+def output_structure(model):
+    """Returns the symbolic outputs of a model in their structure."""
     return model.outputs[0] if isinstance(model, keras.Sequential) else model.output
 
 

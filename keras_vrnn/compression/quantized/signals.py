@@ -1,0 +1,117 @@
+"""Signals between the layers of a quantization-aware model: their ranges, and the formats that tensors carry.
+
+A layer keeps the range of each signal that it makes, as a weight that does not train. From the range follows the format,
+and the tensor carries its format to the next layer, which reads its integers. Keras carries masks in the same way.
+"""
+
+import contextlib
+import threading
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_vrnn.layers.call_checks import named
+from keras_vrnn.quantization.formats import Quantization, short
+from keras_vrnn.quantization.schemes import SCHEMES
+
+_ATTRIBUTE = "_keras_vrnn_format"
+_MOMENTUM = 0.99  # of the moving averages, as usual for ranges; TFMOT has 0.999
+_MODE = threading.local()
+
+
+class Signals:
+    """The ranges of the signals that a layer makes, as one weight (signals, 2).
+
+    Args:
+        layer: the layer.
+        names: names of the signals.
+        scheme: a key of `SCHEMES`.
+    """
+
+    def __init__(self, layer, names, scheme):
+        self.names = tuple(names)
+        self.scheme = SCHEMES[scheme]
+        self._variable = layer.add_weight(
+            name="ranges", shape=(len(self.names), 2), initializer="zeros", trainable=False, dtype="float32"
+        )
+
+    def range(self, name):
+        """Returns (low, high) as float64 tensors."""
+        low, high = ops.unstack(ops.cast(self._variable[self.names.index(name)], "float64"), 2)
+        return low, high
+
+    def format(self, name) -> Quantization:
+        """Returns the format of a signal that the next layer or the stock converter reads."""
+        return short(self.scheme.format(*self.range(name)), self.scheme.dtype)
+
+    def average(self, ends, momentum=_MOMENTUM, where=True):
+        """Moves the ranges towards those of a batch, unless the batch has numbers that are not finite.
+
+        Args:
+            ends: (signals, 2).
+            momentum: the share of the old range.
+            where: a tensor of bool, whether to do so at all.
+        """
+        old = ops.convert_to_tensor(self._variable)
+        new = momentum * old + (1 - momentum) * ends
+        take = ops.logical_and(where, ops.all(ops.isfinite(ends)))
+        self._variable.assign(ops.where(take, new, old))
+
+    def widen(self, values):
+        """Widens the ranges to hold NumPy arrays, signal -> array, in calibration."""
+        ranges = np.array(self._variable)
+        for name, array in values.items():
+            row = ranges[self.names.index(name)]
+            row[:] = min(row[0], np.min(array, initial=0.0)), max(row[1], np.max(array, initial=0.0))
+        self._variable.assign(ranges)
+
+
+@contextlib.contextmanager
+def calibrating():
+    """Lets the layers of this thread compute in float32 and widen their ranges while the block runs."""
+    _MODE.calibrating = True
+    try:
+        yield
+    finally:
+        _MODE.calibrating = False
+
+
+def is_calibrating():
+    """Whether `calibrating` is in force."""
+    return getattr(_MODE, "calibrating", False)
+
+
+def carrying(tensor, quantization):
+    """Lets a tensor carry its format; None takes it away."""
+    setattr(tensor, _ATTRIBUTE, quantization)
+    return tensor
+
+
+def format_of(tensor, layer):
+    """Returns the format that a tensor carries.
+
+    Raises:
+        ValueError: it carries none, so the layer would not know its integers.
+    """
+    quantization = getattr(tensor, _ATTRIBUTE, None)
+    if quantization is None and not is_calibrating():
+        raise ValueError(
+            f"{named(layer)}: its input carries no number format. Only the layers that kv.compression.quantize_aware "
+            "makes hand formats on: call the whole model, and put no other layer between them."
+        )
+    return quantization
+
+
+def straight_through(real, exact):
+    """Returns the value of `exact` with the gradient of `real`."""
+    return real + ops.stop_gradient(exact - real)
+
+
+def check_backend():
+    """Raises unless Keras computes with TensorFlow."""
+    if keras.backend.backend() != "tensorflow":
+        raise RuntimeError(
+            "Quantization-aware training needs the TensorFlow backend of Keras. Received: "
+            f"{keras.backend.backend()!r}. Set KERAS_BACKEND=tensorflow."
+        )
