@@ -126,7 +126,7 @@ class _Integer(Scheme):
     integer = True
     _output_formats: ClassVar[dict[str, Quantization]]
     _saturation: ClassVar[dict[str, tuple[float, float]]]
-    _bias_dtype: ClassVar[type]
+    bias_dtype: ClassVar[type]
     _weights_axis: ClassVar[int | None]
     _accumulator_bits: ClassVar[int]  # for the bias or the result's whole range; the products need the rest
     _largest_multiplier: ClassVar[float]  # from accumulator to result; a finer result would hold nothing more
@@ -195,7 +195,7 @@ class _Integer(Scheme):
         stored = Stored(integers, Quantization(scale if axis is not None else xp.real(scale), 0, axis))
         if bias is None:
             return stored, None
-        integers = xp.narrow(xp.round(bias / (x.scale * scale)), self._bias_dtype)
+        integers = xp.narrow(xp.round(bias / (x.scale * scale)), self.bias_dtype)
         return stored, Stored(integers, Quantization(x.scale * scale, 0, axis))
 
 
@@ -219,7 +219,7 @@ class Int8(_Integer):
         "sigmoid": (math.log(0.5 / 255.5), math.log(254.5 / 1.5)),
         **_CLIPPING,
     }
-    _bias_dtype = np.int32
+    bias_dtype = np.int32
     _weights_axis = 0
     _accumulator_bits = 30
     _steps_for_signal = 254
@@ -244,7 +244,7 @@ class Int16x8(_Integer):
     }
     # The kernels read pre-activations up to 8: tanh(8)·32768 = 32767.99, sigmoid(8)·32768 = 32757.
     _saturation: ClassVar = {"tanh": (-8.0, 8.0), **_CLIPPING}
-    _bias_dtype = np.int64
+    bias_dtype = np.int64
     _weights_axis = None
     _steps_for_signal = math.inf  # formats leave out −32768, but quantizing saturates to it
     _accumulator_bits = 46  # LiteRT rescales int64 sums in fixed point and assumes that they are below 2⁴⁷

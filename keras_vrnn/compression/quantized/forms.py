@@ -13,20 +13,26 @@ from keras_vrnn.compression.quantized.vanilla_rnn import QuantizedVanillaRNN, ch
 from keras_vrnn.layers import VanillaRNN
 
 
-class _Moving:
+class Moving:
     """A layer that moves integers or picks some of them; a mixin."""
 
     def call(self, inputs, *args, **kwargs):
         made = super().call(inputs, *args, **kwargs)
         if signals.is_calibrating():
             return made
-        return signals.carrying(made, signals.format_of(inputs, self))
+        quantization = signals.format_of(inputs, self)
+        signals.note(self, {"out": quantization})
+        return signals.carrying(made, quantization)
+
+    def plain(self, inputs, note, mark, *args, **kwargs):
+        """Returns what the file computes as float operators, whose results `mark` gives their formats."""
+        return mark(super().call(inputs, *args, **kwargs), note.formats["out"])
 
 
 def _moving(kind):
     name = f"Quantized{kind.__name__}"
     made = type(
-        name, (_Moving, kind), {"__doc__": f"A `{kind.__name__}` that hands the format of its input on."}
+        name, (Moving, kind), {"__doc__": f"A `{kind.__name__}` that hands the format of its input on."}
     )
     return keras.saving.register_keras_serializable(package="keras_vrnn")(made)
 

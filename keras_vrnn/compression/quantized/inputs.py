@@ -1,7 +1,6 @@
 """The input of a quantization-aware model."""
 
 import keras
-import numpy as np
 from keras import ops
 
 from keras_vrnn.compression.quantized import signals
@@ -26,14 +25,18 @@ class QuantizedInput(keras.layers.Layer):
 
     def call(self, inputs, training=None):
         if signals.is_calibrating():
-            self.signals.widen({"x": np.array(inputs)})
+            self.signals.widen({"x": ops.convert_to_numpy(inputs)})
             return ops.convert_to_tensor(inputs)
         if training:
             self.signals.average(ops.expand_dims(ops.stack([ops.min(inputs), ops.max(inputs)]), 0))
         x, dtype = self.signals.format("x"), self.signals.scheme.dtype
-        low, high = (ops.cast(end, "float32") for end in integer.real_ends(x, dtype))
-        exact = integer.dequantize(integer.quantize(ops.stop_gradient(inputs), x, dtype), x)
-        return signals.carrying(signals.straight_through(ops.clip(inputs, low, high), exact), x)
+        signals.note(self, {"x": x})
+        integers = integer.quantize(ops.stop_gradient(inputs), x, dtype)
+        return signals.rounded(ops.convert_to_tensor(inputs), integers, x, dtype)
+
+    def plain(self, inputs, note, mark, **_):
+        """Returns what the file computes as float operators, whose results `mark` gives their formats."""
+        return mark(inputs, note.formats["x"])
 
     def compute_output_shape(self, input_shape):
         return input_shape

@@ -13,8 +13,8 @@ from keras_vrnn.compression.quantized import signals
 from keras_vrnn.quantization import integer
 from keras_vrnn.quantization.formats import INT8_MAX, LEAST_SCALE, Quantization, short
 
-_FUSED = {"linear": None, "relu": "RELU", "relu6": "RELU6"}
-_OWN = ("tanh", "sigmoid", "softmax")
+FUSED = {"linear": None, "relu": "RELU", "relu6": "RELU6"}
+ACTIVATIONS = (*FUSED, "tanh", "sigmoid", "softmax")
 
 
 class Linear:
@@ -37,10 +37,10 @@ class Linear:
         if signals.is_calibrating():
             total = self._linear(inputs, ops.convert_to_tensor(self.kernel), self.bias)
             made = self.activation(total)
-            self.signals.widen({"sum": np.array(made if self._fused is not None else total)})
+            self.signals.widen({"sum": ops.convert_to_numpy(made if self._is_fused else total)})
             return made
         x, y = signals.format_of(inputs, self), self.signals.format("sum")
-        weights, bias = self.stored(x)
+        weights, bias = self._stored(x)
         dtype = self.signals.scheme.dtype
         # Integers that have the gradients of the real numbers.
         real_x = inputs / ops.cast(x.scale, "float32")
@@ -49,51 +49,79 @@ class Linear:
             signals.straight_through(real_x, ops.round(real_x)),
             signals.straight_through(real_w, ops.cast(weights.integers, "float32")),
         )
-        scale = ops.cast(self._per_output(x.scale * weights.scale), "float32")
-        total = ops.cast(sums, "float32") * scale
+        total = ops.cast(sums, "float32") * ops.cast(self._per_output(x.scale * weights.scale), "float32")
         total = total if self.bias is None else total + self.bias
-        if training:
-            self._average(total)
         whole = ops.cast(ops.stop_gradient(sums), "int64")
         whole = whole if bias is None else whole + bias.integers
         factor = integer.product_factor(x, Quantization(self._per_output(weights.scale)), y)
-        made = integer.rescaled(
-            whole, factor, y, dtype, dtype == np.int16, _FUSED.get(self._name_of_activation)
-        )
-        exact = integer.dequantize(made, y)
-        if self._fused is not None:
-            low, high = (ops.cast(end, "float32") for end in integer.real_ends(y, dtype))
-            real = ops.clip(self.activation(total), low, high)
-            return signals.carrying(signals.straight_through(real, exact), y)
-        return self._activated(signals.straight_through(total, exact), made, y, training)
+        is_long = dtype == np.int16
+        made = integer.rescaled(whole, factor, y, dtype, is_long, FUSED.get(self._activation_name))
+        self._note(weights, bias, y)
+        if not self._is_fused:
+            if training:
+                self._average(total)
+            total = signals.straight_through(total, integer.dequantize(made, y))
+            return self._activated(total, made, y, training)
+        real = self.activation(total)
+        if training:
+            self._average(real)
+        return signals.rounded(real, made, y, dtype)
+
+    def plain(self, inputs, note, mark, **_):
+        """Returns what the file computes as float operators, whose results `mark` gives their formats."""
+        kernel, bias = note.constants["kernel"][0], note.constants.get("bias", (None,))[0]
+        made = self._linear(inputs, kernel, bias)
+        if self._is_fused:
+            return mark(self.activation(made), note.formats["sum"])
+        return mark(self.activation(mark(made, note.formats["sum"])), note.formats["out"])
 
     def _activated(self, total, integers, y, training):
         """φ as an operator of its own."""
-        name, scheme = self._name_of_activation, self.signals.scheme
+        name, scheme = self._activation_name, self.signals.scheme
         target = scheme.output_format(name)
         real = self.activation(total)
-        if not (training and name in ("sigmoid", "softmax")):
-            # In training, a probability that is rounded to 0 would have an infinite loss without a gradient.
-            if name == "softmax":
-                exact = integer.quantize(real, target, scheme.dtype)
-            else:
-                exact = {"tanh": integer.tanh, "sigmoid": integer.logistic}[name](integers, y, scheme.dtype)
-            real = signals.straight_through(real, integer.dequantize(exact, target))
-        return signals.carrying(real, target)
+        if training and name in ("sigmoid", "softmax"):
+            # A probability that is rounded to 0 would have an infinite loss without a gradient.
+            return signals.carrying(real, target)
+        if name == "softmax":
+            made = integer.quantize(real, target, scheme.dtype)
+        else:
+            made = {"tanh": integer.tanh, "sigmoid": integer.logistic}[name](integers, y, scheme.dtype)
+        return signals.rounded(real, made, target, scheme.dtype)
 
-    def stored(self, x):
+    def _stored(self, x):
         """Returns the weights and the bias as the file holds them, for inputs in the format `x`."""
-        kernel = ops.convert_to_tensor(self.kernel)
-        largest = ops.max(ops.abs(ops.stop_gradient(kernel)), axis=self._axes(), keepdims=True)
-        scale = ops.maximum(ops.cast(largest, "float64") / INT8_MAX, LEAST_SCALE)
-        scale = short(Quantization(scale), np.int8).scale
-        integers = ops.round(ops.cast(ops.stop_gradient(kernel), "float64") / scale)
-        weights = Integers(ops.cast(integers, "int64"), scale)
+        kernel = ops.cast(ops.stop_gradient(ops.convert_to_tensor(self.kernel)), "float64")
+        largest = ops.max(ops.abs(kernel), axis=self._axes(), keepdims=True)
+        scale = short(Quantization(ops.maximum(largest / INT8_MAX, LEAST_SCALE)), np.int8).scale
+        weights = Integers(ops.cast(ops.round(kernel / scale), "int64"), scale)
         if self.bias is None:
             return weights, None
         step = self._per_output(x.scale * scale)
-        bias = ops.round(ops.cast(ops.stop_gradient(self.bias), "float64") / step)
+        bias = ops.round(ops.cast(ops.stop_gradient(ops.convert_to_tensor(self.bias)), "float64") / step)
         return weights, Integers(ops.cast(bias, "int64"), step)
+
+    def _note(self, weights, bias, y):
+        constants = {"kernel": (weights.real(), ops.reshape(weights.scale, (-1,)))}
+        if bias is not None:
+            constants["bias"] = bias.real(), bias.scale
+        formats = {"sum": y}
+        if not self._is_fused:
+            formats["out"] = self.signals.scheme.output_format(self._activation_name)
+        signals.note(self, formats, constants)
+
+    def _average(self, made):
+        made = ops.stop_gradient(made)
+        self.signals.average(ops.expand_dims(ops.stack([ops.min(made), ops.max(made)]), 0))
+
+    @property
+    def _activation_name(self):
+        return next(name for name in ACTIVATIONS if _is(self.activation, name))
+
+    @property
+    def _is_fused(self):
+        """Whether the operator of the sum computes φ too."""
+        return self._activation_name in FUSED
 
     # Keras' own methods for these layers save the kernel and the bias only.
 
@@ -103,32 +131,23 @@ class Linear:
     def load_own_variables(self, store):
         keras.layers.Layer.load_own_variables(self, store)
 
-    @property
-    def _name_of_activation(self):
-        return next(
-            name
-            for name in (*_FUSED, *_OWN)
-            if self.activation in (getattr(keras.activations, name), getattr(ops, name, None))
-        )
-
-    @property
-    def _fused(self):
-        """Whether the sum's operator computes φ: None if not."""
-        return True if self._name_of_activation in _FUSED else None
-
-    def _average(self, total):
-        made = ops.stop_gradient(self.activation(total) if self._fused is not None else total)
-        self.signals.average(ops.expand_dims(ops.stack([ops.min(made), ops.max(made)]), 0))
-
     def get_config(self):
         return {**super().get_config(), "scheme": self.scheme}
 
 
 class Integers:
-    """A constant of a file: integers and their scale."""
+    """A constant of a file: integers and their scale, which broadcasts."""
 
     def __init__(self, integers, scale):
         self.integers, self.scale = integers, scale
+
+    def real(self):
+        """Returns the real numbers as float32."""
+        return ops.cast(ops.cast(self.integers, "float64") * self.scale, "float32")
+
+
+def _is(activation, name):
+    return activation in (getattr(keras.activations, name), getattr(ops, name, None))
 
 
 @keras.saving.register_keras_serializable(package="keras_vrnn")

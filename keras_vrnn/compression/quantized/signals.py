@@ -1,17 +1,21 @@
 """Signals between the layers of a quantization-aware model: their ranges, and the formats that tensors carry.
 
-A layer keeps the range of each signal that it makes, as a weight that does not train. From the range follows the format,
-and the tensor carries its format to the next layer, which reads its integers. Keras carries masks in the same way.
+A layer keeps the range of each signal that it makes, as a weight that does not train. From the range follows the
+format, and the tensor carries its format to the next layer, which reads its integers. Keras carries masks in the same
+way.
 """
 
 import contextlib
 import threading
+from dataclasses import dataclass, field
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
 from keras_vrnn.layers.call_checks import named
+from keras_vrnn.quantization import integer
 from keras_vrnn.quantization.formats import Quantization, short
 from keras_vrnn.quantization.schemes import SCHEMES
 
@@ -77,6 +81,51 @@ def calibrating():
         _MODE.calibrating = False
 
 
+@contextlib.contextmanager
+def noting():
+    """Yields a list that receives, while the block runs the model in this thread, a `Note` from each layer call."""
+    _MODE.notes = []
+    try:
+        yield _MODE.notes
+    finally:
+        _MODE.notes = None
+
+
+@dataclass(frozen=True)
+class Note:
+    """What one call of a layer computed with: the export takes it from here.
+
+    Attributes:
+        layer: the layer.
+        formats: signal -> `Quantization`.
+        constants: weight -> its real values as the file holds them, and their scale.
+        step: of a recurrence, its `Step`.
+    """
+
+    layer: Any
+    formats: dict[str, Quantization]
+    constants: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+    step: Any = None
+
+
+def note(layer, formats, constants=None, step=None):
+    """Adds a `Note` to the list of `noting`, if there is one; formats and constants are tensors."""
+    notes = getattr(_MODE, "notes", None)
+    if notes is None:
+        return
+    constants = {
+        name: tuple(ops.convert_to_numpy(part) for part in parts) for name, parts in (constants or {}).items()
+    }
+    notes.append(Note(layer, {name: plain(form) for name, form in formats.items()}, constants, step))
+
+
+def plain(quantization):
+    """Returns a format of tensors as one of numbers or arrays."""
+    scale, zero_point = (np.asarray(ops.convert_to_numpy(part)) for part in (quantization.scale, quantization.zero_point))
+    scale = float(scale) if scale.ndim == 0 else scale
+    return Quantization(scale, int(zero_point), quantization.axis)
+
+
 def is_calibrating():
     """Whether `calibrating` is in force."""
     return getattr(_MODE, "calibrating", False)
@@ -106,6 +155,14 @@ def format_of(tensor, layer):
 def straight_through(real, exact):
     """Returns the value of `exact` with the gradient of `real`."""
     return real + ops.stop_gradient(exact - real)
+
+
+def rounded(real, integers, quantization, dtype):
+    """Returns integers as real numbers in their format, with the gradient of `real` within the format's range."""
+    low, high = (ops.cast(end, "float32") for end in integer.real_ends(quantization, dtype))
+    return carrying(
+        straight_through(ops.clip(real, low, high), integer.dequantize(integers, quantization)), quantization
+    )
 
 
 def check_backend():

@@ -47,6 +47,7 @@ class QuantizedVanillaRNN(VanillaRNN):
         if signals.is_calibrating():
             return super().call(sequences, initial_state, mask, training)
         self._step = self.step(signals.format_of(sequences, self))
+        signals.note(self, self._step.formats, step=self._step)
         try:
             if initial_state is not None:
                 initial_state = self._in_own_format(initial_state)
@@ -56,6 +57,10 @@ class QuantizedVanillaRNN(VanillaRNN):
         for tensor in made if isinstance(made, (list, tuple)) else [made]:
             signals.carrying(tensor, h)
         return made
+
+    def plain(self, sequences, note, mark_format, initial_state=None, mask=None, **_):
+        """Returns what `VanillaRNN` does, for a trace in which the recurrence is replaced."""
+        return super().call(sequences, initial_state, mask)
 
     def step(self, x):
         """Returns the `Step` of the layer for inputs in the format `x`."""

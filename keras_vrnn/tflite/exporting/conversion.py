@@ -14,7 +14,8 @@ from keras_vrnn import _files
 from keras_vrnn.models import structure
 from keras_vrnn.models.input_arrays import as_inputs
 from keras_vrnn.quantization.formats import Quantization
-from keras_vrnn.tflite.exporting import stock
+from keras_vrnn.compression.quantized import signals
+from keras_vrnn.tflite.exporting import stated_ranges, stock, trained
 from keras_vrnn.tflite.exporting.capture import reserved_names, sampling, streaming
 from keras_vrnn.tflite.exporting.capture.observation import observe
 from keras_vrnn.tflite.exporting.capture.partition import partition
@@ -63,7 +64,8 @@ def to_file(model, path, options, calibration_data, overwrite) -> ExportResult:
     path = _files.check_writable(path, overwrite)
     original, model = model, prepared(model)
     reserved_names.check_names(model, options.streaming)
-    if options.integer and calibration_data is None:
+    scheme = trained.scheme_of(model)
+    if options.integer and calibration_data is None and scheme is None:
         raise ValueError(
             f"`calibration_data` must be given with quantization={options.quantization!r}, whose scales are measured "
             "on it. Received: calibration_data=None. Pass inputs that the model will meet, such as x_train[:200], or "
@@ -76,15 +78,22 @@ def to_file(model, path, options, calibration_data, overwrite) -> ExportResult:
     )
     if model is not original:
         check_same(original, model, arrays)
-    parts = _partition(model, options, arrays)
+    parts, learned = _partition(model, options, arrays)
     for recurrence in parts.recurrences:
         recurrence.cell.check(recurrence.layer, options.scheme)
-    if options.integer:
+    samples = None
+    if learned is not None:
+        formats_of, value_formats = learned.formats_of(parts.recurrences), learned.value_formats(parts)
+    elif options.integer:
         samples, formats_of, value_formats = sampling.calibrated(model, options, parts, arrays)
     else:
-        samples, value_formats = None, {}
+        value_formats = {}
         formats_of = {r.name: Formats(options.scheme) for r in parts.recurrences}
-    converted = stock.convert(parts.stock, options.quantization, samples) if parts.stock else None
+    converted = None
+    if parts.stock and learned is not None:
+        converted = stated_ranges.convert(parts.stock, options.quantization, learned.weights())
+    elif parts.stock:
+        converted = stock.convert(parts.stock, options.quantization, samples)
     content, signatures = stitching.stitch(parts, converted, formats_of, value_formats, options)
 
     packed = content.pack()
@@ -104,13 +113,14 @@ def to_file(model, path, options, calibration_data, overwrite) -> ExportResult:
 
 
 def _partition(model, options, arrays):
-    """Returns the `Partition` of a model in one of the forms."""
+    """Returns the `Partition` of a model in one of the forms, and of a quantization-aware model its `Trained`."""
     sample = [array[:1] for array in arrays]
-    calls = observe(model, sample)
+    calls, learned = _observed(model, sample)
     if options.streaming:
         model = streaming.one_step(model, [array[:4] for array in arrays])
         arrays, sample = ([array[:, :1] for array in each] for each in (arrays, sample))
-        whole, calls = calls, observe(model, sample)
+        whole = calls
+        calls, learned = _observed(model, sample)
         if [call.layer for call in whole] != [
             call.layer for call in calls
         ]:  # calibration pairs them by order
@@ -122,8 +132,17 @@ def _partition(model, options, arrays):
         name: tf.TensorSpec((options.batch_size, *array.shape[1:]), tensor.dtype)
         for name, tensor, array in zip(structure.input_names(model), model.inputs, arrays, strict=True)
     }
-    parts = partition(model, specs, calls, options.quantization)
-    return streaming.with_states(parts) if options.streaming else parts
+    parts = partition(model, specs, calls, options.quantization, learned)
+    return (streaming.with_states(parts) if options.streaming else parts), learned
+
+
+def _observed(model, sample):
+    scheme = trained.scheme_of(model)
+    if scheme is None:
+        return observe(model, sample), None
+    with signals.noting() as notes:
+        calls = observe(model, sample)
+    return calls, trained.Trained(scheme, notes)
 
 
 def _example(model):

@@ -17,9 +17,13 @@ from keras_vrnn.layers.interception import recurrences_replaced, vanilla_layers
 from keras_vrnn.models import structure
 from keras_vrnn.tflite.exporting.capture import masks
 from keras_vrnn.tflite.exporting.capture.observation import emitted, zeroes_last
-from keras_vrnn.tflite.exporting.capture.substitutes import plain_layers
+from keras_vrnn.tflite.exporting.capture.substitutes import plain_layers, trained_layers
 from keras_vrnn.tflite.exporting.parts import Mask, Partition, Recurrence
 from keras_vrnn.tflite.exporting.recurrences import cell_of
+
+
+# Operations that return their operand: the latter marks a number format.
+_SAME = ("Identity", "FakeQuantWithMinMaxArgs")
 
 
 class _Trace:
@@ -41,7 +45,7 @@ class _Trace:
 
     def use(self, tensor):
         """Returns the name of a value; the stock part makes every value without a name."""
-        while tensor.name not in self.names and tensor.op.type == "Identity":
+        while tensor.name not in self.names and tensor.op.type in _SAME:
             tensor = tensor.op.inputs[0]
         if tensor.name not in self.names:
             name = f"stock/{len(self.stock_outputs)}"
@@ -77,7 +81,7 @@ class _Trace:
         return value is not None and not np.any(value)
 
 
-def partition(model, inputs, calls, quantization):
+def partition(model, inputs, calls, quantization, trained=None):
     """Splits `model` into its recurrences and the stock part around them.
 
     Args:
@@ -85,6 +89,7 @@ def partition(model, inputs, calls, quantization):
         inputs: Input name -> tf.TensorSpec with static shape, including the batch size of the export.
         calls: The result of `observe` on data with the same number of time steps.
         quantization: A key of `SCHEMES`; it decides the form of some layers.
+        trained: Of a quantization-aware model, its `Trained`.
 
     Returns:
         A `Partition`.
@@ -113,15 +118,20 @@ def partition(model, inputs, calls, quantization):
             trace.recurrences.append(_recurrence(name, layer, trace, sequences, initial_state[0], mask))
             # Nothing reads a result that the layer does not return: any tensor will do.
             final = values.get(f"{name}/final", initial_state[0])
+            sequence = values.get(f"{name}/sequence", final)
+            if trained is not None:
+                state = trained.state_format(len(trace.recurrences) - 1)
+                final, sequence = (trained.mark(value, state) for value in (final, sequence))
             last = final
             if mask is not None and zeroes_last(layer):
                 counts = trace.number(mask, values)
                 last = final * (counts[:, :1] if layer.go_backwards else counts[:, -1:])
-            return last, values.get(f"{name}/sequence", final), [final]
+            return last, sequence, [final]
 
         with (
             recurrences_replaced(vanilla_layers(model), cut),
             plain_layers(model, quantization, lambda mask: trace.number(mask, values)),
+            trained_layers(trained),
         ):
             made = structure.call(model, [values[name] for name in inputs])
         names = structure.output_names(model, made, taken=inputs)

@@ -37,6 +37,19 @@ def plain_layers(model, quantization, number):
         yield
 
 
+@contextlib.contextmanager
+def trained_layers(trained):
+    """Replaces the `call` of quantization-aware layers by the float operators that the file quantizes.
+
+    Args:
+        trained: The `Trained` of a quantization-aware model, or None for another model.
+    """
+    with contextlib.ExitStack() as stack:
+        for layer, call in (trained.plain_calls() if trained is not None else {}).items():
+            stack.enter_context(replaced(layer, "call", call))
+        yield
+
+
 def _embedding(layer, original):
     """One GATHER.
 

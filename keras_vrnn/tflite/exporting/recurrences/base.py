@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from keras_vrnn.quantization.formats import Quantization
-from keras_vrnn.quantization.schemes import Scheme
+from keras_vrnn.quantization.schemes import Scheme, Stored
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,13 @@ class Formats:
         scheme: the quantization scheme.
         signals: signal -> `Quantization`; empty if the signals are float32.
         moments: operand of a product -> (count, Σ v·vᵀ), which guides the rounding of its weights.
+        products: operand of a product -> its weights and bias as a quantization-aware model has learned them.
     """
 
     scheme: Scheme
     signals: dict[str, Quantization] = field(default_factory=dict)
     moments: dict[str, tuple[int, Any]] = field(default_factory=dict)
+    products: dict[str, tuple[Stored, Stored | None]] = field(default_factory=dict)
 
     @property
     def dtype(self):
@@ -42,6 +44,8 @@ class Formats:
 
     def product(self, matrix, bias, operand, x, result):
         """Returns the weights and bias as `Scheme.product` stores them; `operand` names what they multiply."""
+        if operand in self.products:
+            return self.products[operand]
         return self.scheme.product(matrix, bias, x, result, self.moments.get(operand))
 
 
