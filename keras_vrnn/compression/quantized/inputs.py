@@ -9,7 +9,7 @@ from keras_vrnn.quantization import integer
 
 @keras.saving.register_keras_serializable(package="keras_vrnn")
 class QuantizedInput(keras.layers.Layer):
-    """Rounds a float input of the model to integers, as the QUANTIZE before the file does.
+    """Rounds a float input of the model to the integers that the file reads.
 
     Args:
         scheme: a key of `quantization.schemes.SCHEMES`.
@@ -31,7 +31,9 @@ class QuantizedInput(keras.layers.Layer):
             self.signals.average(ops.expand_dims(ops.stack([ops.min(inputs), ops.max(inputs)]), 0))
         x, dtype = self.signals.format("x"), self.signals.scheme.dtype
         signals.note(self, {"x": x})
-        integers = integer.quantize(ops.stop_gradient(inputs), x, dtype)
+        # Halves to even, as `tflite.Runner` and the C++ sources round what they pass to the file.
+        whole = ops.round(ops.stop_gradient(inputs) / ops.cast(x.scale, "float32"))
+        integers = integer.clamp(ops.cast(whole, "int64") + x.zero_point, x, dtype)
         return signals.rounded(ops.convert_to_tensor(inputs), integers, x, dtype)
 
     def plain(self, inputs, note, mark, **_):
