@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 NAMES = {
+    "_calibrator": "The int16 quantizer behind `tf.lite`, on a file that states its ranges; see `MODULES`.",
     "_compile_metrics": "Whether `compile` was given metrics; `metrics` lists all trackers once the model is built.",
     "_compute_loss": "`compute_loss` with or without the `training` argument that a subclass may lack.",
     "_eval_epoch_iterator": "The iterator of validation data that `fit` makes while its choices hold; `evaluate` sets "
@@ -20,6 +21,34 @@ NAMES = {
     "_loss_tracker": "The mean of the loss that Keras' own `train_step` updates.",
     "_maybe_symbolic_build": "Overridden because Keras' own fails under MultiWorkerMirroredStrategy.",
 }
+
+MODULES = {
+    "tensorflow.lite.python.convert": "`mlir_quantize`: the converter's int8 quantizer. `tf.lite.TFLiteConverter` runs "
+    "it only on ranges that it has calibrated itself, and learned ranges are not calibrated ones.",
+    "tensorflow.lite.python.optimize.calibrator": "`Calibrator`: the converter's int16 quantizer, for the same reason.",
+}
+
+
+def quantized_int8(content: bytes) -> bytes:
+    """A float `.tflite` file whose tensors state their ranges, with int8 signals, inputs and outputs."""
+    import tensorflow as tf
+    from tensorflow.lite.python import convert  # noqa: TID251 - see MODULES
+
+    return convert.mlir_quantize(
+        content, fully_quantize=True, input_data_type=tf.int8, output_data_type=tf.int8
+    )
+
+
+def quantized_int16(content: bytes) -> bytes:
+    """The same with int16 signals, int64 biases, and one scale per weight matrix of a dense layer."""
+    import numpy as np
+    from tensorflow.lite.python.optimize import calibrator  # noqa: TID251 - see MODULES
+
+    int16, int64 = np.dtype("int16").num, np.dtype("int64").num
+    # Input, output, whether floats may stay, signals, biases, per-tensor weights: everywhere, in dense layers.
+    return calibrator.Calibrator(content)._calibrator.QuantizeModel(
+        int16, int16, False, int16, int64, False, True
+    )
 
 
 def flatten_layers(layer: Any) -> list[Any]:

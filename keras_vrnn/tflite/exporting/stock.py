@@ -44,13 +44,8 @@ def convert(concrete, quantization, samples=None):
     Raises:
         ValueError: The graph contains a loop, or an operation without a builtin operator for this quantization.
     """
-    loops = _control_flow(concrete)
-    if loops and samples is not None:
-        raise ValueError(
-            f"`model` must have no loop besides its vanilla RNN layers with quantization={quantization!r}. Received: "
-            f"the operations {', '.join(loops)}. Replace LSTM, GRU and custom recurrent cells by VanillaRNN, build "
-            "them with unroll=True, or choose quantization='float32'."
-        )
+    if samples is not None:
+        refuse_loops(concrete, quantization)
     owner = tf.Module()
     owner.function = concrete
     converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], owner)
@@ -74,11 +69,27 @@ def convert(concrete, quantization, samples=None):
             warnings.simplefilter("ignore")
             return converter.convert()
     except Exception as error:  # the converter raises several kinds of its own
+        raise refusal(error, log, quantization) from error
+
+
+def refuse_loops(concrete, quantization):
+    """Raises ValueError if a graph has a loop, which no quantizer takes."""
+    loops = _control_flow(concrete)
+    if loops:
         raise ValueError(
-            "`model` must have layers around its recurrences that the TFLite converter takes with "
-            f"quantization={quantization!r}. Received: {_reason(error, log)}. Choose another quantization ('float32' "
-            "takes the most layers), or replace the layer."
-        ) from error
+            f"`model` must have no loop besides its vanilla RNN layers with quantization={quantization!r}. Received: "
+            f"the operations {', '.join(loops)}. Replace LSTM, GRU and custom recurrent cells by VanillaRNN, build "
+            "them with unroll=True, or choose quantization='float32'."
+        )
+
+
+def refusal(error, log, quantization):
+    """Returns the ValueError for an error of the converter, which names the layer's operations."""
+    return ValueError(
+        "`model` must have layers around its recurrences that the TFLite converter takes with "
+        f"quantization={quantization!r}. Received: {_reason(error, log)}. Choose another quantization ('float32' "
+        "takes the most layers), or replace the layer."
+    )
 
 
 def _control_flow(concrete):

@@ -15,7 +15,7 @@ from keras_vrnn.tflite.exporting.writing import operators as op
 from keras_vrnn.tflite.exporting.writing.flatbuffer import Graph
 
 # Operator -> position of the input whose format the result has.
-_MOVERS = {
+MOVERS = {
     "BATCH_TO_SPACE_ND": 0,
     "BROADCAST_TO": 0,
     "DEPTH_TO_SPACE": 0,
@@ -41,7 +41,7 @@ _MOVERS = {
     "UNPACK": 0,
 }
 # Operator -> positions of the inputs that it picks from, which get the result's format; None for all inputs.
-_PICKERS = {
+PICKERS = {
     "MAXIMUM": None,
     "MINIMUM": None,
     "ONE_HOT": (2, 3),
@@ -66,10 +66,10 @@ def agree(main):
             _make_room_for_sum(main, operator)
         if name == "CONCATENATION":
             _convert_far_apart(main, operator)
-        if name in _MOVERS:
-            _convert_results(main, operator, main.quantization(int(operator.inputs[_MOVERS[name]])))
-        if name in _PICKERS:
-            positions, result = _PICKERS[name] or range(len(operator.inputs)), int(operator.outputs[0])
+        if name in MOVERS:
+            _convert_results(main, operator, main.quantization(int(operator.inputs[MOVERS[name]])))
+        if name in PICKERS:
+            positions, result = PICKERS[name] or range(len(operator.inputs)), int(operator.outputs[0])
             _make_room_for_constants(main, [int(operator.inputs[k]) for k in positions], result)
             operator.inputs = [
                 _in_format_of(main, int(index), result) if k in positions else index

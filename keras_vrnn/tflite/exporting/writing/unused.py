@@ -18,6 +18,11 @@ def remove(file):
     file.model.buffers = _keep(
         file.model.buffers, {NO_BUFFER, *(h.buffer for h in holders)}, holders, "buffer"
     )
+    remove_operator_codes(file)
+
+
+def remove_operator_codes(file):
+    """Removes the codes of operators that a `ModelFile` does not contain."""
     operators = [operator for subgraph in file.model.subgraphs for operator in subgraph.operators]
     codes = {operator.opcodeIndex for operator in operators}
     file.model.operatorCodes = _keep(file.model.operatorCodes, codes, operators, "opcodeIndex")
