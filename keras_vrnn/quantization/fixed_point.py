@@ -30,8 +30,12 @@ def factor(real):
 
 def factors(reals):
     """Returns `factor` of each element as two int64 arrays."""
-    pairs = np.array([factor(float(real)) for real in np.ravel(reals)], np.int64).reshape(-1, 2)
-    return pairs[:, 0].reshape(np.shape(reals)), pairs[:, 1].reshape(np.shape(reals))
+    fraction, exponent = np.frexp(np.asarray(reals, np.float64))
+    mantissa = np.floor(fraction * (1 << 31) + 0.5).astype(np.int64)
+    full = mantissa == 1 << 31
+    mantissa, exponent = np.where(full, mantissa // 2, mantissa), exponent.astype(np.int64) + full
+    tiny = (exponent < -31) | (mantissa == 0)
+    return np.where(tiny, 0, mantissa), np.where(tiny, 0, exponent)
 
 
 def round_half_away(real):
@@ -84,10 +88,12 @@ _EXP_MINUS_EIGHTH = 1895147668  # exp(-1/8)
 _THIRD = 715827883  # 1/3
 # exp(-2^k) for k = -2 … 4
 _EXP_POWERS = {-2: 1672461947, -1: 1302514674, 0: 790015084, 1: 290630308, 2: 39332535, 3: 720401, 4: 242}
+_HALF_SQRT_2 = 1518500250  # sqrt(2) / 2
 _48_OVER_17, _MINUS_32_OVER_17 = 1515870810, -1010580540  # with two integer bits
 
 
-def _shift_left(x, exponent):
+def shift_left(x, exponent):
+    """Returns x · 2^exponent, saturated."""
     return np.clip(x << exponent, INT32_MIN, INT32_MAX)
 
 
@@ -106,7 +112,7 @@ def exp_of_negative(a, integer_bits):
     fractional_bits = 31 - integer_bits
     quarter = 1 << (fractional_bits - 2)
     remainder = (a & (quarter - 1)) - quarter
-    result = _exp_small(_shift_left(remainder, integer_bits))
+    result = _exp_small(shift_left(remainder, integer_bits))
     rest = remainder - a
     for power, constant in _EXP_POWERS.items():
         if integer_bits > power:
@@ -115,15 +121,62 @@ def exp_of_negative(a, integer_bits):
     return np.where(a == 0, _ONE, result)
 
 
+def half_sum(a, b):
+    """Returns (a + b) / 2, rounded to nearest, halves away from zero."""
+    total = a + b
+    return np.where(total >= 0, (total + 1) // 2, -((-total + 1) // 2))
+
+
 def _reciprocal_of_half(a):
     """Returns 2 / (1 + a) with two integer bits, for a in [0, 1]: Newton's division."""
-    total = a + _ONE
-    half = np.where(total >= 0, (total + 1) // 2, -((-total + 1) // 2))
+    half = half_sum(a, _ONE)
     x = _48_OVER_17 + multiply_high(half, _MINUS_32_OVER_17)
     one = 1 << 29
     for _ in range(3):
-        x = x + _shift_left(multiply_high(x, one - multiply_high(half, x)), 2)
+        x = x + shift_left(multiply_high(x, one - multiply_high(half, x)), 2)
     return x
+
+
+def one_over_one_plus(a):
+    """Returns 1 / (1 + a) without integer bits, for a in [0, 1]."""
+    # Half of 2 / (1 + a), with one integer bit.
+    return shift_left(_reciprocal_of_half(a), 1)
+
+
+def reciprocal(x, integer_bits):
+    """Returns 1/x for x > 0 as a number in (1/2, 1] without integer bits, and the bits to shift it right.
+
+    The kernels' `GetReciprocal`.
+    """
+    headroom = leading_zeros(x)
+    return one_over_one_plus((x << headroom) - (1 << 31)), integer_bits - headroom
+
+
+def leading_zeros(x):
+    """Returns the number of zero bits before the first one of uint32 numbers."""
+    return 32 - np.frexp(np.asarray(x, np.float64))[1].astype(np.int64)
+
+
+def inverse_sqrt(x):
+    """Returns (mantissa, exponent) of 1/sqrt(x) for integers x ≥ 0: `GetInvSqrtQuantizedMultiplierExp`.
+
+    Zero gives the same as one.
+    """
+    x = np.asarray(x, np.int64)
+    ones, x, exponent = x <= 1, np.maximum(x, 2), np.full(x.shape, 11, np.int64)
+    while (large := x >= 1 << 29).any():
+        x, exponent = np.where(large, x // 4, x), exponent + large
+    pairs = (leading_zeros(x) - 1) // 2 - 1
+    x, exponent = x << (2 * pairs), exponent - pairs
+    # Newton's iteration from y = 1, with three integer bits: y (3 - x y²) / 2.
+    value, y = x >> 1, np.full(x.shape, 1 << 28, np.int64)
+    half = divide_by_power(value, 1)
+    for _ in range(5):
+        cube = shift_left(multiply_high(multiply_high(y, y), y), 6)
+        y = shift_left(multiply_high((1 << 28) + (1 << 27), y) - multiply_high(half, cube), 3)
+    y = multiply_high(y, _HALF_SQRT_2)
+    y, exponent = y << np.maximum(-exponent, 0), np.maximum(exponent, 0)
+    return np.where(ones, INT32_MAX, y), np.where(ones, 0, -exponent)
 
 
 def tanh(a, integer_bits):
@@ -131,12 +184,11 @@ def tanh(a, integer_bits):
     # ExactMulByPot<1>: the same raw number, one integer bit more.
     e = exp_of_negative(-np.abs(a), integer_bits + 1)
     # (1 - e) / (1 + e) = 2 / (1 + e) - 1
-    t = _shift_left(_reciprocal_of_half(e) - (1 << 29), 2)
+    t = shift_left(_reciprocal_of_half(e) - (1 << 29), 2)
     return np.where(a == 0, 0, np.where(a < 0, -t, t))
 
 
 def logistic(a, integer_bits):
     """Returns 1 / (1 + exp(-a)) without integer bits."""
-    # ExactMulByPot<-1>: half of 2 / (1 + e), with one integer bit.
-    positive = _shift_left(_reciprocal_of_half(exp_of_negative(-np.abs(a), integer_bits)), 1)
+    positive = one_over_one_plus(exp_of_negative(-np.abs(a), integer_bits))
     return np.where(a == 0, 1 << 30, np.where(a > 0, positive, _ONE - positive))

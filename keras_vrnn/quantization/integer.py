@@ -39,7 +39,7 @@ def quantize(real, target: Quantization, dtype):
     return _saturated(rounded.astype(np.float64) + target.zero_point, dtype)
 
 
-def fully_connected(x, weights, bias, source, weights_format, target, activation=None):
+def fully_connected(x, weights, bias, source, weights_format, target, activation=None, narrow=False):
     """FULLY_CONNECTED: x·Wᵀ + b over the last axis.
 
     Args:
@@ -48,27 +48,60 @@ def fully_connected(x, weights, bias, source, weights_format, target, activation
         bias: int32 or int64, (outputs,), in the scale of the products; None for none.
         source, weights_format, target: formats of x, of the weights and of the result.
         activation: as in `clamp`.
+        narrow: whether sums have 32 bits without a bias too; see `from_sums`.
 
     Returns:
         Integers of the type of `x`, (..., outputs).
     """
-    x_scale, target_scale = _f32(source.scale), _f32(target.scale)
-    weight_scales = np.asarray(weights_format.scale, np.float32)
-    if weight_scales.size > 1:
-        reals = x_scale * weight_scales.astype(np.float64) / target_scale
-    else:  # one scale for all: the kernels multiply the two in float32
-        reals = float(np.float32(x_scale) * weight_scales.reshape(())) / target_scale
-    mantissa, exponent = fixed.factors(reals)
+    reals = product_factors(source, weights_format, target, len(weights), single=True)
     # float64 holds every sum of products exactly: 2^7 · 2^15 · 2^30 inputs would be too many for a file.
     sums = (x.astype(np.float64) - source.zero_point) @ weights.astype(np.float64).T
-    sums = sums.astype(np.int64) + (0 if bias is None else bias.astype(np.int64))
-    long = x.dtype == np.int16 and (bias is None or bias.dtype == np.int64)
+    return from_sums(sums, bias, reals, target, x.dtype, activation, narrow)
+
+
+def product_factors(source, weights_format, target, channels, single):
+    """Returns what a sum of products is multiplied by for the result's scale, for each output channel.
+
+    Args:
+        source, weights_format, target: formats of the input, of the weights and of the result.
+        channels: how many output channels there are.
+        single: whether the kernel multiplies the two scales in float32 if all weights have one.
+    """
+    scales = np.broadcast_to(np.asarray(weights_format.scale, np.float32), channels)
+    products = np.float32(source.scale) * scales
+    if np.size(weights_format.scale) > 1 or not single:
+        products = _f32(source.scale) * scales.astype(np.float64)
+    return products.astype(np.float64) / _f32(target.scale)
+
+
+def from_sums(sums, bias, reals, target, dtype, activation=None, narrow=False):
+    """Brings sums of products to the format of the result.
+
+    Args:
+        sums: integers, (..., channels), of any type that holds them exactly.
+        bias: int32 or int64, (channels,), in the scale of the products; None for none.
+        reals: the factors of the channels, or one.
+        target: the format of the result.
+        dtype: its type; the kernels of int16 have sums of 64 bits.
+        activation: as in `clamp`.
+        narrow: whether sums have 32 bits at int16 too, as a bias of int32 does.
+    """
+    mantissa, exponent = fixed.factors(reals)
+    sums = np.asarray(sums).astype(np.int64) + (0 if bias is None else bias.astype(np.int64))
+    narrow = narrow or dtype == np.int8 or (bias is not None and bias.dtype == np.int32)
     scaled = (
-        fixed.scale_long(sums, mantissa, exponent)
-        if long
-        else fixed.scale(fixed.wrap(sums), mantissa, exponent)
+        fixed.scale(fixed.wrap(sums), mantissa, exponent)
+        if narrow
+        else fixed.scale_long(sums, mantissa, exponent)
     )
-    return clamp(scaled + target.zero_point, target, x.dtype, activation)
+    return clamp(scaled + target.zero_point, target, dtype, activation)
+
+
+def batch_matmul(x, y, x_format, y_format, target):
+    """BATCH_MATMUL: x·y over the last two axes, both computed."""
+    real = float(np.float32(x_format.scale) * np.float32(y_format.scale)) / _f32(target.scale)
+    sums = (x.astype(np.float64) - x_format.zero_point) @ (y.astype(np.float64) - y_format.zero_point)
+    return from_sums(sums, None, real, target, x.dtype)
 
 
 def add(x, y, x_format, y_format, target, activation=None):
@@ -85,6 +118,21 @@ def add(x, y, x_format, y_format, target, activation=None):
     return clamp(total + target.zero_point, target, x.dtype, activation)
 
 
+def sub(x, y, x_format, y_format, target, activation=None):
+    """SUB: as `add`, but the kernel computes its factors in float32."""
+    left = 20 if x.dtype == np.int8 else 15
+    one, other, result = (np.float32(form.scale) for form in (x_format, y_format, target))
+    twice = 2 * max(one, other)
+
+    def term(values, form, scale):
+        mantissa, exponent = fixed.factor(float(scale / twice))
+        return fixed.scale((values.astype(np.int64) - form.zero_point) << left, mantissa, exponent)
+
+    mantissa, exponent = fixed.factor(float(twice / (np.float32(1 << left) * result)))
+    difference = fixed.scale(term(x, x_format, one) - term(y, y_format, other), mantissa, exponent)
+    return clamp(difference + target.zero_point, target, x.dtype, activation)
+
+
 def mul(x, y, x_format, y_format, target, activation=None):
     """MUL: the product of the integers without their zero points, brought to the result's scale."""
     mantissa, exponent = fixed.factor(
@@ -92,6 +140,42 @@ def mul(x, y, x_format, y_format, target, activation=None):
     )
     product = (x.astype(np.int64) - x_format.zero_point) * (y.astype(np.int64) - y_format.zero_point)
     return clamp(fixed.scale(product, mantissa, exponent) + target.zero_point, target, x.dtype, activation)
+
+
+def div(x, y, x_format, y_format, target, activation=None):
+    """DIV: the quotient by a reciprocal; what the kernel makes of y = 0 is as good as any other value."""
+    one, other, result = (np.float32(form.scale) for form in (x_format, y_format, target))
+    mantissa, exponent = fixed.factor(float(one / (other * result)))
+    x, y = x.astype(np.int64) - x_format.zero_point, y.astype(np.int64) - y_format.zero_point
+    x, y = np.where(y < 0, -x, x), np.abs(y)
+    inverse, shift = fixed.reciprocal(np.maximum(y, 1), 31)
+    headroom = fixed.leading_zeros(np.where(x < 0, ~x, x)) - 1
+    quotient = fixed.multiply_high(x << headroom, inverse)
+    made = fixed.divide_by_power(fixed.multiply_high(quotient, mantissa), shift + headroom - exponent)
+    return clamp(made + target.zero_point, target, np.int8, activation)
+
+
+def squared_difference(x, y, x_format, y_format, target):
+    """SQUARED_DIFFERENCE: both terms brought to twice the larger scale, subtracted and squared."""
+    left = 7 if x.dtype == np.int8 else 0
+    twice = 2 * max(_f32(x_format.scale), _f32(y_format.scale))
+
+    def term(values, form):
+        mantissa, exponent = fixed.factor(_f32(form.scale) / twice)
+        return fixed.scale((values.astype(np.int64) - form.zero_point) << left, mantissa, exponent)
+
+    real = twice * twice / float(np.float32(1 << 2 * left) * np.float32(target.scale))
+    mantissa, exponent = fixed.factor(real)
+    difference = term(x, x_format) - term(y, y_format)
+    return clamp(
+        fixed.scale(fixed.wrap(difference**2), mantissa, exponent) + target.zero_point, target, x.dtype
+    )
+
+
+def comparable(x, source):
+    """Returns int8 values as the comparisons see them: real values in steps of 1/256, rounded."""
+    mantissa, exponent = fixed.factor(_f32(source.scale))
+    return fixed.scale((x.astype(np.int64) - source.zero_point) << 8, mantissa, exponent)
 
 
 def tanh(x, source):

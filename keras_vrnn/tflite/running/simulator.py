@@ -7,10 +7,10 @@ TFLite Micro's reference kernels, integer for integer.
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from keras_vrnn.quantization import integer
 from keras_vrnn.quantization.formats import Quantization
 from keras_vrnn.tflite.reading import RESET, edge_names, indices, operator_name, read, text
 from keras_vrnn.tflite.running.runner import Runner
+from keras_vrnn.tflite.running.simulated_operators import FLOAT, OPERATORS
 
 _DTYPES: dict[int, np.dtype] = {
     schema.TensorType.FLOAT32: np.dtype("float32"),
@@ -18,14 +18,11 @@ _DTYPES: dict[int, np.dtype] = {
     schema.TensorType.INT32: np.dtype("int32"),
     schema.TensorType.INT16: np.dtype("int16"),
     schema.TensorType.INT8: np.dtype("int8"),
+    schema.TensorType.UINT8: np.dtype("uint8"),
     schema.TensorType.BOOL: np.dtype("bool"),
 }
-_FUSED = {
-    schema.ActivationFunctionType.NONE: None,
-    schema.ActivationFunctionType.RELU: "RELU",
-    schema.ActivationFunctionType.RELU6: "RELU6",
-    schema.ActivationFunctionType.RELU_N1_TO_1: "RELU_N1_TO_1",
-}
+
+_CONTROL = {"WHILE", "CALL_ONCE", "VAR_HANDLE", "ASSIGN_VARIABLE", "READ_VARIABLE"}
 
 
 def simulate(path, x) -> "np.ndarray | dict[str, np.ndarray]":
@@ -116,7 +113,7 @@ class _Simulation:
             return []
         if name == "READ_VARIABLE":
             return [self._variables[arguments[0]]]
-        results = _OPERATORS[name](graph, operator, *arguments)
+        results = OPERATORS[name](graph, operator, *arguments)
         return results if isinstance(results, list) else [results]
 
 
@@ -150,13 +147,13 @@ class _Graph:
                 self.constants[i] = values
 
     def _check(self, operator, path):
-        if operator.name not in _OPERATORS and operator.name not in _CONTROL:
+        if operator.name not in OPERATORS and operator.name not in _CONTROL:
             raise ValueError(
                 f"path: {str(path)!r} holds the operator {operator.name}, which the simulation does not have; run the "
                 "file with Runner, or with verify(..., micro=True)."
             )
         floats = [self.names[i] for i in operator.outputs if self.dtypes[i] == np.float32]
-        if floats and operator.name != "DEQUANTIZE":
+        if floats and operator.name not in FLOAT:
             raise ValueError(
                 f"path: {str(path)!r} computes {operator.name} in float32 (tensor {floats[0]!r}); the simulation is "
                 "for files exported with quantization='int8' or 'int16x8'."
@@ -181,98 +178,3 @@ def _format(tensor):
     if len(parameters.scale) == 1:
         return Quantization(float(parameters.scale[0]), int(parameters.zeroPoint[0]))
     return Quantization(np.asarray(parameters.scale), 0, int(parameters.quantizedDimension))
-
-
-# The operators: (graph, operator, *arguments) → the result, or a list of results.
-
-
-def _formats(graph, operator):
-    return [None if i < 0 else graph.formats[i] for i in (*operator.inputs, operator.outputs[0])]
-
-
-def _dtype(graph, operator):
-    return graph.dtypes[operator.outputs[0]]
-
-
-def _shape(graph, operator):
-    return graph.shapes[operator.outputs[0]]
-
-
-def _fully_connected(graph, operator, x, weights, bias=None):
-    source, weights_format, *_, target = _formats(graph, operator)
-    fused = _FUSED[operator.options.fusedActivationFunction]
-    x = x.reshape(-1, weights.shape[-1])
-    made = integer.fully_connected(x, weights, bias, source, weights_format, target, fused)
-    return made.reshape(_shape(graph, operator))
-
-
-def _elementwise(function, plain):
-    def apply(graph, operator, x, y):
-        *operands, target = _formats(graph, operator)
-        if target is None:
-            return plain(x, y)
-        x, y = np.broadcast_arrays(x, y)
-        return function(x, y, *operands, target, _FUSED[operator.options.fusedActivationFunction])
-
-    return apply
-
-
-def _quantize(graph, operator, x):
-    source, target = _formats(graph, operator)
-    if x.dtype == np.float32:
-        return integer.quantize(x, target, _dtype(graph, operator))
-    return integer.requantize(x, source, target, _dtype(graph, operator))
-
-
-def _dequantize(graph, operator, x):
-    source = graph.formats[operator.inputs[0]]
-    return ((x.astype(np.int32) - source.zero_point) * np.float64(np.float32(source.scale))).astype(
-        np.float32
-    )
-
-
-def _slice(graph, operator, x, begin, size):
-    ends = [b + s if s >= 0 else n for b, s, n in zip(begin, size, x.shape, strict=True)]
-    return x[tuple(slice(b, e) for b, e in zip(begin, ends, strict=True))]
-
-
-def _update(graph, operator, target, part, position):
-    # The start is moved so that the part fits, as in XLA.
-    start = [min(max(p, 0), n - k) for p, n, k in zip(position, target.shape, part.shape, strict=True)]
-    target = target.copy()
-    target[tuple(slice(p, p + k) for p, k in zip(start, part.shape, strict=True))] = part
-    return target
-
-
-def _reduce_all(graph, operator, x, axes):
-    return x.all(axis=tuple(np.ravel(axes)), keepdims=operator.options.keepDims)
-
-
-_CONTROL = {"WHILE", "CALL_ONCE", "VAR_HANDLE", "ASSIGN_VARIABLE", "READ_VARIABLE"}
-_OPERATORS = {
-    "ADD": _elementwise(integer.add, np.add),
-    "CAST": lambda graph, operator, x: x.astype(_dtype(graph, operator)),
-    "CONCATENATION": lambda graph, operator, *parts: np.concatenate(parts, axis=operator.options.axis),
-    "DEQUANTIZE": _dequantize,
-    "DYNAMIC_UPDATE_SLICE": _update,
-    "EQUAL": lambda graph, operator, x, y: x == y,
-    "FILL": lambda graph, operator, shape, value: np.full(tuple(shape), value),
-    "FULLY_CONNECTED": _fully_connected,
-    "GATHER": lambda graph, operator, x, index: np.take(x, index, axis=operator.options.axis),
-    "GREATER_EQUAL": lambda graph, operator, x, y: x >= y,
-    "LESS": lambda graph, operator, x, y: x < y,
-    "LOGICAL_NOT": lambda graph, operator, x: ~x,
-    "LOGISTIC": lambda graph, operator, x: integer.logistic(x, graph.formats[operator.inputs[0]]),
-    "MUL": _elementwise(integer.mul, np.multiply),
-    "NOT_EQUAL": lambda graph, operator, x, y: x != y,
-    "QUANTIZE": _quantize,
-    "REDUCE_ALL": _reduce_all,
-    "RESHAPE": lambda graph, operator, x, *_: x.reshape(_shape(graph, operator)),
-    "REVERSE_V2": lambda graph, operator, x, axis: np.flip(x, axis=tuple(np.ravel(axis))),
-    "SELECT_V2": lambda graph, operator, condition, yes, no: np.where(condition, yes, no),
-    "SLICE": _slice,
-    "SPLIT": lambda graph, operator, axis, x: np.split(
-        x, operator.options.numSplits, axis=int(np.ravel(axis)[0])
-    ),
-    "TANH": lambda graph, operator, x: integer.tanh(x, graph.formats[operator.inputs[0]]),
-}
