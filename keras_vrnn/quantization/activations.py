@@ -1,5 +1,7 @@
 """The functions of one number beside tanh and logistic, exactly as TFLite Micro's reference kernels compute them."""
 
+import math
+
 import numpy as np
 
 from keras_vrnn.quantization import fixed_point as fixed
@@ -21,7 +23,7 @@ def relu6(x, source: Quantization):
 
 def leaky_relu(x, source: Quantization, target: Quantization, alpha):
     """LEAKY_RELU: x for x ≥ 0, alpha·x below."""
-    slope = float(np.float32(source.scale) * np.float32(alpha) / np.float32(target.scale))
+    slope = float(np.float32(source.scale)) * float(np.float32(alpha)) / float(np.float32(target.scale))
     centred = x.astype(np.int64) - source.zero_point
     above = fixed.scale(centred, *fixed.factor(_quotient(source, target)))
     below = fixed.scale(centred, *fixed.factor(abs(slope)))
@@ -81,8 +83,8 @@ def inverse_sqrt(x, source: Quantization, target: Quantization):
     if (centred < 0).any():
         raise ValueError("RSQRT is defined for positive values only")
     shift = 20
-    root = np.sqrt(np.float32(source.scale)) * np.float32(target.scale)
-    mantissa, exponent = fixed.factor(1.0 / float(root))
+    root = math.sqrt(np.float32(source.scale)) * float(np.float32(target.scale))
+    mantissa, exponent = fixed.factor(1.0 / root)
     inverse, power = fixed.inverse_sqrt(centred)
     made = fixed.scale(np.ones_like(centred), inverse, power + shift)
     made = fixed.scale(made, mantissa, exponent - shift) + target.zero_point
@@ -108,8 +110,8 @@ def round_half_away(real):
 
 
 def _quotient(source, target):
-    """The quotient of two scales, rounded to float32."""
-    return float(np.float32(source.scale) / np.float32(target.scale))
+    """The quotient of two scales as a file holds them."""
+    return float(np.float32(source.scale)) / float(np.float32(target.scale))
 
 
 def _short(mantissa, exponent):

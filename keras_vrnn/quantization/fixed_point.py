@@ -61,11 +61,14 @@ def multiply_high(a, b):
 
 
 def divide_by_power(x, exponent):
-    """Returns x / 2^exponent, rounded to nearest, halves away from zero: the kernels' `RoundingDivideByPOT`."""
-    mask = (np.int64(1) << exponent) - 1
+    """Returns x / 2^exponent, rounded to nearest, halves away from zero: the kernels' `RoundingDivideByPOT`.
+
+    Beyond 31 bits, where C leaves it open, the result is that of an x86 processor, whose shifts take five bits.
+    """
+    mask = wrap((np.int64(1) << exponent) - 1)
     remainder = x & mask
     threshold = (mask >> 1) + (x < 0)
-    return (x >> exponent) + (remainder > threshold)
+    return (x >> (exponent & 31)) + (remainder > threshold)
 
 
 def scale(x, mantissa, exponent):

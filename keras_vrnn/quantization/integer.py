@@ -106,6 +106,15 @@ def batch_matmul(x, y, x_format, y_format, target):
 
 def add(x, y, x_format, y_format, target, activation=None):
     """ADD: both terms brought to twice the larger scale, added, and brought to the result's."""
+    return _sum(x, y, x_format, y_format, target, activation, sign=1)
+
+
+def sub(x, y, x_format, y_format, target, activation=None):
+    """SUB: as `add`."""
+    return _sum(x, y, x_format, y_format, target, activation, sign=-1)
+
+
+def _sum(x, y, x_format, y_format, target, activation, sign):
     left = 20 if x.dtype == np.int8 else 15
     twice = 2 * max(_f32(x_format.scale), _f32(y_format.scale))
 
@@ -114,38 +123,21 @@ def add(x, y, x_format, y_format, target, activation=None):
         return fixed.scale((values.astype(np.int64) - form.zero_point) << left, mantissa, exponent)
 
     mantissa, exponent = fixed.factor(twice / ((1 << left) * _f32(target.scale)))
-    total = fixed.scale(term(x, x_format) + term(y, y_format), mantissa, exponent)
+    total = fixed.scale(term(x, x_format) + sign * term(y, y_format), mantissa, exponent)
     return clamp(total + target.zero_point, target, x.dtype, activation)
-
-
-def sub(x, y, x_format, y_format, target, activation=None):
-    """SUB: as `add`, but the kernel computes its factors in float32."""
-    left = 20 if x.dtype == np.int8 else 15
-    one, other, result = (np.float32(form.scale) for form in (x_format, y_format, target))
-    twice = 2 * max(one, other)
-
-    def term(values, form, scale):
-        mantissa, exponent = fixed.factor(float(scale / twice))
-        return fixed.scale((values.astype(np.int64) - form.zero_point) << left, mantissa, exponent)
-
-    mantissa, exponent = fixed.factor(float(twice / (np.float32(1 << left) * result)))
-    difference = fixed.scale(term(x, x_format, one) - term(y, y_format, other), mantissa, exponent)
-    return clamp(difference + target.zero_point, target, x.dtype, activation)
 
 
 def mul(x, y, x_format, y_format, target, activation=None):
     """MUL: the product of the integers without their zero points, brought to the result's scale."""
-    mantissa, exponent = fixed.factor(
-        _f32(np.float32(x_format.scale) * np.float32(y_format.scale)) / _f32(target.scale)
-    )
+    mantissa, exponent = fixed.factor(_f32(x_format.scale) * _f32(y_format.scale) / _f32(target.scale))
     product = (x.astype(np.int64) - x_format.zero_point) * (y.astype(np.int64) - y_format.zero_point)
     return clamp(fixed.scale(product, mantissa, exponent) + target.zero_point, target, x.dtype, activation)
 
 
 def div(x, y, x_format, y_format, target, activation=None):
     """DIV: the quotient by a reciprocal; what the kernel makes of y = 0 is as good as any other value."""
-    one, other, result = (np.float32(form.scale) for form in (x_format, y_format, target))
-    mantissa, exponent = fixed.factor(float(one / (other * result)))
+    one, other, result = (_f32(form.scale) for form in (x_format, y_format, target))
+    mantissa, exponent = fixed.factor(one / (other * result))
     x, y = x.astype(np.int64) - x_format.zero_point, y.astype(np.int64) - y_format.zero_point
     x, y = np.where(y < 0, -x, x), np.abs(y)
     inverse, shift = fixed.reciprocal(np.maximum(y, 1), 31)
