@@ -131,7 +131,4 @@ def _saturate_short(x):
 
 def _multiply_high_short(a, b):
     """`multiply_high` of int16 numbers."""
-    product = a * b
-    nudged = product + np.where(product >= 0, 1 << 14, 1 - (1 << 14))
-    high = np.where(nudged >= 0, nudged >> 15, -(-nudged >> 15))
-    return np.minimum(high, (1 << 15) - 1)
+    return np.minimum((a * b + (1 << 14)) >> 15, (1 << 15) - 1)

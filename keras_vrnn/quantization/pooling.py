@@ -36,7 +36,8 @@ def mean(x, axes, source: Quantization, target: Quantization):
 def total(x, axes, source: Quantization, target: Quantization):
     """SUM over axes, which are kept with length 1."""
     count = int(np.prod([x.shape[axis] for axis in axes]))
-    return _from_total(x, axes, count, *_factor(source, target), source, target)
+    mantissa, exponent = _factor(source, target)
+    return _from_total(x, axes, count, mantissa, exponent, source, target)
 
 
 def _factor(source, target):

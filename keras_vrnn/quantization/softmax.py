@@ -27,9 +27,7 @@ def log_softmax(x, source: Quantization):
     (mantissa, exponent), _, total = _exponentials(x, source, 1.0)
     logarithm = _log(total)
     back = fixed.factor((1 << (31 - exponent)) / mantissa)
-    least = np.maximum(
-        -_radius(exponent) - 1, fixed.scale(fixed.wrap(logarithm + fixed.INT32_MIN), *back)
-    )
+    least = np.maximum(-_radius(exponent) - 1, fixed.scale(fixed.wrap(logarithm + fixed.INT32_MIN), *back))
     difference = _differences(x)
     # 31 bits less the five of the difference and the four of the result.
     made = fixed.divide_by_power(fixed.scale(difference, mantissa, exponent) - logarithm, 22) + 127

@@ -9,6 +9,8 @@ from ai_edge_litert import schema_py_generated as schema
 
 from keras_vrnn.quantization import activations, convolution, integer, pooling, softmax
 from keras_vrnn.quantization.windows import Window
+from keras_vrnn.tflite.reading import TYPE_NAMES
+from keras_vrnn.tflite.running.simulated_movements import MOVEMENTS, dtype_of, plain, shape_of
 
 _FUSED = {
     schema.ActivationFunctionType.NONE: None,
@@ -20,14 +22,6 @@ _FUSED = {
 
 def _formats(graph, operator):
     return [None if i < 0 else graph.formats[i] for i in (*operator.inputs, operator.outputs[0])]
-
-
-def _dtype(graph, operator):
-    return graph.dtypes[operator.outputs[0]]
-
-
-def _shape(graph, operator):
-    return graph.shapes[operator.outputs[0]]
 
 
 def _fused(operator):
@@ -48,7 +42,7 @@ def _fully_connected(graph, operator, x, weights, bias=None):
     made = integer.fully_connected(
         x, weights, bias, source, weights_format, target, _fused(operator), bias is None and _narrow(operator)
     )
-    return made.reshape(_shape(graph, operator))
+    return made.reshape(shape_of(graph, operator))
 
 
 def _batch_matmul(graph, operator, x, y):
@@ -97,13 +91,13 @@ def _transpose_conv(graph, operator, shape, weights, x, bias=None):
 # Two operands
 
 
-def _arithmetic(function, plain, fused=True):
-    """An operator of two quantized tensors by `function`, and of two others by `plain`."""
+def _arithmetic(function, unquantized, fused=True):
+    """An operator of two quantized tensors by `function`, and of two others by `unquantized`."""
 
     def apply(graph, operator, x, y):
         *operands, target = _formats(graph, operator)
         if target is None:
-            made = plain(x, y)
+            made = unquantized(x, y)
             return made if not fused else _clamp_real(made, _fused(operator))
         x, y = np.broadcast_arrays(x, y)
         return function(x, y, *operands, target, *([_fused(operator)] if fused else []))
@@ -129,22 +123,22 @@ def _comparison(compare):
 # One operand
 
 
-def _from_format(function, *plain):
-    """An operator that needs the format of its input alone; float numbers by `plain`."""
+def _from_format(function, real=None):
+    """An operator that needs the format of its input alone; float numbers by `real`."""
 
     def apply(graph, operator, x):
         source = graph.formats[operator.inputs[0]]
-        return plain[0](x) if plain and x.dtype == np.float32 else function(x, source)
+        return real(x) if x.dtype == np.float32 else function(x, source)
 
     return apply
 
 
-def _between_formats(function, *plain):
-    """An operator that needs the formats of its input and of its result; float numbers by `plain`."""
+def _between_formats(function, real=None):
+    """An operator that needs the formats of its input and of its result; float numbers by `real`."""
 
     def apply(graph, operator, x):
         source, target = _formats(graph, operator)
-        return plain[0](x) if plain and x.dtype == np.float32 else function(x, source, target)
+        return real(x) if x.dtype == np.float32 else function(x, source, target)
 
     return apply
 
@@ -168,8 +162,8 @@ def _softmax(graph, operator, x):
 def _quantize(graph, operator, x):
     source, target = _formats(graph, operator)
     if x.dtype == np.float32:
-        return integer.quantize(x, target, _dtype(graph, operator))
-    return integer.requantize(x, source, target, _dtype(graph, operator))
+        return integer.quantize(x, target, dtype_of(graph, operator))
+    return integer.requantize(x, source, target, dtype_of(graph, operator))
 
 
 def _dequantize(graph, operator, x):
@@ -198,123 +192,91 @@ def _axes(x, axes):
 def _reduced(function):
     def apply(graph, operator, x, axes):
         source, _, target = _formats(graph, operator)
-        return function(x, _axes(x, axes), source, target).reshape(_shape(graph, operator))
+        return function(x, _axes(x, axes), source, target).reshape(shape_of(graph, operator))
+
+    return apply
+
+
+def _first(function):
+    def apply(graph, operator, x, axis):
+        return function(x, axis=int(np.ravel(axis)[0])).astype(dtype_of(graph, operator))
 
     return apply
 
 
 def _reduced_plainly(function):
-    return lambda graph, operator, x, axes: function(x, axis=_axes(x, axes)).reshape(_shape(graph, operator))
+    return lambda graph, operator, x, axes: function(x, axis=_axes(x, axes)).reshape(
+        shape_of(graph, operator)
+    )
 
 
-# Movements
+# Operators that give the same float32 numbers everywhere, since they round once for each.
+_FLOAT = {
+    *(
+        "ABS",
+        "ADD",
+        "DEQUANTIZE",
+        "DIV",
+        "ELU",
+        "LEAKY_RELU",
+        "MAXIMUM",
+        "MINIMUM",
+        "MUL",
+        "NEG",
+        "REDUCE_MAX",
+    ),
+    *("REDUCE_MIN", "RELU", "RELU6", "SQUARE", "SQUARED_DIFFERENCE", "SUB"),
+    *MOVEMENTS,
+}
+# Quantized types that the kernels of some operators take; the others take both.
+_BOTH = (np.dtype("int8"), np.dtype("int16"))
+_TYPES = dict.fromkeys(("DIV", "ELU", "HARD_SWISH", "L2_NORMALIZATION", "LOG_SOFTMAX"), _BOTH[:1])
 
 
-def _gather(graph, operator, x, index):
-    axis, batch = operator.options.axis, operator.options.batchDims
-    axis = axis + x.ndim if axis < 0 else axis
-    if index.size and not (0 <= index.min() and index.max() < x.shape[axis]):
-        raise ValueError(
-            f"`x` must hold integers from 0 to {x.shape[axis] - 1} where they choose from a table of that length. "
-            f"Received: {index.min()} to {index.max()}"
-        )
-    if batch == 0:
-        return np.take(x, index, axis=axis)
-    rows = [np.take(a, i, axis=axis - 1) for a, i in zip(x, index, strict=True)]
-    if batch > 1:
-        raise ValueError("`path` must be a file whose GATHER has at most one batch axis")
-    return np.stack(rows)
-
-
-def _slice(graph, operator, x, begin, size):
-    ends = [b + s if s >= 0 else n for b, s, n in zip(begin, size, x.shape, strict=True)]
-    return x[tuple(slice(b, e) for b, e in zip(begin, ends, strict=True))]
-
-
-def _strided_slice(graph, operator, x, begin, end, strides):
-    options = operator.options
-    slices = []
-    for axis, (first, last, step) in enumerate(zip(begin, end, strides, strict=True)):
-        bit = 1 << axis
-        if options.offset:
-            last = first + last
-        if options.shrinkAxisMask & bit:
-            first = int(first) % x.shape[axis]
-            slices.append(slice(first, first + 1))
-            continue
-        slices.append(
-            slice(
-                None if options.beginMask & bit else int(first),
-                None if options.endMask & bit else int(last),
-                int(step),
+def obstacle(graph, operator):
+    """Returns why the simulation can't compute an operator as TFLite Micro does; "" if it can."""
+    name = operator.name
+    if name not in OPERATORS:
+        return f"holds the operator {name}, which the simulation does not have"
+    for index in filter(lambda i: i >= 0, operator.inputs + operator.outputs):
+        if graph.dtypes[index] is None:
+            return f"holds a tensor of type {TYPE_NAMES[graph.types[index]]} ({graph.names[index]!r})"
+    for index in operator.outputs:
+        dtype = graph.dtypes[index]
+        if dtype == np.float32 and name not in _FLOAT:
+            return f"computes {name} in float32 (tensor {graph.names[index]!r}), whose last bit depends on the device"
+        if graph.formats[index] is not None and dtype not in _TYPES.get(name, _BOTH):
+            return (
+                f"computes {name} in {TYPE_NAMES[graph.types[index]].lower()}, which its kernel does not take"
             )
-        )
-    return x[tuple(slices)].reshape(_shape(graph, operator))
-
-
-def _pad(graph, operator, x, paddings, value=None):
-    target = graph.formats[operator.outputs[0]]
-    if value is None:
-        value = 0 if target is None else target.zero_point
-    return np.pad(x, [tuple(map(int, pair)) for pair in paddings], constant_values=np.ravel(value)[0])
-
-
-def _update(graph, operator, target, part, position):
-    # The start is moved so that the part fits, as in XLA.
-    start = [min(max(p, 0), n - k) for p, n, k in zip(position, target.shape, part.shape, strict=True)]
-    target = target.copy()
-    target[tuple(slice(p, p + k) for p, k in zip(start, part.shape, strict=True))] = part
-    return target
-
-
-def _concatenate(graph, operator, *parts):
-    return np.concatenate(parts, axis=operator.options.axis)
-
-
-def _split(graph, operator, axis, x):
-    return np.split(x, operator.options.numSplits, axis=int(np.ravel(axis)[0]))
-
-
-def _split_by_sizes(graph, operator, x, sizes, axis):
-    return np.split(x, np.cumsum(sizes)[:-1], axis=int(np.ravel(axis)[0]))
-
-
-def _unpack(graph, operator, x):
-    return list(np.moveaxis(x, operator.options.axis, 0))
-
-
-def _reshape(graph, operator, x, *_):
-    return x.reshape(_shape(graph, operator))
-
-
-def _cast(graph, operator, x):
-    return x.astype(_dtype(graph, operator))
-
-
-def _plain(function):
-    """An operator that moves or compares values without looking at formats or options."""
-    return lambda graph, operator, *arguments: function(*arguments)
+    if name == "STRIDED_SLICE" and (operator.options.ellipsisMask or operator.options.newAxisMask):
+        return "holds a STRIDED_SLICE that adds axes, which the simulation does not have"
+    if name == "GATHER" and operator.options.batchDims not in (0, 1):
+        return "holds a GATHER of several batch axes, which the simulation does not have"
+    types = [None if i < 0 else graph.dtypes[i] for i in operator.inputs]
+    if name == "TRANSPOSE_CONV" and types[2:] == [np.int16, np.int32]:
+        return "holds a TRANSPOSE_CONV of int16 with a bias of int32, which its kernel reads as int64"
+    return ""
 
 
 OPERATORS = {
     "ABS": _between_formats(activations.absolute, np.abs),
     "ADD": _arithmetic(integer.add, np.add),
+    "ARG_MAX": lambda graph, operator, x, axis: np.argmax(x, axis=int(np.ravel(axis)[0])).astype(
+        dtype_of(graph, operator)
+    ),
+    "ARG_MIN": lambda graph, operator, x, axis: np.argmin(x, axis=int(np.ravel(axis)[0])).astype(
+        dtype_of(graph, operator)
+    ),
     "AVERAGE_POOL_2D": _pool(pooling.average_pool),
     "BATCH_MATMUL": _batch_matmul,
-    "BROADCAST_TO": _plain(lambda x, shape: np.broadcast_to(x, tuple(shape))),
-    "CAST": _cast,
-    "CONCATENATION": _concatenate,
     "CONV_2D": _conv,
     "DEPTHWISE_CONV_2D": _depthwise_conv,
     "DEQUANTIZE": _dequantize,
     "DIV": _arithmetic(integer.div, np.divide),
-    "DYNAMIC_UPDATE_SLICE": _update,
     "ELU": _between_formats(activations.elu, _elu_real),
     "EQUAL": _comparison(np.equal),
-    "EXPAND_DIMS": _reshape,
-    "FILL": _plain(lambda shape, value: np.full(tuple(shape), value)),
     "FULLY_CONNECTED": _fully_connected,
-    "GATHER": _gather,
     "GREATER": _comparison(np.greater),
     "GREATER_EQUAL": _comparison(np.greater_equal),
     "HARD_SWISH": _between_formats(activations.hard_swish),
@@ -322,21 +284,18 @@ OPERATORS = {
     "LEAKY_RELU": _leaky_relu,
     "LESS": _comparison(np.less),
     "LESS_EQUAL": _comparison(np.less_equal),
-    "LOGICAL_AND": _plain(np.logical_and),
-    "LOGICAL_NOT": _plain(np.logical_not),
-    "LOGICAL_OR": _plain(np.logical_or),
+    "LOGICAL_AND": plain(np.logical_and),
+    "LOGICAL_NOT": plain(np.logical_not),
+    "LOGICAL_OR": plain(np.logical_or),
     "LOGISTIC": _from_format(integer.logistic),
     "LOG_SOFTMAX": _from_format(softmax.log_softmax),
-    "MAXIMUM": _plain(np.maximum),
+    "MAXIMUM": plain(np.maximum),
     "MAX_POOL_2D": _pool(pooling.max_pool),
     "MEAN": _reduced(pooling.mean),
-    "MINIMUM": _plain(np.minimum),
+    "MINIMUM": plain(np.minimum),
     "MUL": _arithmetic(integer.mul, np.multiply),
-    "NEG": _plain(np.negative),
+    "NEG": plain(np.negative),
     "NOT_EQUAL": _comparison(np.not_equal),
-    "PACK": lambda graph, operator, *parts: np.stack(parts, axis=operator.options.axis),
-    "PAD": _pad,
-    "PADV2": _pad,
     "PRELU": lambda graph, operator, x, alpha: activations.prelu(x, alpha, *_formats(graph, operator)),
     "QUANTIZE": _quantize,
     "REDUCE_ALL": _reduced_plainly(np.all),
@@ -344,33 +303,12 @@ OPERATORS = {
     "REDUCE_MIN": _reduced_plainly(np.min),
     "RELU": _between_formats(activations.relu, lambda x: np.maximum(x, np.float32(0))),
     "RELU6": _from_format(activations.relu6, lambda x: np.clip(x, np.float32(0), np.float32(6))),
-    "RESHAPE": _reshape,
-    "REVERSE_V2": _plain(lambda x, axes: np.flip(x, axis=tuple(np.ravel(axes)))),
     "RSQRT": _between_formats(activations.inverse_sqrt),
-    "SELECT_V2": _plain(np.where),
-    "SHAPE": lambda graph, operator, x: np.array(x.shape, _dtype(graph, operator)),
-    "SLICE": _slice,
     "SOFTMAX": _softmax,
-    "SPLIT": _split,
-    "SPLIT_V": _split_by_sizes,
-    "SQUARE": _plain(np.square),
+    "SQUARE": plain(np.square),
     "SQUARED_DIFFERENCE": _arithmetic(integer.squared_difference, lambda x, y: (x - y) ** 2, fused=False),
-    "SQUEEZE": _reshape,
-    "STRIDED_SLICE": _strided_slice,
     "SUB": _arithmetic(integer.sub, np.subtract),
     "SUM": _reduced(pooling.total),
     "TANH": _from_format(integer.tanh),
-    "TILE": _plain(lambda x, repeats: np.tile(x, tuple(repeats))),
-    "TRANSPOSE": _plain(lambda x, order: np.transpose(x, tuple(order))),
     "TRANSPOSE_CONV": _transpose_conv,
-    "UNPACK": _unpack,
-    "ZEROS_LIKE": _plain(np.zeros_like),
-}
-
-# Operators that give the same float32 numbers everywhere: they move values, or round once for each.
-FLOAT = {
-    *("ABS", "ADD", "BROADCAST_TO", "CAST", "CONCATENATION", "DEQUANTIZE", "DIV", "ELU", "EXPAND_DIMS", "FILL"),
-    *("LEAKY_RELU", "MAXIMUM", "MINIMUM", "MUL", "NEG", "PACK", "PAD", "REDUCE_MAX", "REDUCE_MIN", "RELU", "RELU6"),
-    *("RESHAPE", "REVERSE_V2", "SELECT_V2", "SLICE", "SPLIT", "SQUARE", "SQUARED_DIFFERENCE", "SQUEEZE"),
-    *("STRIDED_SLICE", "SUB", "TRANSPOSE", "UNPACK"),
-}
+} | MOVEMENTS
