@@ -147,7 +147,11 @@ def test_int4_weights(tmp_path):
         inputs, outputs = 1 + 6 * seed, 3  # odd counts at times
         source, weights = draws.format(), draws.rng.integers(-8, 8, (outputs, inputs)).astype(np.int8)
         target = draws.format(source.scale * 0.01 * np.sqrt(inputs) * 4 * draws.between(-2, 2))
-        bias = (draws.rng.integers(-100, 100, outputs).astype(np.int32), Quantization(source.scale * 0.01), True)
+        bias = (
+            draws.rng.integers(-100, 100, outputs).astype(np.int32),
+            Quantization(source.scale * 0.01),
+            True,
+        )
         operands = [(draws.values(30, inputs), source), (weights, Quantization(0.01), "int4"), bias]
         settings = options("FullyConnected")
         assert_equal(tmp_path / "m", "FULLY_CONNECTED", operands, (30, outputs), "int8", target, settings)
