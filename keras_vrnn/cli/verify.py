@@ -13,7 +13,11 @@ def add_parser(commands):
     parser.add_argument(
         "--data", required=True, metavar="FILE", help=f"inputs: {DATA}; labels or targets as y"
     )
-    parser.add_argument("--micro", action="store_true", help="run it in TFLite Micro too (extra micro)")
+    parser.add_argument(
+        "--micro",
+        action="store_true",
+        help="run it in TFLite Micro too (extra micro; without it by simulation), and show where LiteRT differs",
+    )
     parser.add_argument("--json", action="store_true", help="print the measures as JSON")
     parser.add_argument(
         "--plot", metavar="FILE", help="draw the errors into a .png, .svg or .pdf (extra plots)"

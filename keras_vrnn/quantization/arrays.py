@@ -51,6 +51,7 @@ sign = _elementwise("sign", lambda tf, x: tf.sign(x))
 left_shift = _elementwise("left_shift", lambda tf, *a: tf.bitwise.left_shift(*a))
 right_shift = _elementwise("right_shift", lambda tf, *a: tf.bitwise.right_shift(*a))
 bitwise_and = _elementwise("bitwise_and", lambda tf, *a: tf.bitwise.bitwise_and(*a))
+logical_or = _elementwise("logical_or", lambda tf, *a: tf.logical_or(*a))
 logical_and = _elementwise("logical_and", lambda tf, *a: tf.logical_and(*a))
 frexp = _elementwise("frexp", lambda tf, x: _frexp(tf, x))
 

@@ -48,7 +48,7 @@ def dequantize(integers, source: Quantization):
     return shifted * xp.astype(source.scale, np.float32)
 
 
-def fully_connected(x, weights, bias, source, weights_format, target, activation=None):
+def fully_connected(x, weights, bias, source, weights_format, target, activation=None, narrow=False):
     """FULLY_CONNECTED: x·Wᵀ + b over the last axis.
 
     Args:
@@ -57,33 +57,59 @@ def fully_connected(x, weights, bias, source, weights_format, target, activation
         bias: int32 or int64, (outputs,), in the scale of the products; None for none.
         source, weights_format, target: formats of x, of the weights and of the result.
         activation: as in `clamp`.
+        narrow: whether sums have 32 bits without a bias too; see `from_sums`.
 
     Returns:
         Integers of the type of `x`, (..., outputs).
     """
+    reals = product_factors(source, weights_format, target, single=True)
     # float64 holds every sum of products exactly: 2^7 · 2^15 · 2^30 inputs would be too many for a file.
     sums = (x.astype(np.float64) - source.zero_point) @ weights.astype(np.float64).T
-    sums = sums.astype(np.int64) + (0 if bias is None else bias.astype(np.int64))
-    long = x.dtype == np.int16 and (bias is None or bias.dtype == np.int64)
-    factor = product_factor(source, weights_format, target)
-    return rescaled(sums, factor, target, x.dtype, long, activation)
+    return from_sums(sums, bias, reals, target, x.dtype, activation, narrow)
 
 
-def product_factor(source, weights_format, target):
-    """Returns the factor from the sums of products to the result, one or one per output."""
-    x_scale, target_scale = _f32(source.scale), _f32(target.scale)
-    weight_scales = _f32(weights_format.scale)
-    if xp.size(weight_scales) > 1:
-        reals = x_scale * weight_scales / target_scale
-    else:  # one scale for all: the kernels multiply the two in float32
-        reals = _f32(x_scale * weight_scales) / target_scale
-    return fixed.factor(reals)
+def product_factors(source, weights_format, target, single):
+    """Returns what a sum of products is multiplied by for the result's scale, one number or one per output channel.
+
+    Args:
+        source, weights_format, target: formats of the input, of the weights and of the result.
+        single: whether the kernel multiplies the two scales in float32 if all weights have one.
+    """
+    weights = _f32(weights_format.scale)
+    products = _f32(source.scale) * weights
+    if single and xp.size(weights) == 1:
+        products = _f32(products)
+    return products / _f32(target.scale)
+
+
+def from_sums(sums, bias, reals, target, dtype, activation=None, narrow=False):
+    """Brings sums of products to the format of the result.
+
+    Args:
+        sums: integers, (..., channels), of any type that holds them exactly.
+        bias: int32 or int64, (channels,), in the scale of the products; None for none.
+        reals: the factors of the channels, or one.
+        target: the format of the result.
+        dtype: its type; the kernels of int16 have sums of 64 bits.
+        activation: as in `clamp`.
+        narrow: whether sums have 32 bits at int16 too, as a bias of int32 does.
+    """
+    sums = xp.astype(sums, np.int64) + (0 if bias is None else xp.astype(bias, np.int64))
+    narrow = narrow or dtype == np.int8 or (bias is not None and bias.dtype == np.int32)
+    return rescaled(sums, fixed.factor(reals), target, dtype, not narrow, activation)
 
 
 def rescaled(sums, factor, target, dtype, long, activation=None):
     """Brings sums of products, int64, to the scale of the result; `long` sums are int64 in the kernel too."""
     scaled = fixed.scale_long(sums, *factor) if long else fixed.scale(fixed.wrap(sums), *factor)
     return clamp(scaled + target.zero_point, target, dtype, activation)
+
+
+def batch_matmul(x, y, x_format, y_format, target):
+    """BATCH_MATMUL: x·y over the last two axes, both computed."""
+    real = float(np.float32(x_format.scale) * np.float32(y_format.scale)) / _f32(target.scale)
+    sums = (x.astype(np.float64) - x_format.zero_point) @ (y.astype(np.float64) - y_format.zero_point)
+    return from_sums(sums, None, real, target, x.dtype)
 
 
 @dataclass(frozen=True)
@@ -135,11 +161,53 @@ def add(x, y, x_format, y_format, target, activation=None):
     return addition.total(addition.term(x, 0), addition.term(y, 1), activation)
 
 
+def sub(x, y, x_format, y_format, target, activation=None):
+    """SUB: as `add`."""
+    addition = Addition.of(x_format, y_format, target, x.dtype)
+    return addition.total(addition.term(x, 0), -addition.term(y, 1), activation)
+
+
 def mul(x, y, x_format, y_format, target, activation=None):
     """MUL: the product of the integers without their zero points, brought to the result's scale."""
-    factor = fixed.factor(_f32(_f32(x_format.scale) * _f32(y_format.scale)) / _f32(target.scale))
+    mantissa, exponent = fixed.factor(_f32(x_format.scale) * _f32(y_format.scale) / _f32(target.scale))
     product = (x.astype(np.int64) - x_format.zero_point) * (y.astype(np.int64) - y_format.zero_point)
-    return clamp(fixed.scale(product, *factor) + target.zero_point, target, x.dtype, activation)
+    return clamp(fixed.scale(product, mantissa, exponent) + target.zero_point, target, x.dtype, activation)
+
+
+def div(x, y, x_format, y_format, target, activation=None):
+    """DIV: the quotient by a reciprocal; what the kernel makes of y = 0 is as good as any other value."""
+    one, other, result = (_f32(form.scale) for form in (x_format, y_format, target))
+    mantissa, exponent = fixed.factor(one / (other * result))
+    x, y = x.astype(np.int64) - x_format.zero_point, y.astype(np.int64) - y_format.zero_point
+    x, y = np.where(y < 0, -x, x), np.abs(y)
+    inverse, shift = fixed.reciprocal(np.maximum(y, 1), 31)
+    headroom = fixed.leading_zeros(np.where(x < 0, ~x, x)) - 1
+    quotient = fixed.multiply_high(x << headroom, inverse)
+    made = fixed.divide_by_power(fixed.multiply_high(quotient, mantissa), shift + headroom - exponent)
+    return clamp(made + target.zero_point, target, np.int8, activation)
+
+
+def squared_difference(x, y, x_format, y_format, target):
+    """SQUARED_DIFFERENCE: both terms brought to twice the larger scale, subtracted and squared."""
+    left = 7 if x.dtype == np.int8 else 0
+    twice = 2 * max(_f32(x_format.scale), _f32(y_format.scale))
+
+    def term(values, form):
+        mantissa, exponent = fixed.factor(_f32(form.scale) / twice)
+        return fixed.scale((values.astype(np.int64) - form.zero_point) << left, mantissa, exponent)
+
+    real = twice * twice / float(np.float32(1 << 2 * left) * np.float32(target.scale))
+    mantissa, exponent = fixed.factor(real)
+    difference = term(x, x_format) - term(y, y_format)
+    return clamp(
+        fixed.scale(fixed.wrap(difference**2), mantissa, exponent) + target.zero_point, target, x.dtype
+    )
+
+
+def comparable(x, source):
+    """Returns int8 values as the comparisons see them: real values in steps of 1/256, rounded."""
+    mantissa, exponent = fixed.factor(_f32(source.scale))
+    return fixed.scale((x.astype(np.int64) - source.zero_point) << 8, mantissa, exponent)
 
 
 def tanh(x, source, dtype=None):

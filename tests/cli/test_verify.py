@@ -8,6 +8,7 @@ import pytest
 
 import keras_vrnn as kv
 from keras_vrnn.cli.status import MISSED, REFUSED
+from keras_vrnn.tflite.micro import interpreter as micro
 
 VERIFY = ["verify", "m.keras", "good.tflite", "--data"]
 
@@ -86,6 +87,23 @@ def test_bad_input_is_one_line(arguments, message, refused):
 def test_missed_thresholds_give_status_1(arguments, name, main, capsys):
     assert main([*VERIFY, *arguments]) == MISSED
     assert f"keras-vrnn verify: {name}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_micro_tells_where_litert_differs(installed, main, capsys, monkeypatch):
+    if installed and not micro.is_installed():
+        pytest.skip("needs the extra 'micro'")
+    monkeypatch.setattr(micro, "is_installed", lambda: installed)
+    assert main([*VERIFY, "x.npy", "--micro"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    (name,) = kv.tflite.Runner("good.tflite").outputs
+    (line,) = [line for line in lines if line.startswith(f"LiteRT against TFLite Micro, {name}: ")]
+    assert main([*VERIFY, "x.npy", "--micro", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    found = report["kernels"][name]
+    assert found["values"] == 60
+    assert f"{found['share']:.2%} of 60 values differ" in line or not found["different"]
+    assert ("not installed" in report["micro_note"]) == (not installed)
 
 
 def test_thresholds_that_are_met_or_make_no_sense(main, capsys):

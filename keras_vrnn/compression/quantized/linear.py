@@ -53,9 +53,10 @@ class Linear:
         total = total if self.bias is None else total + self.bias
         whole = ops.cast(ops.stop_gradient(sums), "int64")
         whole = whole if bias is None else whole + bias.integers
-        factor = integer.product_factor(x, Quantization(self._per_output(weights.scale)), y)
-        is_long = dtype == np.int16
-        made = integer.rescaled(whole, factor, y, dtype, is_long, FUSED.get(self._activation_name))
+        scales = Quantization(self._per_output(weights.scale))
+        reals = integer.product_factors(x, scales, y, single=self._single_scale)
+        # A bias, which has 64 bits at int16, has been added.
+        made = integer.from_sums(whole, None, reals, y, dtype, FUSED.get(self._activation_name))
         self._note(weights, bias, y)
         if not self._is_fused:
             if training:
@@ -153,6 +154,8 @@ def _is(activation, name):
 @keras.saving.register_keras_serializable(package="keras_vrnn")
 class QuantizedDense(Linear, keras.layers.Dense):
     """A `Dense` that computes the integers of the exported file; made by `kv.compression.quantize_aware`."""
+
+    _single_scale = True
 
     def _linear(self, x, kernel, bias):
         made = ops.matmul(x, kernel)

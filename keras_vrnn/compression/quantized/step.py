@@ -9,7 +9,7 @@ Integers travel as floats without their zero points: the products of float32 are
 import numpy as np
 import tensorflow as tf
 
-from keras_vrnn.quantization import integer, vanilla
+from keras_vrnn.quantization import fixed_point, integer, vanilla
 from keras_vrnn.quantization.formats import INT8_MIN, Quantization, short
 
 _EXACT = 1 << 24  # the integers that float32 holds
@@ -40,8 +40,12 @@ class Step:
         self.kernel, self.bias = scheme.product(kernel, bias, x, self.z)
         self.recurrent_kernel, _ = scheme.product(recurrent_kernel, None, self.h, self.r)
         self._addition = integer.Addition.of(self.z, self.r, self.a_or_h, scheme.dtype)
-        self._z_factor = integer.product_factor(x, self.kernel.quantization, self.z)
-        self._r_factor = integer.product_factor(self.h, self.recurrent_kernel.quantization, self.r)
+        self._z_factor = fixed_point.factor(
+            integer.product_factors(x, self.kernel.quantization, self.z, single=True)
+        )
+        self._r_factor = fixed_point.factor(
+            integer.product_factors(self.h, self.recurrent_kernel.quantization, self.r, single=True)
+        )
         self._kernels = [
             tf.cast(tf.transpose(stored.array), tf.float32) for stored in (self.kernel, self.recurrent_kernel)
         ]

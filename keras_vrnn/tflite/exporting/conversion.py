@@ -11,10 +11,10 @@ import numpy as np
 import tensorflow as tf
 
 from keras_vrnn import _files
+from keras_vrnn.compression.quantized import signals
 from keras_vrnn.models import structure
 from keras_vrnn.models.input_arrays import as_inputs
 from keras_vrnn.quantization.formats import Quantization
-from keras_vrnn.compression.quantized import signals
 from keras_vrnn.tflite.exporting import stated_ranges, stock, trained
 from keras_vrnn.tflite.exporting.capture import reserved_names, sampling, streaming
 from keras_vrnn.tflite.exporting.capture.observation import observe

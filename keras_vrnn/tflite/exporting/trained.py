@@ -74,14 +74,18 @@ class Trained:
     def value_formats(self, parts):
         """Returns name of a float input or of a recurrence's result -> the `Quantization` that holds it."""
         by_name = {note.layer.name: note.formats["x"] for note in self._notes if "x" in note.formats}
-        formats = {name: by_name[f"{name}_integers"] for name in parts.inputs if f"{name}_integers" in by_name}
+        formats = {
+            name: by_name[f"{name}_integers"] for name in parts.inputs if f"{name}_integers" in by_name
+        }
         for index, recurrence in enumerate(parts.recurrences):
             formats |= dict.fromkeys((recurrence.sequence, recurrence.final), self.state_format(index))
         return formats
 
     def _formats(self, step):
         scheme = SCHEMES[self._scheme]
-        bias = Stored(np.asarray(step.bias.array).astype(scheme.bias_dtype), signals.plain(step.bias.quantization))
+        bias = Stored(
+            np.asarray(step.bias.array).astype(scheme.bias_dtype), signals.plain(step.bias.quantization)
+        )
         return Formats(
             scheme,
             {name: signals.plain(form) for name, form in step.formats.items()},

@@ -68,11 +68,11 @@ def measure(model, path, runner, inputs):
     """
     if not vanilla_layers(model):
         return {}, "the model has no vanilla RNN"
-    inputs = {name: array[:_SAMPLES] for name, array in inputs.items()}
+    inputs = few(inputs)
     model = prepared(model)  # from a zero state, in float32 and for any batch size
     calls = observe(model, [a.astype(t.dtype) for a, t in zip(inputs.values(), model.inputs, strict=True)])
     if runner.streaming:
-        found = _of_stream(runner, inputs) if runner.state else {}
+        found = of_stream(runner, inputs) if runner.state else {}
         names, reason = list(found), "the states stay inside the interpreter; export with state='explicit'"
     else:
         found = _of_loops(path, inputs)
@@ -113,7 +113,12 @@ def _keras_states(call):
     )
 
 
-def _of_stream(runner, inputs):
+def few(inputs):
+    """Returns the samples of which states are compared."""
+    return {name: array[:_SAMPLES] for name, array in inputs.items()}
+
+
+def of_stream(runner, inputs):
     """Returns state name -> (steps, states, detail) of a streaming file with explicit state."""
     states = {name: [] for name in runner.state}
     samples, length = next(iter(inputs.values())).shape[:2]

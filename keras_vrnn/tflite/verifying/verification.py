@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from keras_vrnn.models.input_arrays import as_inputs
-from keras_vrnn.tflite.micro.interpreter import MicroRunner
 from keras_vrnn.tflite.running.runner import Runner
 from keras_vrnn.tflite.verifying import drift, originals
 from keras_vrnn.tflite.verifying.comparison import Comparison, compare, saturated
+from keras_vrnn.tflite.verifying.kernels import Difference, Kernels, named
 from keras_vrnn.tflite.verifying.truth import interpret
 
 if TYPE_CHECKING:
@@ -45,6 +45,9 @@ class Verification:
         microseconds: median duration of one invoke (one step of a streaming file) on this machine, one thread.
         outputs: output name -> `Comparison` on LiteRT.
         micro: the same on TFLite Micro; None if `micro` was False.
+        micro_note: what ran the kernels of TFLite Micro, its interpreter or the simulation; "" if `micro` was False.
+        kernels: name of an output, and of a state that a streaming file shows -> `Difference` of LiteRT from the
+            kernels of TFLite Micro; None if `micro` was False.
         states: layer name -> `Drift`, the error of its state over time; empty if the state can't be read.
         states_note: why `states` is empty.
         saturated_inputs: input name -> share of the data that the file's integer input holds as an end of its range.
@@ -67,6 +70,8 @@ class Verification:
     microseconds: float
     outputs: dict[str, Comparison]
     micro: dict[str, Comparison] | None
+    micro_note: str
+    kernels: dict[str, Difference] | None
     states: dict[str, drift.Drift]
     states_note: str
     saturated_inputs: dict[str, float]
@@ -79,7 +84,7 @@ class Verification:
             name: getattr(self, name) for name in self.__dataclass_fields__ if name != "sample_errors"
         }
         measures["path"] = str(self.path)
-        for name in ("outputs", "micro", "states"):
+        for name in ("outputs", "micro", "kernels", "states"):
             if measures[name] is not None:
                 measures[name] = {key: value.to_dict() for key, value in measures[name].items()}
         return measures
@@ -123,6 +128,10 @@ class Verification:
         lines = [f"{name:16}{value}" for name, value in head.items() if value != "None"]
         for title, outputs in (("LiteRT", self.outputs), ("TFLite Micro", self.micro or {})):
             lines += [f"{title}, output {name}: {_line(output)}" for name, output in outputs.items()]
+        if self.micro_note:
+            lines.append(f"TFLite Micro: {self.micro_note}")
+        for name, different in (self.kernels or {}).items():
+            lines.append(f"LiteRT against TFLite Micro, {name}: {different}")
         for name, state in self.states.items():
             last, steps = state.mean_error[-1], state.steps
             middle = state.mean_error[len(steps) // 2]
@@ -158,18 +167,20 @@ def verify(
             (samples,) or, for outputs per time step, (samples, time); 0 and 1 for a single output between 0 and 1; or
             one-hot vectors. They give the accuracy of both. Real targets of the output's shape (a last axis of length
             1 may be left out) give the mean absolute error and the root mean squared error of both.
-        micro: run the file in TFLite Micro too (extra `micro`).
+        micro: run the file in TFLite Micro too, and tell where LiteRT's integers differ from its. Its interpreter
+            (extra `micro`) and the simulation of its kernels (`kv.tflite.simulate`) must agree on the first 64 samples;
+            without the extra, the simulation alone runs all.
 
     Returns:
         A `Verification`.
 
     Raises:
         FileNotFoundError: there is no file `path`.
-        ValueError: the file is not a TFLite model, `x` or `y` do not fit the model, or TFLite Micro can't run the file.
-        ImportError: `micro` is True, but the package tflite-micro is not installed.
+        ValueError: the file is not a TFLite model; `x` or `y` do not fit the model; TFLite Micro can't run the file, or
+            differs from the simulation.
     """
     runner = Runner(path)
-    on_micro = MicroRunner(path) if micro else None
+    kernels = Kernels(path) if micro else None
     if not getattr(model, "inputs", None):
         raise ValueError(
             f"`model` must be a built functional or Sequential Keras model. Received: a {type(model).__name__} without "
@@ -179,7 +190,8 @@ def verify(
     inputs = dict(zip(originals.input_names(model, runner), arrays, strict=True))
     outputs_of_keras = originals.outputs(model, arrays)
     expected = dict(zip(originals.output_names(outputs_of_keras, runner), outputs_of_keras, strict=True))
-    actual = _outputs(runner, path, inputs, expected)
+    made = named(runner, runner(inputs))
+    actual = _fitted(made, runner, path, expected)
     microseconds = float(np.median(runner.seconds) * 1e6)
     truths = {} if y is None else _truths(y, expected)
 
@@ -190,6 +202,11 @@ def verify(
         }
 
     outputs = compared(runner, actual)
+    micro_outputs, differences = None, None
+    if kernels is not None:
+        on_micro = kernels.outputs(inputs)
+        micro_outputs = compared(kernels.runner, _fitted(on_micro, kernels.runner, path, expected))
+        differences = kernels.differences(runner, inputs, made, on_micro)
     states, note = drift.measure(model, path, runner, inputs)
     per_sample = [np.abs(actual[name] - e).max(axis=tuple(range(1, e.ndim))) for name, e in expected.items()]
     sample_errors = np.max(per_sample, axis=0)
@@ -211,7 +228,9 @@ def verify(
         rmse_tflite=getattr(rmse, "rmse", None),
         microseconds=microseconds,
         outputs=outputs,
-        micro=None if on_micro is None else compared(on_micro, _outputs(on_micro, path, inputs, expected)),
+        micro=micro_outputs,
+        micro_note="" if kernels is None else kernels.note,
+        kernels=differences,
         states=states,
         states_note=note,
         saturated_inputs={
@@ -230,11 +249,9 @@ def _worst(outputs, measure, worst):
     return worst(measured, key=lambda output: getattr(output, measure), default=None)
 
 
-def _outputs(runner, path, inputs, expected):
-    """Returns output name -> the file's output in the shape of Keras', in the order of `expected`."""
-    actual = runner(inputs)
-    actual = actual if isinstance(actual, dict) else {runner.outputs[0]: actual}
-    actual = {name: actual[name] for name in expected}
+def _fitted(made, runner, path, expected):
+    """Returns output name -> what the file made, in the shape of Keras' output and in the order of `expected`."""
+    actual = {name: made[name] for name in expected}
     if runner.streaming:  # a model that gives its last output only is compared at the last step
         actual = {n: a if a.ndim == expected[n].ndim else a[:, -1] for n, a in actual.items()}
     shapes = [[array.shape for array in outputs.values()] for outputs in (actual, expected)]

@@ -21,7 +21,6 @@ from keras_vrnn.tflite.exporting.capture.substitutes import plain_layers, traine
 from keras_vrnn.tflite.exporting.parts import Mask, Partition, Recurrence
 from keras_vrnn.tflite.exporting.recurrences import cell_of
 
-
 # Operations that return their operand: the latter marks a number format.
 _SAME = ("Identity", "FakeQuantWithMinMaxArgs")
 
