@@ -69,6 +69,15 @@ def test_names_of_inputs(inputs, names):
     np.testing.assert_array_equal(received, keras.tree.flatten(expected)[0])
 
 
+@pytest.mark.parametrize(
+    "name", ["a b", "x:0", "1", "ö", "reset", "state", "stock", "value_0", "training", "self", "main", "y_0"]
+)
+def test_odd_names_of_inputs(name, tmp_path):
+    model = model_of(lambda x: layers.Dense(2)(kv.VanillaRNN(3, name="y")(x)), name)
+    assert max(exported_errors(model, X, tmp_path / "m", "float32")) <= 1e-5  # float32 rounding
+    assert kv.tflite.Runner(tmp_path / "m").inputs == [name]
+
+
 def test_what_does_not_fit_is_none():
     model = model_of(lambda x: rnn("y")(x))
     assert structure.flat(model, {"z": X}) is None

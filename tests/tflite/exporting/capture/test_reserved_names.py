@@ -15,15 +15,6 @@ def rnn(name, units=2):
     return kv.VanillaRNN(units, name=name)
 
 
-@pytest.mark.parametrize(
-    "name", ["a b", "x:0", "1", "ö", "reset", "state", "stock", "value_0", "training", "self", "main", "y_0"]
-)
-def test_odd_names_of_inputs(name, tmp_path):
-    model = model_of(lambda x: layers.Dense(2)(kv.VanillaRNN(3, name="y")(x)), name)
-    assert max(exported_errors(model, X, tmp_path / "m", "float32")) <= 1e-5  # float32 rounding
-    assert kv.tflite.Runner(tmp_path / "m").inputs == [name]
-
-
 @pytest.mark.parametrize("name", ["state_in", "my_state_in"])
 @pytest.mark.parametrize("form", ["sequence", "streaming"])
 def test_names_of_states_are_refused_before_any_work(name, form, tmp_path):
