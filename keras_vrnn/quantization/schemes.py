@@ -11,6 +11,7 @@ from typing import ClassVar
 import numpy as np
 
 from keras_vrnn.quantization.formats import (
+    INT4_MAX,
     INT8_MAX,
     INT8_MIN,
     INT16_MAX,
@@ -28,6 +29,9 @@ UNBOUNDED = (-math.inf, math.inf)
 # slightly different scale than calibration predicts.
 _LEAST_RATIO, _LARGEST_RATIO = 2.0**-9, 2.0**7
 _MARGIN = 0.1  # of the range, for values beyond those in the calibration data
+_NORMAL_STEP = (
+    0.353  # between 15 values, for the least squared error of normal numbers of variance 1 (Max 1960)
+)
 _INT32_BITS = 29  # TFLite Micro rescales an accumulator in int32 and shifts it left first
 # The pre-activations beyond which an activation is constant in any number format.
 _CLIPPING = {"relu": (0.0, math.inf), "relu6": (0.0, 6.0), "hard_tanh": (-1.0, 1.0)}
@@ -35,10 +39,17 @@ _CLIPPING = {"relu": (0.0, math.inf), "relu6": (0.0, 6.0), "hard_tanh": (-1.0, 1
 
 @dataclass(frozen=True)
 class Stored:
-    """A constant as a file stores it: an array and its format, which is None for floats."""
+    """A constant as a file stores it.
+
+    Attributes:
+        array: its values; those of 4 bits are in an int8 array.
+        quantization: its format, None for floats.
+        int4: whether the values are 4-bit integers, of which two share a byte.
+    """
 
     array: np.ndarray
     quantization: Quantization | None = None
+    int4: bool = False
 
 
 class Scheme:
@@ -118,13 +129,14 @@ class Dynamic(Scheme):
 
 
 class _Integer(Scheme):
-    """Integer signals, int8 weights symmetric around zero, and biases in the scale of their accumulator."""
+    """Integer signals, integer weights symmetric around zero, and biases in the scale of their accumulator."""
 
     integer = True
     _output_formats: ClassVar[dict[str, Quantization]]
     _saturation: ClassVar[dict[str, tuple[float, float]]]
     _bias_dtype: ClassVar[type]
     _weights_axis: ClassVar[int | None]
+    _largest_weight: ClassVar[int] = INT8_MAX
     _accumulator_bits: ClassVar[int]  # for the bias or the result's whole range; the products need the rest
     _largest_multiplier: ClassVar[float]  # from accumulator to result; a finer result would hold nothing more
     _steps_for_signal: ClassVar[float]  # left when a mark takes one; infinite where the type has one to spare
@@ -162,12 +174,16 @@ class _Integer(Scheme):
     def product_format(self, low, high, x, matrix):
         # A product that is always zero must not make the sum coarser that it is a term of.
         quantization = self.format(low, high) if low or high else Quantization(LEAST_SCALE)
-        step = x.scale * np.max(_scales(matrix.T, self._weights_axis))
+        step = x.scale * np.max(self.weight_scales(matrix.T))
         return no_finer(quantization, step / self._largest_multiplier)
 
     def sum_formats(self, terms, result):
         result = no_finer(result, max(term.scale for term in terms) / _LARGEST_RATIO)
         return [no_finer(term, result.scale * _LEAST_RATIO) for term in terms], result
+
+    def weight_scales(self, rows):
+        """Returns one scale per row of weights (outputs, inputs), or one for all rows: a function of them alone."""
+        return _scales(rows, self._weights_axis, self._largest_weight)
 
     def product(self, matrix, bias, x, result, moment=None):
         """Returns what the base class does.
@@ -177,16 +193,17 @@ class _Integer(Scheme):
         whole range need to fit the accumulator. With n inputs, this rounds the product by less than n·2⁻¹⁴ steps of
         the result.
         """
-        rows, axis = matrix.T.astype(np.float64), self._weights_axis
+        rows, axis, limit = matrix.T.astype(np.float64), self._weights_axis, self._largest_weight
         # The products are too small to bring a larger bias back into the result's range.
         end = result.scale * 2.0**_INT32_BITS
         bias = None if bias is None else np.clip(np.asarray(bias, np.float64), -end, end)
         largest = np.zeros(len(rows)) if bias is None else np.abs(bias)
         largest = np.maximum(largest, max(map(abs, span(result, self.dtype))))
         least = largest / 2.0**self._accumulator_bits / x.scale
-        scale = np.maximum(_scales(rows, axis), least if axis is not None else least.max())
-        integers = compensated(rows, scale if axis is None else scale[:, None], INT8_MAX, moment)
-        stored = Stored(integers, Quantization(float(scale) if axis is None else scale, 0, axis))
+        scale = np.maximum(self.weight_scales(rows), least if axis is not None else least.max())
+        integers = compensated(rows, scale if axis is None else scale[:, None], limit, moment)
+        quantization = Quantization(float(scale) if axis is None else scale, 0, axis)
+        stored = Stored(integers, quantization, int4=limit == INT4_MAX)
         if bias is None:
             return stored, None
         integers = np.round(bias / (x.scale * scale)).astype(self._bias_dtype)
@@ -222,6 +239,26 @@ class Int8(_Integer):
         return affine_int8(low, high)
 
 
+class Int8x4(Int8):
+    """Full integer: int8 signals, weights from -7 to 7, of which two share a byte, and int32 biases.
+
+    All weights of a product share one scale, because TFLite Micro accepts no more with 4-bit weights. It is
+
+        min(max |w| / 7, 0.353 · √mean w²)
+
+    where pruned weights do not count: of normally distributed weights, 15 equally spaced values lose least with this
+    step, and the few larger weights are clipped.
+    """
+
+    _weights_axis = None
+    _largest_weight = INT4_MAX
+
+    def weight_scales(self, rows):
+        kept = np.maximum(np.sum(np.sign(rows) ** 2), 1.0)
+        typical = _NORMAL_STEP * (np.sum(rows**2) / kept) ** 0.5
+        return np.maximum(np.minimum(super().weight_scales(rows), typical), LEAST_SCALE)
+
+
 class Int16x8(_Integer):
     """Full integer: int16 signals, int8 weights and int64 biases.
 
@@ -246,9 +283,9 @@ class Int16x8(_Integer):
         return symmetric_int16(low, high)
 
 
-def _scales(rows, axis):
+def _scales(rows, axis, largest=INT8_MAX):
     """Returns one scale per row, or one for all rows if `axis` is None; a row of zeros gets the least scale."""
-    scale = np.abs(rows).max(axis=None if axis is None else 1) / INT8_MAX
+    scale = np.abs(rows).max(axis=None if axis is None else 1) / largest
     return np.maximum(scale, LEAST_SCALE)
 
 
@@ -257,5 +294,6 @@ SCHEMES: dict[str, Scheme] = {
     "float16": Float16(),
     "dynamic": Dynamic(),
     "int8": Int8(),
+    "int8x4": Int8x4(),
     "int16x8": Int16x8(),
 }

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from keras_vrnn import _files
 from keras_vrnn.quantization.formats import Quantization
-from keras_vrnn.tflite.exporting import stock
+from keras_vrnn.tflite.exporting import four_bit, stock
 from keras_vrnn.tflite.exporting.capture import sampling, streaming, structure
 from keras_vrnn.tflite.exporting.capture.inputs import as_inputs
 from keras_vrnn.tflite.exporting.capture.observation import observe
@@ -22,6 +22,7 @@ from keras_vrnn.tflite.exporting.capture.rebuilding import check_same
 from keras_vrnn.tflite.exporting.check import check
 from keras_vrnn.tflite.exporting.recurrences.base import Formats
 from keras_vrnn.tflite.exporting.writing import stitching
+from keras_vrnn.tflite.exporting.writing.flatbuffer import ModelFile
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def to_file(model, path, options, calibration_data, overwrite) -> ExportResult:
     else:
         samples, value_formats = None, {}
         formats_of = {r.name: Formats(options.scheme) for r in parts.recurrences}
-    converted = stock.convert(parts.stock, options.quantization, samples) if parts.stock else None
+    converted = _converted(parts.stock, options, samples) if parts.stock else None
     content, signatures = stitching.stitch(parts, converted, formats_of, value_formats, options)
 
     packed = content.pack()
@@ -100,6 +101,14 @@ def to_file(model, path, options, calibration_data, overwrite) -> ExportResult:
         scales={name: formats.signals for name, formats in formats_of.items() if formats.signals},
         errors=errors,
     )
+
+
+def _converted(function, options, samples):
+    """Returns the stock part as a `ModelFile`."""
+    file = ModelFile(stock.convert(function, options.quantization, samples))
+    if options.quantization == "int8x4":
+        four_bit.requantize(file, stock.convert(function, "float32"), options.scheme, samples)
+    return file
 
 
 def _partition(model, options, arrays):

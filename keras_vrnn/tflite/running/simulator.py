@@ -8,7 +8,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from keras_vrnn.quantization import integer
-from keras_vrnn.quantization.formats import Quantization
+from keras_vrnn.quantization.formats import Quantization, unpacked
 from keras_vrnn.tflite.reading import RESET, edge_names, indices, operator_name, read, text
 from keras_vrnn.tflite.running.runner import Runner
 
@@ -18,6 +18,7 @@ _DTYPES: dict[int, np.dtype] = {
     schema.TensorType.INT32: np.dtype("int32"),
     schema.TensorType.INT16: np.dtype("int16"),
     schema.TensorType.INT8: np.dtype("int8"),
+    schema.TensorType.INT4: np.dtype("int8"),
     schema.TensorType.BOOL: np.dtype("bool"),
 }
 _FUSED = {
@@ -146,8 +147,10 @@ class _Graph:
         for i, tensor in enumerate(tensors):
             data = model.buffers[tensor.buffer].data
             if data is not None and len(data):
-                values = np.frombuffer(bytes(data), self.dtypes[i]).reshape(self.shapes[i])
-                self.constants[i] = values
+                if tensor.type == schema.TensorType.INT4:
+                    self.constants[i] = unpacked(data, self.shapes[i])
+                else:
+                    self.constants[i] = np.frombuffer(bytes(data), self.dtypes[i]).reshape(self.shapes[i])
 
     def _check(self, operator, path):
         if operator.name not in _OPERATORS and operator.name not in _CONTROL:
