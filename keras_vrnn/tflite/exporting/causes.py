@@ -116,10 +116,10 @@ def _weights(parts, options):
     if options.quantization != "int8x4":
         return
     for recurrence in parts.recurrences:
-        for kind in ("kernel", "recurrent_kernel"):
-            rows = getattr(recurrence.cell, kind).T
-            largest = np.abs(rows).max(axis=1)
-            lost = int(np.sum((largest > 0) & (largest < options.scheme.weight_scales(rows) / 2)))
+        matrices = {kind: value for kind, value in vars(recurrence.cell).items() if np.ndim(value) == 2}
+        for kind, matrix in matrices.items():
+            largest = np.abs(matrix).max(axis=0)
+            lost = int(np.sum((largest > 0) & (largest < options.scheme.weight_scales(matrix.T) / 2)))
             if lost:
                 yield (
                     f"in layer {recurrence.layer!r} all 4-bit weights of {lost} units' {kind} are zero, because all "
