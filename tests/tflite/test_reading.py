@@ -17,6 +17,7 @@ import keras_vrnn as kv
 from keras_vrnn.tflite import reading
 from keras_vrnn.tflite.exporting.writing.flatbuffer import ModelFile
 
+INT4 = reading.schema.TensorType.INT4
 DAMAGE = Path(__file__).parents[1] / "support" / "damage.py"
 
 
@@ -121,6 +122,16 @@ FAULTS = {
     "huge tensor": (_set(lambda m: m.subgraphs[0].tensors[0], "shape", [2**30, 2**30]), "bytes"),
     "negative shape": (_set(lambda m: m.subgraphs[0].tensors[0], "shape", [-5]), r"tensor shape \[-5\]"),
     "unknown type": (_set(lambda m: m.subgraphs[0].tensors[0], "type", 99), "tensor type 99"),
+    "weights of another type": (
+        _set(
+            lambda m: next(
+                t for t in m.subgraphs[0].tensors if t.shape is not None and list(t.shape) == [2, 4]
+            ),
+            "type",
+            INT4,
+        ),
+        "tensor 'arith.constant.*' of 4 bytes holds 8",
+    ),
     "NaN scale": (_set_quantization(scale=[math.nan]), "has the scale"),
     "negative scale": (_set_quantization(scale=[-1.0]), "has the scale"),
     "too few zero points": (_set_quantization(zeroPoint=[]), "0 zero points, [12] scales"),
