@@ -91,8 +91,8 @@ def _check(options, from_tflite):
         sources.check_request(options.c_array, options.name, options.arena, options.overwrite, "c_array")
         if options.quantization in _NOT_MICRO and not from_tflite:
             raise ValueError(
-                "`quantization` must be int8, int8x4, int16x8 or float32 with --c-array, since TFLite Micro runs no other. "
-                f"Received: quantization={options.quantization!r}"
+                "`quantization` must be int8, int8x4, int16x8 or float32 with --c-array, since TFLite Micro runs no "
+                f"other. Received: quantization={options.quantization!r}"
             )
 
 

@@ -17,7 +17,6 @@ import keras_vrnn as kv
 from keras_vrnn.tflite import reading
 from keras_vrnn.tflite.exporting.writing.flatbuffer import ModelFile
 
-INT4 = reading.schema.TensorType.INT4
 DAMAGE = Path(__file__).parents[1] / "support" / "damage.py"
 
 
@@ -85,6 +84,11 @@ def _quantized(model):
     return next(t for t in model.subgraphs[0].tensors if t.quantization is not None)
 
 
+def _weights(model):
+    """The int8 weights of the Dense layer, (2, 4)."""
+    return next(t for t in model.subgraphs[0].tensors if reading.indices(t.shape) == [2, 4])
+
+
 def _operator(model, name):
     graphs = [(graph, operator) for graph in model.subgraphs for operator in graph.operators]
     return next(operator for _, operator in graphs if reading.operator_name(model, operator) == name)
@@ -123,14 +127,8 @@ FAULTS = {
     "negative shape": (_set(lambda m: m.subgraphs[0].tensors[0], "shape", [-5]), r"tensor shape \[-5\]"),
     "unknown type": (_set(lambda m: m.subgraphs[0].tensors[0], "type", 99), "tensor type 99"),
     "weights of another type": (
-        _set(
-            lambda m: next(
-                t for t in m.subgraphs[0].tensors if t.shape is not None and list(t.shape) == [2, 4]
-            ),
-            "type",
-            INT4,
-        ),
-        "tensor 'arith.constant.*' of 4 bytes holds 8",
+        _set(_weights, "type", reading.schema.TensorType.INT4),
+        "tensor .* of 4 bytes holds 8",
     ),
     "NaN scale": (_set_quantization(scale=[math.nan]), "has the scale"),
     "negative scale": (_set_quantization(scale=[-1.0]), "has the scale"),
