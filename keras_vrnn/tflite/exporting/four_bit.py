@@ -11,7 +11,7 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from keras_vrnn.tflite.exporting.writing.flatbuffer import ModelFile
 
 # The most inputs of a product whose correlations are measured, which takes the square of it in memory.
-_MOST_INPUTS = 4096
+_MOST_INPUTS = 2048
 
 
 def requantize(file, float_content, scheme, samples):
