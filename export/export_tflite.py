@@ -28,7 +28,9 @@ def main(arguments=None):
         "--data", required=True, help="an .npz file with inputs x and, if available, labels or targets y"
     )
     parser.add_argument("--form", default="sequence", choices=["sequence", "unrolled", "streaming"])
-    parser.add_argument("--quantization", default="int8", help="int8, int16x8, dynamic, float16 or float32")
+    parser.add_argument(
+        "--quantization", default="int8", help="int8, int8x4, int16x8, dynamic, float16 or float32"
+    )
     parser.add_argument(
         "--min-agreement", type=float, default=0.98, help="share of equal predictions (default 0.98)"
     )

@@ -23,7 +23,9 @@ def add_parser(commands):
     )
     parser.add_argument("--form", default="sequence", help="sequence (default), unrolled or streaming")
     parser.add_argument(
-        "--quantization", default="int8", help="int8 (default), int16x8, dynamic, float16 or float32"
+        "--quantization",
+        default="int8",
+        help="int8 (default), int8x4 (4-bit weights), int16x8, dynamic, float16 or float32",
     )
     parser.add_argument(
         "--io", help="type of inputs and outputs: int8 or int16 (the file's own, default), or float32"
@@ -37,7 +39,9 @@ def add_parser(commands):
         "--batch-size", type=int, default=1, metavar="N", help="sequences per invoke (default: 1)"
     )
     parser.add_argument("--calibration", default="minmax", help="minmax (default) or percentile")
-    parser.add_argument("--calibration-data", metavar="FILE", help=f"inputs for int8 and int16x8: {DATA}")
+    parser.add_argument(
+        "--calibration-data", metavar="FILE", help=f"inputs for int8, int8x4 and int16x8: {DATA}"
+    )
     parser.add_argument(
         "--max-error",
         type=float,
@@ -87,8 +91,8 @@ def _check(options, from_tflite):
         sources.check_request(options.c_array, options.name, options.arena, options.overwrite, "c_array")
         if options.quantization in _NOT_MICRO and not from_tflite:
             raise ValueError(
-                "`quantization` must be int8, int16x8 or float32 with --c-array, since TFLite Micro runs no other. "
-                f"Received: quantization={options.quantization!r}"
+                "`quantization` must be int8, int8x4, int16x8 or float32 with --c-array, since TFLite Micro runs no "
+                f"other. Received: quantization={options.quantization!r}"
             )
 
 

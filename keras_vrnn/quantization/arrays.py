@@ -95,6 +95,12 @@ def largest(x, axis=None):
     return np.max(x, axis=axis) if tf is None else tf.reduce_max(x, axis=axis)
 
 
+def total(x):
+    """x.sum()"""
+    tf = _tensorflow(x)
+    return np.sum(x) if tf is None else tf.reduce_sum(x)
+
+
 def size(x):
     """The number of elements."""
     return int(np.prod(x.shape)) if hasattr(x, "shape") else 1

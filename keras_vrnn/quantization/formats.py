@@ -3,6 +3,7 @@
 real = scale · (integer − zero point), as in the TFLite 8-bit quantization specification.
 """
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from keras_vrnn.quantization import arrays as xp
 
+INT4_MAX = 7
 INT8_MIN, INT8_MAX = -128, 127
 INT16_MAX = 32767
 # Runtimes store scales and products of two scales as float32, where numbers below 2⁻¹²⁶ are subnormal: LiteRT 2.3
@@ -43,6 +45,19 @@ def span(quantization: Quantization, dtype) -> tuple[float, float]:
     lowest, highest = limits(dtype)
     scale, zero_point = xp.real(quantization.scale), xp.astype(quantization.zero_point, np.float64)
     return xp.real(scale * (lowest - zero_point)), xp.real(scale * (highest - zero_point))
+
+
+def packed(integers) -> np.ndarray:
+    """Returns 4-bit integers as a file stores them: two per byte, the first in the low half."""
+    halves = np.append(np.ravel(integers).astype(np.int8), np.int8(0))[: -(-np.size(integers) // 2) * 2] & 0xF
+    return (halves[::2] | halves[1::2] << 4).astype(np.uint8)
+
+
+def unpacked(content, shape) -> np.ndarray:
+    """Returns the int8 array of a shape whose 4-bit integers a file stores in these bytes."""
+    stored = np.frombuffer(bytes(content), np.int8)
+    halves = np.stack([stored << 4 >> 4, stored >> 4], axis=1)
+    return halves.ravel()[: math.prod(shape)].reshape(shape)
 
 
 def affine_int8(low, high) -> Quantization:

@@ -17,7 +17,7 @@ RESET = "reset"
 _IDENTIFIER = b"TFL3"
 # The interpreters count the bytes of a tensor in an int32 in places.
 _MOST_BYTES = 2**31 - 1
-# Bytes per element; types that share bytes or have no fixed size are left out.
+# Bytes per element; types of a variable size are left out, and INT4, of which two share a byte.
 ITEM_SIZES = {
     schema.TensorType.FLOAT64: 8,
     schema.TensorType.INT64: 8,
@@ -123,6 +123,14 @@ def indices(vector):
     return [] if vector is None else [int(n) for n in vector]
 
 
+def tensor_bytes(tensor_type, shape):
+    """Returns how many bytes the values of a tensor take; None for a type of a variable size."""
+    if tensor_type == schema.TensorType.INT4:
+        return -(-math.prod(shape) // 2)
+    size = ITEM_SIZES.get(tensor_type)
+    return None if size is None else math.prod(shape) * size
+
+
 def constant_bytes(model, tensor):
     """Returns how many bytes of the file a tensor's values take; 0 for a tensor that is computed."""
     buffer = model.buffers[tensor.buffer]
@@ -183,8 +191,8 @@ def _check_tensor(model, tensor):
             s in (-1, n) for s, n in zip(signature, shape, strict=True)
         )
         _require(fits or not signature, f"tensor shape {shape} has the signature {signature}")
-    if tensor.type in ITEM_SIZES:
-        expected = math.prod(shape) * ITEM_SIZES[tensor.type]
+    expected = tensor_bytes(tensor.type, shape)
+    if expected is not None:
         _require(expected <= _MOST_BYTES, f"tensor {name!r} of {expected} bytes")
         stored = constant_bytes(model, tensor)
         if stored and tensor.sparsity is None:

@@ -52,8 +52,14 @@ BOTH = ["export", "m.keras", "n.tflite", "--calibration-data", "x.npy", "--c-arr
     [
         ([*BOTH, "c", "--name", "1x"], "`--name` must be a C++ identifier"),
         ([*BOTH, "c", "--name", "class"], "`--name` must be a C++ identifier"),
-        ([*BOTH, "c", "--quantization", "float16"], "`--quantization` must be int8, int16x8 or float32"),
-        ([*BOTH, "c", "--quantization", "dynamic"], "`--quantization` must be int8, int16x8 or float32"),
+        (
+            [*BOTH, "c", "--quantization", "float16"],
+            "`--quantization` must be int8, int8x4, int16x8 or float32",
+        ),
+        (
+            [*BOTH, "c", "--quantization", "dynamic"],
+            "`--quantization` must be int8, int8x4, int16x8 or float32",
+        ),
         ([*BOTH, "text.txt"], "`--c-array` must be in a folder"),
         ([*BOTH, "/proc/c"], "can't write into the folder '/proc'"),
     ],
@@ -114,3 +120,11 @@ def test_sources_with_and_without_conversion(main, folder, capsys):
     assert main(["export", "c.tflite", "--c-array", "other", "--name", "motion", "--arena", "4096"]) == 0
     assert "kArenaSize = 4096" in (folder / "other" / "motion_tensors.h").read_text()
     assert main(["export", "c.tflite", "--c-array", "other", "--name", "motion"]) == 2
+
+
+def test_weights_of_four_bits(main, folder, capsys):
+    arguments = ["m.keras", "four.tflite", "--quantization", "int8x4", "--calibration-data", "x.npy"]
+    assert main(["export", *arguments]) == 0
+    assert "int8x4" in capsys.readouterr().out
+    assert main(["inspect", "four.tflite"]) == 0
+    assert "int4[" in capsys.readouterr().out

@@ -51,3 +51,18 @@ def test_a_format_made_coarser_keeps_its_zero_point():
     q = formats.no_finer(formats.affine_int8(-1.0, 3.0), 1.0)
     assert q == formats.Quantization(1.0, formats.affine_int8(-1.0, 3.0).zero_point)
     assert formats.no_finer(q, 0.5) == q
+
+
+def test_two_integers_of_four_bits_share_a_byte():
+    integers = np.array([[1, -1, 7], [-7, 0, -8]], np.int8)
+    # The first in the low half, in two's complement.
+    np.testing.assert_array_equal(formats.packed(integers), [0xF1, 0x97, 0x80])
+    np.testing.assert_array_equal(formats.unpacked(formats.packed(integers), (2, 3)), integers)
+
+
+@given(st.lists(st.integers(-8, 7), max_size=9))
+def test_an_odd_number_of_them_fills_the_last_byte_with_zero(values):
+    packed = formats.packed(np.array(values, np.int8))
+    assert len(packed) == (len(values) + 1) // 2
+    assert len(values) % 2 == 0 or packed[-1] < 16
+    np.testing.assert_array_equal(formats.unpacked(packed.tobytes(), (len(values),)), values)

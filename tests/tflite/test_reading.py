@@ -84,6 +84,11 @@ def _quantized(model):
     return next(t for t in model.subgraphs[0].tensors if t.quantization is not None)
 
 
+def _weights(model):
+    """The int8 weights of the Dense layer, (2, 4)."""
+    return next(t for t in model.subgraphs[0].tensors if reading.indices(t.shape) == [2, 4])
+
+
 def _operator(model, name):
     graphs = [(graph, operator) for graph in model.subgraphs for operator in graph.operators]
     return next(operator for _, operator in graphs if reading.operator_name(model, operator) == name)
@@ -121,6 +126,10 @@ FAULTS = {
     "huge tensor": (_set(lambda m: m.subgraphs[0].tensors[0], "shape", [2**30, 2**30]), "bytes"),
     "negative shape": (_set(lambda m: m.subgraphs[0].tensors[0], "shape", [-5]), r"tensor shape \[-5\]"),
     "unknown type": (_set(lambda m: m.subgraphs[0].tensors[0], "type", 99), "tensor type 99"),
+    "weights of another type": (
+        _set(_weights, "type", reading.schema.TensorType.INT4),
+        "tensor .* of 4 bytes holds 8",
+    ),
     "NaN scale": (_set_quantization(scale=[math.nan]), "has the scale"),
     "negative scale": (_set_quantization(scale=[-1.0]), "has the scale"),
     "too few zero points": (_set_quantization(zeroPoint=[]), "0 zero points, [12] scales"),

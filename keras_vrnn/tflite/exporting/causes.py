@@ -35,7 +35,7 @@ def find(runner, name, expected, model, arrays, parts, options):
     output = runner.details[runner.outputs[list(parts.outputs).index(name)]]
     inputs = [(key, runner.details[key], array) for key, array in zip(parts.inputs, arrays, strict=True)]
     found = [*_masks(inputs, parts), *_outliers(inputs), *_output(output, expected)]
-    return found + _units(model, arrays, parts)
+    return [*found, *_units(model, arrays, parts), *_weights(parts, options)]
 
 
 def _masks(inputs, parts):
@@ -109,6 +109,26 @@ def _units(model, arrays, parts):
                 "weights or inputs"
             )
     return found
+
+
+def _weights(parts, options):
+    """Weights of 4 bits, and units of which one scale for all leaves nothing."""
+    if options.quantization != "int8x4":
+        return
+    for recurrence in parts.recurrences:
+        matrices = {kind: value for kind, value in vars(recurrence.cell).items() if np.ndim(value) == 2}
+        for kind, matrix in matrices.items():
+            largest = np.abs(matrix).max(axis=0)
+            lost = int(np.sum((largest > 0) & (largest < options.scheme.weight_scales(matrix.T) / 2)))
+            if lost:
+                yield (
+                    f"in layer {recurrence.layer!r} all 4-bit weights of {lost} units' {kind} are zero, because all "
+                    f"units share one scale and unit {int(largest.argmax())} has far larger weights"
+                )
+    yield (
+        "weights of 4 bits are coarse: fine-tune with kv.compression.quantize_aware(model, weight_bits=4), or choose "
+        "quantization='int8'"
+    )
 
 
 def _span(detail):

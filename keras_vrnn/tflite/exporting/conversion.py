@@ -15,7 +15,7 @@ from keras_vrnn.compression.quantized import signals
 from keras_vrnn.models import structure
 from keras_vrnn.models.input_arrays import as_inputs
 from keras_vrnn.quantization.formats import Quantization
-from keras_vrnn.tflite.exporting import stated_ranges, stock, trained
+from keras_vrnn.tflite.exporting import four_bit, stated_ranges, stock, trained
 from keras_vrnn.tflite.exporting.capture import reserved_names, sampling, streaming
 from keras_vrnn.tflite.exporting.capture.observation import observe
 from keras_vrnn.tflite.exporting.capture.partition import partition
@@ -24,6 +24,7 @@ from keras_vrnn.tflite.exporting.capture.rebuilding import check_same
 from keras_vrnn.tflite.exporting.check import check
 from keras_vrnn.tflite.exporting.recurrences.base import Formats
 from keras_vrnn.tflite.exporting.writing import stitching
+from keras_vrnn.tflite.exporting.writing.flatbuffer import ModelFile
 
 
 @dataclass(frozen=True)
@@ -89,11 +90,7 @@ def to_file(model, path, options, calibration_data, overwrite) -> ExportResult:
     else:
         value_formats = {}
         formats_of = {r.name: Formats(options.scheme) for r in parts.recurrences}
-    converted = None
-    if parts.stock and learned is not None:
-        converted = stated_ranges.convert(parts.stock, options.quantization, learned.weights())
-    elif parts.stock:
-        converted = stock.convert(parts.stock, options.quantization, samples)
+    converted = _converted(parts.stock, options, samples, learned) if parts.stock else None
     content, signatures = stitching.stitch(parts, converted, formats_of, value_formats, options)
 
     packed = content.pack()
@@ -110,6 +107,16 @@ def to_file(model, path, options, calibration_data, overwrite) -> ExportResult:
         scales={name: formats.signals for name, formats in formats_of.items() if formats.signals},
         errors=errors,
     )
+
+
+def _converted(function, options, samples, learned):
+    """Returns the stock part as a `ModelFile`."""
+    if learned is not None:
+        return ModelFile(stated_ranges.convert(function, options.quantization, learned.weights()))
+    file = ModelFile(stock.convert(function, options.quantization, samples))
+    if options.quantization == "int8x4":
+        four_bit.requantize(file, stock.convert(function, "float32"), options.scheme, samples)
+    return file
 
 
 def _partition(model, options, arrays):

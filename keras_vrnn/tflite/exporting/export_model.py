@@ -91,7 +91,9 @@ def export(
             takes one time step.
         quantization: "float32". "float16": float16 weights, dequantized when the file is loaded. "dynamic": int8
             weights, float32 signals. "int8": full integer, int8 signals, one weight scale per output unit, tanh state
-            at scale 1/128. "int16x8": full integer, int16 signals with int8 weights, tanh state at scale 1/32768.
+            at scale 1/128. "int8x4": as "int8", but with 4-bit weights in recurrences and Dense layers, one scale per
+            kernel; embeddings and convolutions keep int8 weights. "int16x8": full integer, int16 signals with int8
+            weights, tanh state at scale 1/32768.
         io: The type of the inputs and outputs of an integer file: its own ("int8" or "int16", the default), or
             "float32", which adds one QUANTIZE or DEQUANTIZE to each. Token ids are always int32, states always have
             the file's own type.
@@ -99,11 +101,11 @@ def export(
             `…state_out` of the same format, zero at the start. "internal": it stays in a variable of the interpreter,
             which the signature `reset` (in TFLite Micro `MicroInterpreter::Reset`) sets to zero.
         batch_size: How many sequences, or streams, one invoke takes.
-        calibration_data: Required for "int8" and "int16x8": inputs that the model will meet, such as `x_train[:200]`,
-            with the batch axis first. For several inputs, a list, a dictionary by input name, or the structure of the
-            model's inputs. The scales are measured on this data. With form="streaming", stepping is compared with
-            whole sequences on it, at any quantization. For an encoder-decoder, 200 pairs (source, target_in) as for
-            `fit`, or 200 sources, for which the model's own greedy decoding is the target.
+        calibration_data: Required for "int8", "int8x4" and "int16x8": inputs that the model will meet, such as
+            `x_train[:200]`, with the batch axis first. For several inputs, a list, a dictionary by input name, or the
+            structure of the model's inputs. The scales are measured on this data. With form="streaming", stepping is
+            compared with whole sequences on it, at any quantization. For an encoder-decoder, 200 pairs (source,
+            target_in) as for `fit`, or 200 sources, for which the model's own greedy decoding is the target.
         calibration: "minmax": scales span all values in the data. "percentile": for float inputs and the signals of
             the recurrences, all but the lowest and the highest 0.01 %, for data with outliers.
         max_error: The largest error of an integer, dynamic or float16 file that is written. The error is the mean

@@ -8,7 +8,7 @@ from keras_vrnn import _checks
 from keras_vrnn.quantization.schemes import SCHEMES, Scheme
 
 Form = Literal["sequence", "unrolled", "streaming"]
-QuantizationName = Literal["float32", "float16", "dynamic", "int8", "int16x8"]
+QuantizationName = Literal["float32", "float16", "dynamic", "int8", "int8x4", "int16x8"]
 Io = Literal["int8", "int16", "float32"]
 State = Literal["explicit", "internal"]
 CalibrationMethod = Literal["minmax", "percentile"]

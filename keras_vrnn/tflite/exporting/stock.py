@@ -20,8 +20,10 @@ _CONTROL_FLOW = {
     "While",
 }
 
+_INT8 = (tf.lite.OpsSet.TFLITE_BUILTINS_INT8, tf.int8)
 _INTEGER = {
-    "int8": (tf.lite.OpsSet.TFLITE_BUILTINS_INT8, tf.int8),
+    "int8": _INT8,
+    "int8x4": _INT8,  # `four_bit` rounds the weights of the products again
     "int16x8": (
         tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8,
         tf.int16,

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from keras_vrnn.tflite.micro import trial as micro_trial
-from keras_vrnn.tflite.reading import ITEM_SIZES, RESET, edge_names, indices, read, text
+from keras_vrnn.tflite.reading import RESET, edge_names, indices, read, tensor_bytes, text
 from keras_vrnn.tflite.running.runner import Runner
 
 # Ends a kernel that loops without end on a damaged file; others take milliseconds.
@@ -114,7 +114,7 @@ def _arena(log, smallest):
 def _plenty(content, model):
     """Returns more bytes than any plan needs: an interpreter that runs out of memory while it plans crashes."""
     signals = sum(
-        math.prod(indices(tensor.shape)) * ITEM_SIZES.get(tensor.type, 8)
+        tensor_bytes(tensor.type, indices(tensor.shape)) or 8 * math.prod(indices(tensor.shape))
         for subgraph in model.subgraphs
         for tensor in subgraph.tensors or []
     )

@@ -71,6 +71,12 @@ def _of_operator(name, operator, subgraph):
     shown = [TYPE_NAMES.get(t, "none") for t in types]
     if name == "FULLY_CONNECTED" and len(types) > 1 and types[0] == _F32 != types[1]:
         yield f"FULLY_CONNECTED: float32 input with {shown[1]} weights (dynamic-range file)"
+    if name == "FULLY_CONNECTED" and len(types) > 1 and types[1] == schema.TensorType.INT4:
+        if types[0] == _I16:
+            yield "FULLY_CONNECTED: int16 input with int4 weights"
+        quantization = subgraph.tensors[operator.inputs[1]].quantization
+        if quantization is not None and len(indices(quantization.zeroPoint)) > 1:
+            yield "FULLY_CONNECTED: int4 weights with more than one scale"
     if name == "CONCATENATION" and len(types) > _MOST_CONCATENATED:
         yield f"CONCATENATION: {len(types)} inputs, TFLite Micro takes at most {_MOST_CONCATENATED}"
     position, taken = _INPUT_TYPES.get(name, (0, None))

@@ -72,7 +72,7 @@ def write_c_array(
     if obstacles:
         raise ValueError(
             f"`path` must be a file that TFLite Micro can run. Received: path={os.fspath(path)!r}: "
-            f"{'; '.join(obstacles)}. Export with quantization='int8' or 'int16x8'."
+            f"{'; '.join(obstacles)}. Export with quantization='int8', 'int8x4' or 'int16x8'."
         )
     arena_size, origin = (arena, "As requested") if arena is not None else _measured_arena(path)
     origin_line = f"// Written by keras-vrnn {__version__} from {_printable(Path(path).name)}."

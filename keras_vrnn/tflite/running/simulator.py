@@ -7,13 +7,12 @@ Where TFLite Micro refuses an operator that only moves, casts or chooses values 
 int4 weights with a scale per channel, the result is LiteRT's.
 """
 
-import math
 import os
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from keras_vrnn.quantization.formats import Quantization
+from keras_vrnn.quantization.formats import Quantization, unpacked
 from keras_vrnn.tflite.reading import RESET, edge_names, indices, operator_name, read, text
 from keras_vrnn.tflite.running.runner import Runner
 from keras_vrnn.tflite.running.simulated_operators import OPERATORS, obstacle
@@ -192,14 +191,6 @@ def _values(content, type, shape):
     if type == schema.TensorType.INT4:
         return unpacked(content, shape)
     return np.frombuffer(content, _DTYPES[type]).reshape(shape)
-
-
-def unpacked(content, shape):
-    """Returns int4 values, two per byte and the lower half first, as int8."""
-    pairs = np.frombuffer(content, np.int8)
-    # int8 shifts keep the sign.
-    values = np.stack([np.left_shift(pairs, 4) >> 4, pairs >> 4], axis=-1).ravel()
-    return values[: math.prod(shape)].reshape(shape)
 
 
 def _format(tensor):

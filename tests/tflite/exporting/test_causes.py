@@ -72,3 +72,18 @@ def test_units_that_share_a_scale(tmp_path):
     layer.set_weights([kernel, 0.5 * recurrent_kernel * (np.eye(8) > 0), bias])
     with pytest.warns(AccuracyWarning, match="the input product of unit 0 reaches"):
         kv.tflite.export(model, tmp_path / "m", calibration_data=X, max_error=1.0)
+
+
+def test_units_that_four_bits_lose(tmp_path):
+    inputs = keras.Input((12, 4), name="x")
+    model = randomize(keras.Model(inputs, kv.VanillaRNN(8, name="memory")(inputs)))
+    layer = model.get_layer("memory")
+    kernel, recurrent, bias = layer.get_weights()
+    recurrent[:, 3] *= 80
+    layer.set_weights([kernel, recurrent, bias])
+    with pytest.warns(AccuracyWarning) as caught:
+        kv.tflite.export(model, tmp_path / "m", quantization="int8x4", calibration_data=X, max_error=9.0)
+    text = str(caught[0].message)
+    assert "in layer 'memory' all 4-bit weights of 7 units' recurrent_kernel are zero" in text
+    assert "unit 3 has far larger weights" in text
+    assert "kv.compression.quantize_aware(model, weight_bits=4)" in text

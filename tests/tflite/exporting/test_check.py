@@ -33,7 +33,7 @@ def wrong_recurrence(monkeypatch):
 
 
 @pytest.mark.parametrize("form", ["sequence", "unrolled", "streaming"])
-@pytest.mark.parametrize("quantization", ["float32", "float16", "dynamic", "int8", "int16x8"])
+@pytest.mark.parametrize("quantization", ["float32", "float16", "dynamic", "int8", "int8x4", "int16x8"])
 def test_a_wrong_file_is_refused_in_every_format(form, quantization, wrong_recurrence, tmp_path):
     with pytest.raises(ValueError, match=r"differs from Keras by 0\.\d+ of its range"):
         export(dense_front(return_sequences=True), tmp_path, form=form, quantization=quantization)

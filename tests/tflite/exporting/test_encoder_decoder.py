@@ -60,14 +60,15 @@ def test_float32_decodes_as_keras_does(variant, tmp_path):
         np.testing.assert_array_equal(found.lengths, expected.lengths)
 
 
-@pytest.mark.parametrize(("quantization", "tolerance"), [("int8", 0.25), ("int16x8", 0.05)])
+@pytest.mark.parametrize(("quantization", "tolerance"), [("int8", 0.25), ("int8x4", 1.5), ("int16x8", 0.05)])
 def test_integers_are_close_to_keras_and_handed_on_unchanged(quantization, tolerance, tmp_path):
     model = made("attention")
     result = exported(model, tmp_path, quantization)
     runner, (source, _) = Seq2SeqRunner(tmp_path), data()
     found, expected = runner.decode(source), model.decode(source, max_length=8)
     same = (found.tokens == expected.tokens).all(axis=(1, 2))
-    assert same.mean() >= 0.7  # a model of random weights has many near-draws
+    # A model of random weights has many near-draws.
+    assert same.mean() >= (0.3 if quantization == "int8x4" else 0.7)
     # Mean error of Σ log p over up to 8 steps; a wrong scale or a memory not seen costs whole units.
     errors = np.abs(found.log_probabilities - expected.log_probabilities)[same]
     assert errors.mean() <= tolerance
@@ -76,7 +77,7 @@ def test_integers_are_close_to_keras_and_handed_on_unchanged(quantization, toler
         detail = runner._step.inputs[name]["quantization"]
         assert detail[0] == pytest.approx(scale, rel=1e-6)
         assert detail[1] == zero_point
-    fixed = 1 / 128 if quantization == "int8" else 1 / 32768
+    fixed = 1 / 32768 if quantization == "int16x8" else 1 / 128
     assert runner._step.inputs["state_0"]["quantization"] == (fixed, 0)
     assert runner._step.outputs["next_state_0"]["quantization"] == (fixed, 0)
     assert result.size == sum(

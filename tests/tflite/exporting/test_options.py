@@ -32,7 +32,7 @@ REFUSED = {
     ),
     "quantization": (
         dict(quantization="int4"),
-        "`quantization` must be one of 'float32', 'float16', 'dynamic', 'int8', 'int16x8'. Received",
+        "`quantization` must be one of 'float32', 'float16', 'dynamic', 'int8', 'int8x4', 'int16x8'. Received",
     ),
     "io": (
         dict(io="int16"),

@@ -6,9 +6,13 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from small_graphs import finished, new_graph
 from stock_files import convert
 
 import keras_vrnn as kv
+from keras_vrnn.quantization.formats import Quantization
+from keras_vrnn.quantization.schemes import Stored
+from keras_vrnn.tflite.exporting.writing import operators as op
 from keras_vrnn.tflite.micro import interpreter as micro
 
 X = np.random.default_rng(4).normal(size=(20, 9, 3)).astype(np.float32)
@@ -102,3 +106,44 @@ def test_without_tflite_micro_its_known_limits_serve(result, monkeypatch):
 def test_missing_file():
     with pytest.raises(FileNotFoundError, match=r"must be a file that exists. Received: path='none.tflite'"):
         kv.tflite.inspect("none.tflite")
+
+
+def test_weights_of_four_bits(tmp_path):
+    model = keras.Sequential([keras.Input((9, 3), name="x"), kv.VanillaRNN(5), keras.layers.Dense(2)])
+    result = kv.tflite.export(model, tmp_path / "m.tflite", quantization="int8x4", calibration_data=X)
+    report = kv.tflite.inspect(result.path)
+    found = {
+        t.shape: (t.dtype, t.bytes, len(t.scale), t.axis)
+        for graph in report.subgraphs
+        for t in graph.tensors
+        if t.dtype == "INT4"
+    }
+    # Two to a byte, the last half of an odd number left over.
+    assert found == {
+        shape: ("INT4", size, 1, None) for shape, size in {(5, 3): 8, (5, 5): 13, (2, 5): 5}.items()
+    }
+    assert report.min_runtime_version == "2.11.0"
+    assert (report.micro_ready, report.micro_tried) == (True, True)
+    assert "int4[5, 5]" in str(report)
+    assert json.loads(report.to_json())["operators"] == result.operators
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ("scales", "FULLY_CONNECTED: int4 weights with more than one scale"),
+        ("int16", "FULLY_CONNECTED: int16 input with int4 weights"),
+    ],
+)
+def test_weights_of_four_bits_that_only_litert_takes(change, reason, tmp_path, monkeypatch):
+    dtype, axis = (np.int16, None) if change == "int16" else (np.int8, 0)
+    scale = np.array([0.1, 0.2]) if axis == 0 else 0.1
+    file, main = new_graph()
+    x = main.tensor("x", (1, 3), dtype, Quantization(0.01))
+    weights = Stored(np.ones((2, 3), np.int8), Quantization(scale, 0, axis), int4=True)
+    z = op.fully_connected(main, "z", x, main.stored("w", weights), -1, dtype, Quantization(0.01))
+    path = tmp_path / "m.tflite"
+    path.write_bytes(finished(file, [x], [z]))
+    report = kv.tflite.inspect(path)
+    assert (report.litert_reason, report.micro_ready, report.micro_reasons) == ("", False, (reason,))
+    assert not micro.attempt(path).runs

@@ -24,6 +24,7 @@ def files(tmp_path_factory):
         ("sequence", "float16"),
         ("sequence", "float32"),
         ("sequence", "int16x8"),
+        ("sequence", "int8x4"),
     ]:
         path = folder / f"{form}_{quantization}.tflite"
         kv.tflite.export(model, path, form=form, quantization=quantization, calibration_data=X)

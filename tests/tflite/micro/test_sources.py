@@ -27,7 +27,7 @@ def exported(tmp_path_factory):
     """Quantization -> (streaming file, folder of its sources). One output of the size of input and state."""
     root, made = tmp_path_factory.mktemp("sources"), {}
     model = keras.Sequential([keras.Input((9, 3), name="x"), kv.VanillaRNN(3, return_sequences=True)])
-    for quantization in ("int8", "int16x8", "float32"):
+    for quantization in ("int8", "int8x4", "int16x8", "float32"):
         path = root / f"{quantization}.tflite"
         kv.tflite.export(model, path, form="streaming", quantization=quantization, calibration_data=X)
         kv.tflite.write_c_array(path, root / quantization)
@@ -47,7 +47,7 @@ def run(folder, *sources, stdin="", include=()):
 
 
 @needs_compiler
-@pytest.mark.parametrize("quantization", ["int8", "float32"])
+@pytest.mark.parametrize("quantization", ["int8", "int8x4", "float32"])
 def test_array_holds_the_bytes_of_the_file(exported, quantization):
     path, folder = exported[quantization]
     main = folder / "print.cc"

@@ -76,7 +76,7 @@ class Vanilla(Cell):
         kernel, bias = formats.product(
             self.kernel, self.bias, "x", graph.quantization(x), formats.signal("z")
         )
-        kernel = op.weights(graph, f"{name}/kernel", kernel.array, kernel.quantization)
+        kernel = op.weights(graph, f"{name}/kernel", kernel)
         bias = graph.constant("bias", bias.array, bias.quantization)
         return op.fully_connected(graph, "z", x, kernel, bias, formats.dtype, formats.signal("z"), flat)
 
@@ -84,7 +84,7 @@ class Vanilla(Cell):
         stored, _ = formats.product(
             self.recurrent_kernel, None, "h", formats.signal("h"), formats.signal("r")
         )
-        kernel = op.weights(graph, f"{name}/recurrent_kernel", stored.array, stored.quantization)
+        kernel = op.weights(graph, f"{name}/recurrent_kernel", stored)
 
         def step(z_t, h):
             r = op.fully_connected(graph, "r", h, kernel, -1, formats.dtype, formats.signal("r"))

@@ -3,18 +3,20 @@
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from keras_vrnn.quantization.formats import Quantization
+from keras_vrnn.quantization.formats import Quantization, packed, unpacked
 from keras_vrnn.tflite import reading
 from keras_vrnn.tflite.exporting.writing.packing import pack
 
 RESOURCE = "resource"  # the type of a variable's handle; NumPy has no dtype for it
+FOUR_BIT_VERSION = 10  # of FULLY_CONNECTED with int4 weights
 NO_BUFFER = 0  # by the schema's convention, buffer 0 is empty and shared by all activations
 _TYPES = {
     np.dtype(reading.TYPE_NAMES[code].lower()): code
     for code in reading.ITEM_SIZES
     if code != schema.TensorType.BFLOAT16  # which NumPy lacks
 }
-_DTYPES = {code: dtype for dtype, code in _TYPES.items()}
+# NumPy has no int4; the values are read as int8.
+_DTYPES = {code: dtype for dtype, code in _TYPES.items()} | {schema.TensorType.INT4: np.dtype("int8")}
 _PLACEHOLDER_CODE = 127  # in the old one-byte field, for an operator whose code does not fit
 
 
@@ -40,6 +42,16 @@ class Graph:
     def constant(self, name, data, quantization=None):
         """Adds a constant tensor holding the array `data`."""
         return self.tensor(name, data.shape, data.dtype, quantization, data)
+
+    def stored(self, name, stored):
+        """Adds a constant tensor holding a `Stored`; FULLY_CONNECTED is the operator that reads 4-bit ones."""
+        if not stored.int4:
+            return self.constant(name, stored.array, stored.quantization)
+        data = packed(stored.array)
+        index = self.tensor(name, stored.array.shape, np.int8, stored.quantization, data)
+        self.subgraph.tensors[index].type = schema.TensorType.INT4
+        self.file.operator_code("FULLY_CONNECTED", FOUR_BIT_VERSION)
+        return index
 
     def operator(self, name, inputs, outputs, options=None):
         """Adds a builtin operator, e.g. `operator("TANH", [a], [h])`; -1 stands for an absent input."""
@@ -90,7 +102,7 @@ class Graph:
         return () if shape is None else tuple(int(n) for n in shape)
 
     def dtype(self, index):
-        """Returns the NumPy dtype of a tensor."""
+        """Returns the NumPy dtype of a tensor's values."""
         return _DTYPES[self.subgraph.tensors[index].type]
 
     def data(self, index):
@@ -98,6 +110,8 @@ class Graph:
         content = self.file.model.buffers[self.subgraph.tensors[index].buffer].data
         if content is None or not len(content):
             return None
+        if self.subgraph.tensors[index].type == schema.TensorType.INT4:
+            return unpacked(content, self.shape(index))
         return np.frombuffer(bytes(content), self.dtype(index)).reshape(self.shape(index))
 
     def quantization(self, index):
@@ -173,12 +187,17 @@ class ModelFile:
         self.model.buffers.append(buffer)
         return len(self.model.buffers) - 1
 
-    def operator_code(self, name):
-        """Returns the index of a builtin operator in this model's table, and adds it where it is missing."""
+    def operator_code(self, name, version=None):
+        """Returns the index of a builtin operator in this model's table, and adds it where it is missing.
+
+        Args:
+            name: the schema's name.
+            version: the least version that this use of it needs; None for that of the forms written here.
+        """
         code = schema.OperatorCodeT()
         code.builtinCode = getattr(schema.BuiltinOperator, name)
         code.deprecatedBuiltinCode = min(code.builtinCode, _PLACEHOLDER_CODE)
-        code.version = _OPERATOR_VERSIONS.get(name, 1)
+        code.version = version or _OPERATOR_VERSIONS.get(name, 1)
         return self.adopt_code(code)
 
     def adopt_code(self, code):

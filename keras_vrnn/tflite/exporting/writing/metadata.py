@@ -4,6 +4,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from keras_vrnn._version import __version__
 from keras_vrnn.tflite import digest
+from keras_vrnn.tflite.exporting.writing.flatbuffer import FOUR_BIT_VERSION
 
 _RUNTIME = "min_runtime_version"
 _RUNTIME_BYTES = 16  # by convention: the text, padded with zeros
@@ -30,14 +31,22 @@ _SINCE = {
     "VAR_HANDLE": (2, 6),
     "WHILE": (1, 15),
 }
+_SINCE_FOUR_BIT = (2, 11)  # FULLY_CONNECTED with int4 weights
 
 
 def write(file):
     """Puts description and metadata into a `ModelFile`."""
     file.model.description = f"keras-vrnn {__version__}"
     entries = {bytes(entry.name).decode(): entry for entry in file.model.metadata or []}
-    names = {file.operator_name(operator) for graph in file.model.subgraphs for operator in graph.operators}
-    needed = max(_SINCE.get(name, (1, 14)) for name in names)
+    operators = [operator for graph in file.model.subgraphs for operator in graph.operators]
+    needed = max(_SINCE.get(file.operator_name(operator), (1, 14)) for operator in operators)
+    codes = [
+        file.model.operatorCodes[o.opcodeIndex]
+        for o in operators
+        if file.operator_name(o) == "FULLY_CONNECTED"
+    ]
+    if any(code.version >= FOUR_BIT_VERSION for code in codes):
+        needed = max(needed, _SINCE_FOUR_BIT)
     if _RUNTIME in entries:  # the stock converter's value for the part that it wrote
         found = bytes(file.model.buffers[entries[_RUNTIME].buffer].data).rstrip(b"\0").decode()
         if found:

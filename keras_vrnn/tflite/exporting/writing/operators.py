@@ -192,8 +192,8 @@ def dequantize(graph, name, source):
     return result
 
 
-def weights(graph, name, values, quantization):
-    """A constant weight matrix in a type that FULLY_CONNECTED reads."""
-    constant = graph.constant(name, values, quantization)
+def weights(graph, name, stored):
+    """A constant weight matrix, a `Stored`, in a type that FULLY_CONNECTED reads."""
+    constant = graph.stored(name, stored)
     # LiteRT dequantizes a constant float16 matrix only once.
-    return dequantize(graph, f"{name}/float32", constant) if values.dtype == np.float16 else constant
+    return dequantize(graph, f"{name}/float32", constant) if stored.array.dtype == np.float16 else constant

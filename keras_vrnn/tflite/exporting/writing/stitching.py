@@ -26,7 +26,8 @@ def stitch(parts, stock, formats_of, value_formats, options):
 
     Args:
         parts: the `Partition` of the Keras model.
-        stock: bytes of its converted stock part, or None where the model is nothing but recurrences.
+        stock: the `ModelFile` of its converted stock part, to which the rest is added; None where the model is nothing
+            but recurrences.
         formats_of: recurrence name -> `Formats`.
         value_formats: name of a float input or of a recurrence's result -> the `Quantization` that holds it.
         options: the `Options` of the export.
@@ -34,7 +35,7 @@ def stitch(parts, stock, formats_of, value_formats, options):
     Returns:
         The finished `ModelFile`, and signature -> {"inputs": names, "outputs": names}.
     """
-    file = ModelFile(stock)
+    file = ModelFile() if stock is None else stock
     if stock is None:
         file.graph("main")
     main = file.main

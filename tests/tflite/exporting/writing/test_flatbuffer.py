@@ -6,6 +6,7 @@ from ai_edge_litert import schema_py_generated as schema
 from small_graphs import finished, new_graph, run
 
 from keras_vrnn.quantization.formats import Quantization
+from keras_vrnn.quantization.schemes import Stored
 from keras_vrnn.tflite.exporting.writing import operators as op
 from keras_vrnn.tflite.exporting.writing.flatbuffer import RESOURCE, ModelFile
 
@@ -111,3 +112,16 @@ def test_codes_from_127_on_have_a_placeholder_in_the_old_field():
     file, _ = new_graph()
     code = file.model.operatorCodes[file.operator_code("VAR_HANDLE")]
     assert (code.builtinCode, code.deprecatedBuiltinCode) == (schema.BuiltinOperator.VAR_HANDLE, 127)
+
+
+def test_weights_of_four_bits_take_half_a_byte():
+    file, main = new_graph()
+    values = np.array([[1, -7, 3], [0, 7, -1], [2, 2, -3]], np.int8)
+    index = main.stored("w", Stored(values, Quantization(0.5), int4=True))
+    assert main.subgraph.tensors[index].type == schema.TensorType.INT4
+    assert len(file.model.buffers[main.subgraph.tensors[index].buffer].data) == 5
+    np.testing.assert_array_equal(main.data(index), values)
+    assert main.dtype(index) == np.int8
+    other = main.stored("v", Stored(values, Quantization(0.5)))
+    assert main.subgraph.tensors[other].type == schema.TensorType.INT8
+    np.testing.assert_array_equal(main.data(other), values)

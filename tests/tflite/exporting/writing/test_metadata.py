@@ -6,8 +6,12 @@ from ai_edge_litert import schema_py_generated as schema
 from small_graphs import new_graph
 
 import keras_vrnn as kv
+from keras_vrnn.quantization.formats import Quantization
+from keras_vrnn.quantization.schemes import Stored
 from keras_vrnn.tflite.exporting.writing import metadata
 from keras_vrnn.tflite.exporting.writing import operators as op
+
+FOUR_BITS = Stored(np.ones((2, 3), np.int8), Quantization(0.5), int4=True)
 
 
 def runtime(file):
@@ -29,6 +33,11 @@ def runtime(file):
         (lambda main, x: op.add(main, "a", x, x, None), "2.4.0"),
         (lambda main, x: op.reverse(main, "r", x), "1.14.0"),
         (lambda main, x: op.update(main, "u", x, x, x), "2.9.0"),
+        (lambda main, x: op.fully_connected(main, "z", x, x, -1, np.float32, None), "2.3.0"),
+        (
+            lambda main, x: op.fully_connected(main, "z", x, main.stored("w", FOUR_BITS), -1, np.int8, None),
+            "2.11.0",
+        ),
     ],
 )
 def test_the_youngest_operator_decides(build, version):

@@ -5,7 +5,9 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from small_graphs import computed, finished, new_graph, run
 
+from keras_vrnn.quantization import integer
 from keras_vrnn.quantization.formats import Quantization
+from keras_vrnn.quantization.schemes import SCHEMES, Stored
 from keras_vrnn.tflite.exporting.writing import operators as op
 
 rng = np.random.default_rng(0)
@@ -26,6 +28,34 @@ def test_fully_connected(flat, with_bias):
     (made,) = computed(build, X)
     expected = X @ weights.T + (bias if with_bias else 0)
     np.testing.assert_allclose(made, expected.reshape(12, 4) if flat else expected, atol=1e-5)  # rounding
+
+
+@pytest.mark.parametrize("inputs", [1, 15, 64])
+@pytest.mark.parametrize("with_bias", [False, True])
+def test_fully_connected_with_weights_of_four_bits(with_bias, inputs):
+    from tflite_micro.python.tflite_micro import runtime
+
+    draw = np.random.default_rng(inputs)
+    scheme, source, target = SCHEMES["int8x4"], Quantization(0.02, 3), Quantization(0.05, -5)
+    matrix, bias = draw.normal(size=(inputs, 7)), draw.normal(size=7) if with_bias else None
+    weights, stored_bias = scheme.product(matrix, bias, source, target)
+    file, main = new_graph()
+    x = main.tensor("x", (20, inputs), np.int8, source)
+    b = -1 if stored_bias is None else main.stored("b", stored_bias)
+    z = op.fully_connected(main, "z", x, op.weights(main, "w", weights), b, np.int8, target)
+    content = finished(file, [x], [z])
+
+    integers = draw.integers(-128, 128, (20, inputs)).astype(np.int8)
+    bias = None if stored_bias is None else stored_bias.array
+    expected = integer.fully_connected(
+        integers, weights.array, bias, source, weights.quantization, target
+    ).astype(int)
+    # TFLite Micro rounds the product twice, LiteRT once.
+    assert np.abs(run(content, integers)[0].astype(int) - expected).max() <= 1
+    micro = runtime.Interpreter.from_bytes(content)
+    micro.set_input(integers, 0)
+    micro.invoke()
+    np.testing.assert_array_equal(micro.get_output(0), expected)
 
 
 @pytest.mark.parametrize(
@@ -154,7 +184,7 @@ def test_float16_weights_are_dequantized():
     weights = rng.normal(size=(4, 3)).astype("float16")
 
     def build(main, x):
-        return op.fully_connected(main, "z", x, op.weights(main, "w", weights, None), -1, np.float32, None)
+        return op.fully_connected(main, "z", x, op.weights(main, "w", Stored(weights)), -1, np.float32, None)
 
     (made,) = computed(build, X)
     np.testing.assert_allclose(made, X @ weights.astype("float32").T, atol=1e-5)  # rounding
