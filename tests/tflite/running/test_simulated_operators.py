@@ -8,7 +8,7 @@ from micro_operators import Draws, assert_equal, both, options
 from keras_vrnn.quantization.formats import Quantization
 from keras_vrnn.tflite.micro.interpreter import is_installed
 from keras_vrnn.tflite.running.simulated_operators import OPERATORS
-from keras_vrnn.tflite.running.simulator import unpacked
+from keras_vrnn.quantization.formats import unpacked
 
 pytestmark = pytest.mark.skipif(not is_installed(), reason="needs the extra 'micro'")
 TYPES = pytest.mark.parametrize("dtype", ["int8", "int16"])
