@@ -33,6 +33,8 @@ ITEM_SIZES = {
     schema.TensorType.UINT8: 1,
     schema.TensorType.BOOL: 1,
 }
+# Bits per element of the types that share bytes; the first element is in the lowest bits.
+PACKED_BITS = {schema.TensorType.INT4: 4, schema.TensorType.UINT4: 4, schema.TensorType.INT2: 2}
 TYPE_NAMES = {code: name for name, code in vars(schema.TensorType).items() if isinstance(code, int)}
 _OPERATOR_NAMES = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
 # Operators whose options are read here or followed to another graph.
@@ -183,8 +185,9 @@ def _check_tensor(model, tensor):
             s in (-1, n) for s, n in zip(signature, shape, strict=True)
         )
         _require(fits or not signature, f"tensor shape {shape} has the signature {signature}")
-    if tensor.type in ITEM_SIZES:
-        expected = math.prod(shape) * ITEM_SIZES[tensor.type]
+    bits = PACKED_BITS.get(tensor.type) or 8 * ITEM_SIZES.get(tensor.type, 0)
+    if bits:
+        expected = (math.prod(shape) * bits + 7) // 8
         _require(expected <= _MOST_BYTES, f"tensor {name!r} of {expected} bytes")
         stored = constant_bytes(model, tensor)
         if stored and tensor.sparsity is None:
