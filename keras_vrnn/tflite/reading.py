@@ -33,9 +33,10 @@ ITEM_SIZES = {
     schema.TensorType.UINT8: 1,
     schema.TensorType.BOOL: 1,
 }
-# Bits per element of the types that share bytes; the first element is in the lowest bits.
-PACKED_BITS = {schema.TensorType.INT4: 4, schema.TensorType.UINT4: 4, schema.TensorType.INT2: 2}
 TYPE_NAMES = {code: name for name, code in vars(schema.TensorType).items() if isinstance(code, int)}
+# Bits per element of the types that share bytes; the first element is in the lowest bits. By name, since older versions
+# of the schema lack some of them.
+PACKED_BITS = {"INT4": 4, "UINT4": 4, "INT2": 2}
 _OPERATOR_NAMES = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
 # Operators whose options are read here or followed to another graph.
 _OPTIONS = {
@@ -185,7 +186,7 @@ def _check_tensor(model, tensor):
             s in (-1, n) for s, n in zip(signature, shape, strict=True)
         )
         _require(fits or not signature, f"tensor shape {shape} has the signature {signature}")
-    bits = PACKED_BITS.get(tensor.type) or 8 * ITEM_SIZES.get(tensor.type, 0)
+    bits = PACKED_BITS.get(TYPE_NAMES[tensor.type]) or 8 * ITEM_SIZES.get(tensor.type, 0)
     if bits:
         expected = (math.prod(shape) * bits + 7) // 8
         _require(expected <= _MOST_BYTES, f"tensor {name!r} of {expected} bytes")

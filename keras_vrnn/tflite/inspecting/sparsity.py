@@ -47,8 +47,8 @@ def _data(content, buffer):
 
 def _bits(data, kind):
     """The values as unsigned integers, in which zero is 0; None for types that are not real numbers."""
-    if kind in PACKED_BITS:
-        width = PACKED_BITS[kind]
+    width = PACKED_BITS.get(TYPE_NAMES[kind])
+    if width:
         shifts = np.arange(0, 8, width, dtype=np.uint8)
         return (np.frombuffer(data, np.uint8)[:, None] >> shifts & (1 << width) - 1).ravel()
     if kind not in ITEM_SIZES:
@@ -60,7 +60,8 @@ def _bits(data, kind):
 
 
 def _mask(kind, dtype):
-    return dtype.type((1 << PACKED_BITS[kind]) - 1 if kind in PACKED_BITS else np.iinfo(dtype).max)
+    width = PACKED_BITS.get(TYPE_NAMES[kind], 8 * dtype.itemsize)
+    return dtype.type((1 << width) - 1)
 
 
 def _zero_points(tensor):
