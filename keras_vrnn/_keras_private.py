@@ -25,3 +25,8 @@ NAMES = {
 def flatten_layers(layer: Any) -> list[Any]:
     """All layers inside a layer or model, at any depth."""
     return list(layer._flatten_layers(include_self=False))
+
+
+def children(layer: Any) -> list[Any]:
+    """The layers directly inside a layer or model."""
+    return list(layer._flatten_layers(recursive=False, include_self=False))

@@ -208,7 +208,7 @@ def _check_configuration(model, kernels):
     """Raises unless a model made from the configuration of this one has the same masks.
 
     Some layers make their parts from one set of options, such as `MultiHeadAttention`: they would save one mask for
-    all.
+    all. The stacks and models of this package save them by part (`keras_vrnn.layers.part_constraints`).
     """
     masks = [kernel.variable.constraint for kernel in kernels]
     # A different number in each mask tells whether it reaches its own kernel.
@@ -223,7 +223,7 @@ def _check_configuration(model, kernels):
                 raise ValueError(
                     f"{kernel} cannot be pruned: the configuration of the layer that it is part of does not carry its "
                     f"constraint, so a saved model would lose the mask. Leave that layer out by `layers`, or build "
-                    "it from layers that have their own configurations, such as kv.VanillaRNN in place of a stack."
+                    "it from layers that have a configuration each."
                 )
     finally:
         for mask in masks:
