@@ -1,0 +1,349 @@
+"""`keras-vrnn compress`: a smaller Keras model, by removing units and pruning weights, trained again after each."""
+
+import dataclasses
+import json
+import math
+import os
+import tempfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_vrnn import _checks as checks
+from keras_vrnn.cli.loading import DATA, load_data, load_model
+from keras_vrnn.cli.status import hold, threshold
+
+# From which `prune_units` learns which units can be replaced: some hundred samples are enough.
+_SAMPLES = 1000
+# Prunings on the way to the final sparsity, in the first two thirds of the updates; the rest is for recovering.
+_PRUNINGS = 20
+
+
+@dataclasses.dataclass(frozen=True)
+class _Row:
+    """One line of the table: a model, its loss and metrics, and what its weights take."""
+
+    model: str
+    measures: dict[str, float]
+    nonzero: int
+    weights: int
+    zipped: int
+
+
+@dataclasses.dataclass(frozen=True)
+class _Change:
+    """One way to make a model smaller.
+
+    Attributes:
+        name: what the table calls the result.
+        apply: model → changed model, not compiled.
+        check: raises if the trained model is not what the options ask for.
+    """
+
+    name: str
+    apply: Callable[[Any], Any]
+    check: Callable[[Any], None] = lambda model: None
+
+
+def add_parser(commands):
+    """Adds the command to the subparsers of `keras-vrnn`."""
+    parser = commands.add_parser(
+        "compress", help="remove units and prune weights of a Keras model, training it again after each"
+    )
+    parser.set_defaults(run=_run)
+    parser.add_argument("model", help="the .keras file")
+    parser.add_argument(
+        "smaller", help="the .keras file to write; it keeps its zeros when it is trained further"
+    )
+    parser.add_argument("--data", required=True, metavar="FILE", help=f"training data: {DATA}; targets as y")
+    parser.add_argument(
+        "--validation", metavar="FILE", help="the same for measuring; by default, the training data is used"
+    )
+    parser.add_argument(
+        "--keep-units", type=float, metavar="SHARE", help="share of the units that each recurrent layer keeps"
+    )
+    parser.add_argument("--sparsity", type=float, metavar="SHARE", help="share of zeros in each kernel")
+    parser.add_argument(
+        "--epochs", type=int, default=5, metavar="N", help="epochs of training after each change (default: 5)"
+    )
+    parser.add_argument(
+        "--batch-size", type=int, default=32, metavar="N", help="sequences per update (default: 32)"
+    )
+    parser.add_argument(
+        "--learning-rate", type=float, metavar="RATE", help="by default, that of the model's optimizer"
+    )
+    parser.add_argument("--loss", help="name of the loss, by default that which the model was compiled with")
+    parser.add_argument("--metrics", nargs="+", metavar="NAME", help="names of metrics, likewise")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of all random numbers (default: 0)")
+    parser.add_argument("--json", action="store_true", help="print the table as JSON")
+    parser.add_argument("--overwrite", action="store_true", help="replace the file if it exists")
+    group = parser.add_argument_group("thresholds", "exit status 1 if one is not met")
+    group.add_argument("--max-loss", type=threshold, metavar="LOSS", help="loss of the model that is written")
+
+
+def _run(options):
+    _check(options)
+    data = _load(options, "data")
+    measured_on = data if options.validation is None else _load(options, "validation")
+    import keras
+
+    original = load_model(options.model)
+    x, y = _fitting(original, data, "data")
+    argument = "data" if options.validation is None else "validation"
+    measured = (*_fitting(original, measured_on, argument), argument)
+    compile_config = _compile_config(original, options)
+    _compile(original, compile_config)
+    keras.utils.set_random_seed(options.seed)
+    changes = _changes(options, original, x, y)
+    _measures(original, *_first((x, y), options.batch_size), "data")
+    rows, model = [_row(options.model, original, *measured)], original
+    for change in changes:
+        model = change.apply(model)
+        _compile(model, compile_config)
+        model.fit(x, y, batch_size=options.batch_size, epochs=options.epochs, verbose=0)
+        rows.append(_row(change.name, model, *measured))
+        _check_trained(rows[-1])
+        change.check(model)
+    _write(model, Path(options.smaller))
+    print(json.dumps([dataclasses.asdict(row) for row in rows], indent=2) if options.json else _table(rows))
+    return hold("compress", [("loss", rows[-1].measures["loss"], options.max_loss, False)])
+
+
+def _changes(options, model, x, y) -> list[_Change]:
+    """The changes that the options ask for, in order; the model is trained after each of them.
+
+    Units go first, as fewer weights then remain to be pruned. Number formats belong at the end, as their scales depend
+    on all weights.
+    """
+    changes = []
+    if options.keep_units is not None:
+        changes.append(_fewer_units(options, x, y))
+    if options.sparsity is not None:
+        changes.append(_zeros(options, model.optimizer, len(y)))
+    return changes
+
+
+def _fewer_units(options, x, y):
+    from keras_vrnn import compression
+
+    data = _some((x, y), options.seed)
+
+    def apply(model):
+        try:
+            return compression.prune_units(model, options.keep_units, data=data)
+        except TypeError as error:  # the class of the model is the user's input here
+            raise ValueError(str(error)) from error
+
+    return _Change(f"{options.keep_units:.3g} of the units", apply)
+
+
+def _zeros(options, optimizer, samples):
+    from keras_vrnn import compression
+    from keras_vrnn.compression.pruning import masks_of
+    from keras_vrnn.training.settings import innermost
+
+    batches = math.ceil(samples / options.batch_size) * options.epochs
+    updates = batches // (innermost(optimizer).gradient_accumulation_steps or 1)
+    if updates < 2:
+        raise ValueError(
+            f"`epochs` must give at least 2 updates for pruning. Received: epochs={options.epochs}, {samples} samples "
+            f"in batches of {options.batch_size}."
+        )
+    every = max(1, updates * 2 // 3 // _PRUNINGS)
+    # The last pruning is the one that reaches the sparsity, so the end must be one of the steps that prune.
+    end = max(1, updates * 2 // 3) // every * every
+    schedule = compression.PolynomialDecay(0.0, options.sparsity, begin_step=0, end_step=end, frequency=every)
+
+    def check(model):
+        trained = {variable.path for variable in model.trainable_variables}
+        for path, mask in masks_of(model).items():
+            kept = np.asarray(mask.pruning_mask)
+            if path in trained and np.mean(~kept) < options.sparsity - 1 / kept.size:
+                raise ValueError(
+                    f"`epochs` must give more updates: {np.mean(~kept):.3g} of `{path}` is zero after training, and "
+                    f"--sparsity asks for {options.sparsity:.3g}. Nothing is written."
+                )
+
+    return _Change(f"{options.sparsity:.3g} zeros", lambda model: compression.prune(model, schedule), check)
+
+
+def _check(options):
+    """Refuses, before any work, what can't succeed."""
+    from keras_vrnn import _files
+
+    _files.check_writable(options.smaller, options.overwrite, "smaller")
+    if Path(options.smaller).suffix != ".keras":
+        raise checks.refused("smaller", "end in .keras", options.smaller)
+    if options.keep_units is None and options.sparsity is None:
+        raise ValueError(
+            "`keep_units` or `sparsity` must be given: they are the ways to make a model smaller."
+        )
+    for name, most in (("keep_units", 1.0), ("sparsity", math.nextafter(1.0, 0.0))):
+        share = getattr(options, name)
+        if share is not None and not 0.0 < share <= most:
+            raise checks.refused(name, f"be in (0, 1{']' if most == 1.0 else ')'}", share)
+    checks.positive_int("epochs", options.epochs)
+    checks.positive_int("batch_size", options.batch_size)
+    if options.learning_rate is not None:
+        checks.number("learning_rate", options.learning_rate, above=0.0)
+    if not 0 <= options.seed < 2**32:
+        raise checks.refused("seed", "be an integer from 0 to 2³² - 1", options.seed)
+
+
+def _load(options, argument):
+    path = getattr(options, argument)
+    x, y = load_data(path, argument)
+    if y is None:
+        raise ValueError(
+            f"`{argument}` must be an .npz file with the targets as y. Received: {argument}={path!r} without y"
+        )
+    lengths = {
+        len(array) if array.ndim else 0 for array in [*(x.values() if isinstance(x, dict) else [x]), y]
+    }
+    if len(lengths) != 1 or lengths == {0}:
+        raise ValueError(
+            f"`{argument}` must hold arrays of the same number of samples, at least one. Received: {argument}={path!r} "
+            f"with {', '.join(map(str, sorted(lengths)))} samples"
+        )
+    return x, y
+
+
+def _fitting(model, data, argument):
+    """Returns x and y as the model takes them: named inputs in the order of its graph."""
+    x, y = data
+    if len(getattr(model, "outputs", None) or ()) > 1:
+        raise ValueError(
+            f"`model` must have one output, as `{argument}` has one array of targets. Received: {len(model.outputs)} "
+            "outputs. Call kv.compression from Python."
+        )
+    names = [tensor.name for tensor in getattr(model, "inputs", None) or ()]
+    if not isinstance(x, dict) or not names:  # a subclassed model may take any names
+        return x, y
+    if set(names) != set(x):
+        raise ValueError(
+            f"`{argument}` must have the model's inputs {', '.join(map(repr, names))}. Received: the arrays "
+            f"{', '.join(map(repr, x))}"
+        )
+    ordered = tuple(x[name] for name in names)
+    if len(names) == 1:
+        return ordered[0], y
+    return (x if isinstance(model.input, dict) else ordered), y
+
+
+def _compile_config(model, options):
+    """How the models are compiled: as the given one was, with the changes that the options ask for."""
+    import keras
+
+    config = dict(model.get_compile_config() or {}) if model.compiled else {}
+    if options.loss is not None:
+        config["loss"] = options.loss
+    if options.metrics is not None:
+        config["metrics"] = options.metrics
+    if not config.get("loss"):
+        raise ValueError(
+            f"`loss` must be given for a model that is saved without one. Received: model={options.model!r}. Pass "
+            "--loss NAME, such as sparse_categorical_crossentropy or mse."
+        )
+    for name, kind in (("loss", keras.losses), ("metrics", keras.metrics)):
+        for identifier in np.ravel(getattr(options, name) or []):
+            try:
+                kind.get(str(identifier))
+            except ValueError as error:
+                raise ValueError(
+                    f"`{name}` must be the name of a Keras {name.rstrip('s')}: {error}"
+                ) from error
+    config.setdefault("optimizer", keras.optimizers.serialize(keras.optimizers.Adam()))
+    if options.learning_rate is not None:
+        optimizer = config["optimizer"]["config"]
+        while "inner_optimizer" in optimizer:
+            optimizer = optimizer["inner_optimizer"]["config"]
+        optimizer["learning_rate"] = options.learning_rate
+    return config
+
+
+def _compile(model, config):
+    model.compile_from_config(config)
+    if not model.compiled:
+        raise ValueError(
+            f"`model` must be compiled as Keras compiles models. Received: {type(model).__name__}, whose compile() is "
+            "its own. Call kv.compression from Python."
+        )
+
+
+def _some(data, seed):
+    """Some samples of the data, drawn at random, as files are often sorted."""
+    import keras
+
+    count = len(data[1])
+    chosen = np.sort(np.random.default_rng(seed).permutation(count)[:_SAMPLES])
+    return keras.tree.map_structure(lambda array: array[chosen], data)
+
+
+def _first(data, count):
+    import keras
+
+    return keras.tree.map_structure(lambda array: array[:count], data)
+
+
+def _measures(model, x, y, argument):
+    """Loss and metrics of a model, the loss first."""
+    import tensorflow as tf
+
+    try:
+        measures = model.evaluate(x, y, verbose=0, return_dict=True)
+    except (ValueError, tf.errors.InvalidArgumentError) as error:
+        raise ValueError(
+            f"`{argument}` must fit the model and its loss: {getattr(error, 'message', error)}"
+        ) from error
+    return {"loss": measures.pop("loss"), **measures}
+
+
+def _row(name, model, x, y, argument):
+    measures = _measures(model, x, y, argument)
+    weights = [np.asarray(value) for value in model.get_weights()]
+    return _Row(
+        model=name,
+        measures={key: float(value) for key, value in measures.items()},
+        nonzero=sum(int(np.count_nonzero(value)) for value in weights),
+        weights=sum(value.size for value in weights),
+        zipped=len(zlib.compress(b"".join(value.tobytes() for value in weights), 9)),
+    )
+
+
+def _check_trained(row):
+    if not math.isfinite(row.measures["loss"]):
+        raise ValueError(
+            f"`learning_rate` must be lower: after training with {row.model}, the loss is {row.measures['loss']}. "
+            "Nothing is written."
+        )
+
+
+def _write(model, path):
+    # In a folder of its own, as Keras wants a name that ends in .keras.
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".unfinished-") as unfinished:
+        made = Path(unfinished) / path.name
+        model.save(made)
+        os.replace(made, path)
+
+
+def _table(rows):
+    head = ["", *rows[0].measures, "non-zero weights", "zipped bytes"]
+    lines = [
+        [
+            row.model,
+            *(f"{value:.4f}" for value in row.measures.values()),
+            f"{row.nonzero:,} of {row.weights:,}",
+            f"{row.zipped:,}",
+        ]
+        for row in rows
+    ]
+    widths = [max(map(len, column)) for column in zip(head, *lines, strict=True)]
+    return "\n".join(
+        "  ".join(
+            [line[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(line[1:], widths[1:], strict=True))]
+        )
+        for line in [head, *lines]
+    )
