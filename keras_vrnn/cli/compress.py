@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from keras_vrnn import _checks as checks
-from keras_vrnn.cli.loading import DATA, load_data, load_model
+from keras_vrnn.cli import training
+from keras_vrnn.cli.loading import DATA, load_model
 from keras_vrnn.cli.status import hold, threshold
 
 # From which `prune_units` learns which units can be replaced: some hundred samples are enough.
@@ -86,25 +87,32 @@ def add_parser(commands):
 
 def _run(options):
     _check(options)
-    data = _load(options, "data")
-    measured_on = data if options.validation is None else _load(options, "validation")
+    argument = "data" if options.validation is None else "validation"
+    loaded = {
+        name: training.load_samples(getattr(options, name), name)
+        for name in dict.fromkeys(("data", argument))
+    }
     import keras
 
-    original = load_model(options.model)
-    x, y = _fitting(original, data, "data")
-    argument = "data" if options.validation is None else "validation"
-    measured = (*_fitting(original, measured_on, argument), argument)
-    compile_config = _compile_config(original, options)
-    _compile(original, compile_config)
+    model = load_model(options.model)
+    samples = {name: training.fitted(model, data, name) for name, data in loaded.items()}
+    compile_config = training.compile_config(model, options)
+    training.compile_as(model, compile_config)
     keras.utils.set_random_seed(options.seed)
-    changes = _changes(options, original, x, y)
-    _measures(original, *_first((x, y), options.batch_size), "data")
-    rows, model = [_row(options.model, original, *measured)], original
+    changes = _changes(options, model, samples["data"])
+    # One batch shows whether the training data fit, before any work is spent.
+    one_batch = training.some(samples["data"], options.batch_size, options.seed)
+    training.measures(model, one_batch, options.batch_size, "data")
+
+    def row(name):
+        return _row(name, model, training.measures(model, samples[argument], options.batch_size, argument))
+
+    rows = [row(options.model)]
     for change in changes:
         model = change.apply(model)
-        _compile(model, compile_config)
-        model.fit(x, y, batch_size=options.batch_size, epochs=options.epochs, verbose=0)
-        rows.append(_row(change.name, model, *measured))
+        training.compile_as(model, compile_config)
+        model.fit(*samples["data"], batch_size=options.batch_size, epochs=options.epochs, verbose=0)
+        rows.append(row(change.name))
         _check_trained(rows[-1])
         change.check(model)
     _write(model, Path(options.smaller))
@@ -112,7 +120,7 @@ def _run(options):
     return hold("compress", [("loss", rows[-1].measures["loss"], options.max_loss, False)])
 
 
-def _changes(options, model, x, y) -> list[_Change]:
+def _changes(options, model, samples) -> list[_Change]:
     """The changes that the options ask for, in order; the model is trained after each of them.
 
     Units go first, as fewer weights then remain to be pruned. Number formats belong at the end, as their scales depend
@@ -120,16 +128,16 @@ def _changes(options, model, x, y) -> list[_Change]:
     """
     changes = []
     if options.keep_units is not None:
-        changes.append(_fewer_units(options, x, y))
+        changes.append(_fewer_units(options, samples))
     if options.sparsity is not None:
-        changes.append(_zeros(options, model.optimizer, len(y)))
+        changes.append(_zeros(options, model.optimizer, len(samples[1])))
     return changes
 
 
-def _fewer_units(options, x, y):
+def _fewer_units(options, samples):
     from keras_vrnn import compression
 
-    data = _some((x, y), options.seed)
+    data = training.some(samples, _SAMPLES, options.seed)
 
     def apply(model):
         try:
@@ -140,16 +148,16 @@ def _fewer_units(options, x, y):
     return _Change(f"{options.keep_units:.3g} of the units", apply)
 
 
-def _zeros(options, optimizer, samples):
+def _zeros(options, optimizer, count):
     from keras_vrnn import compression
     from keras_vrnn.compression.pruning import masks_of
     from keras_vrnn.training.settings import innermost
 
-    batches = math.ceil(samples / options.batch_size) * options.epochs
+    batches = math.ceil(count / options.batch_size) * options.epochs
     updates = batches // (innermost(optimizer).gradient_accumulation_steps or 1)
     if updates < 2:
         raise ValueError(
-            f"`epochs` must give at least 2 updates for pruning. Received: epochs={options.epochs}, {samples} samples "
+            f"`epochs` must give at least 2 updates for pruning. Received: epochs={options.epochs}, {count} samples "
             f"in batches of {options.batch_size}."
         )
     every = max(1, updates * 2 // 3 // _PRUNINGS)
@@ -193,116 +201,7 @@ def _check(options):
         raise checks.refused("seed", "be an integer from 0 to 2³² - 1", options.seed)
 
 
-def _load(options, argument):
-    path = getattr(options, argument)
-    x, y = load_data(path, argument)
-    if y is None:
-        raise ValueError(
-            f"`{argument}` must be an .npz file with the targets as y. Received: {argument}={path!r} without y"
-        )
-    lengths = {
-        len(array) if array.ndim else 0 for array in [*(x.values() if isinstance(x, dict) else [x]), y]
-    }
-    if len(lengths) != 1 or lengths == {0}:
-        raise ValueError(
-            f"`{argument}` must hold arrays of the same number of samples, at least one. Received: {argument}={path!r} "
-            f"with {', '.join(map(str, sorted(lengths)))} samples"
-        )
-    return x, y
-
-
-def _fitting(model, data, argument):
-    """Returns x and y as the model takes them: named inputs in the order of its graph."""
-    x, y = data
-    if len(getattr(model, "outputs", None) or ()) > 1:
-        raise ValueError(
-            f"`model` must have one output, as `{argument}` has one array of targets. Received: {len(model.outputs)} "
-            "outputs. Call kv.compression from Python."
-        )
-    names = [tensor.name for tensor in getattr(model, "inputs", None) or ()]
-    if not isinstance(x, dict) or not names:  # a subclassed model may take any names
-        return x, y
-    if set(names) != set(x):
-        raise ValueError(
-            f"`{argument}` must have the model's inputs {', '.join(map(repr, names))}. Received: the arrays "
-            f"{', '.join(map(repr, x))}"
-        )
-    ordered = tuple(x[name] for name in names)
-    if len(names) == 1:
-        return ordered[0], y
-    return (x if isinstance(model.input, dict) else ordered), y
-
-
-def _compile_config(model, options):
-    """How the models are compiled: as the given one was, with the changes that the options ask for."""
-    import keras
-
-    config = dict(model.get_compile_config() or {}) if model.compiled else {}
-    if options.loss is not None:
-        config["loss"] = options.loss
-    if options.metrics is not None:
-        config["metrics"] = options.metrics
-    if not config.get("loss"):
-        raise ValueError(
-            f"`loss` must be given for a model that is saved without one. Received: model={options.model!r}. Pass "
-            "--loss NAME, such as sparse_categorical_crossentropy or mse."
-        )
-    for name, kind in (("loss", keras.losses), ("metrics", keras.metrics)):
-        for identifier in np.ravel(getattr(options, name) or []):
-            try:
-                kind.get(str(identifier))
-            except ValueError as error:
-                raise ValueError(
-                    f"`{name}` must be the name of a Keras {name.rstrip('s')}: {error}"
-                ) from error
-    config.setdefault("optimizer", keras.optimizers.serialize(keras.optimizers.Adam()))
-    if options.learning_rate is not None:
-        optimizer = config["optimizer"]["config"]
-        while "inner_optimizer" in optimizer:
-            optimizer = optimizer["inner_optimizer"]["config"]
-        optimizer["learning_rate"] = options.learning_rate
-    return config
-
-
-def _compile(model, config):
-    model.compile_from_config(config)
-    if not model.compiled:
-        raise ValueError(
-            f"`model` must be compiled as Keras compiles models. Received: {type(model).__name__}, whose compile() is "
-            "its own. Call kv.compression from Python."
-        )
-
-
-def _some(data, seed):
-    """Some samples of the data, drawn at random, as files are often sorted."""
-    import keras
-
-    count = len(data[1])
-    chosen = np.sort(np.random.default_rng(seed).permutation(count)[:_SAMPLES])
-    return keras.tree.map_structure(lambda array: array[chosen], data)
-
-
-def _first(data, count):
-    import keras
-
-    return keras.tree.map_structure(lambda array: array[:count], data)
-
-
-def _measures(model, x, y, argument):
-    """Loss and metrics of a model, the loss first."""
-    import tensorflow as tf
-
-    try:
-        measures = model.evaluate(x, y, verbose=0, return_dict=True)
-    except (ValueError, tf.errors.InvalidArgumentError) as error:
-        raise ValueError(
-            f"`{argument}` must fit the model and its loss: {getattr(error, 'message', error)}"
-        ) from error
-    return {"loss": measures.pop("loss"), **measures}
-
-
-def _row(name, model, x, y, argument):
-    measures = _measures(model, x, y, argument)
+def _row(name, model, measures):
     weights = [np.asarray(value) for value in model.get_weights()]
     return _Row(
         model=name,
