@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 from keras import layers as kl
-from small_recurrent_models import half, small_model, trained
+from small_recurrent_models import X, Y, half, small_model, trained
 
 import keras_vrnn as kv
 from keras_vrnn import compression
@@ -58,6 +58,26 @@ def test_masks_follow_the_schedule_step_by_step_within_an_execution(options):
     trained(pruned, **options)
     assert sparsities(pruned)["rnn/vanilla_rnn_cell/recurrent_kernel"] == 0.5
     assert {int(mask.step) for mask in masks_of(pruned).values()} == {6}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"clipnorm": 0.01, "truncate_steps": 2},
+        {"global_clipnorm": 0.01, "steps_per_execution": 3},
+        {"optimizer": keras.optimizers.SGD(0.1, momentum=0.9, clipvalue=0.01)},
+    ],
+    ids=["windows", "global", "in the optimizer"],
+)
+@pytest.mark.filterwarnings("ignore:The model takes over clipvalue")
+def test_masks_hold_under_clipping_windows_and_the_next_optimizer(options):
+    layers = [kv.VanillaRNN(6, return_sequences=True), kl.Dense(2)]
+    pruned = compression.prune(kv.Sequential([keras.Input((None, 3)), *layers]), half)
+    y = np.repeat(Y[:, None], X.shape[1], axis=1)
+    for change in (options, {"optimizer": keras.optimizers.AdamW(0.1, weight_decay=0.1)}):
+        pruned.compile(**{"optimizer": "adam", "loss": "mse", "jit_compile": False, **change})
+        pruned.fit(X, y, batch_size=16, verbose=0)
+        assert set(sparsities(pruned).values()) == {0.5}
 
 
 def test_gated_layers_wrappers_nested_models_and_shared_layers():

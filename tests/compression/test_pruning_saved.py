@@ -137,8 +137,7 @@ def test_a_clone_keeps_the_zeros_once_it_has_the_weights():
     clone = keras.models.clone_model(pruned)
     clone.set_weights(pruned.get_weights())
     before = [np.array(w) == 0 for w in pruned.weights]
-    clone.compile("adam", "mse")
-    fit(clone)
+    fit(compiled(clone))
     for value, zero in zip(clone.get_weights(), before, strict=True):
         assert not value[zero].any()
 
@@ -174,8 +173,24 @@ class Stairs:
         return {"height": self.height}
 
 
+def of_tfmot(height):
+    """A user's own subclass of TFMOT's base class, not registered."""
+
+    class Own(compression.ConstantSparsity.__bases__[0]):
+        def __call__(self, step):
+            return self._should_prune_in_step(step, 3, -1, 4), height
+
+        def get_config(self):
+            return {"class_name": "Own", "config": {}}
+
+    return Own()
+
+
 def test_registered_schedules_go_on_and_others_leave_the_masks_as_they_are(tmp_path):
-    for schedule, final in ((Stairs(0.5), 0.5), (lambda step: (step % 4 == 3, 0.5), 0.0)):
+    own = of_tfmot(0.5)
+    assert type(own).__mro__[1].__name__ == "PruningSchedule"
+    assert max(sparsities(fit(pruned_model(own))).values()) == 0.5
+    for schedule, final in ((Stairs(0.5), 0.5), (lambda step: (step % 4 == 3, 0.5), 0.0), (own, 0.0)):
         again = saved_and_loaded(pruned_model(schedule), tmp_path)
         assert max(sparsities(fit(again)).values()) == final
 
@@ -243,6 +258,13 @@ def test_exported_kernels_have_the_zeros(quantization, tmp_path):
     kernels = [value for value in constants(path) if value.shape == (32, 32)]
     assert len(kernels) == 1
     assert not kernels[0][zeros].any()
+    shown = [
+        t.zeros
+        for graph in kv.tflite.inspect(path).subgraphs
+        for t in graph.tensors
+        if t.shape == (32, 32) and t.bytes
+    ]
+    assert min(shown) >= zeros.mean()  # rounding to integers may add some
 
 
 @pytest.mark.parametrize("limit", [127, 7])
