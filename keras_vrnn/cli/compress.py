@@ -1,4 +1,4 @@
-"""`keras-vrnn compress`: a smaller Keras model, by removing units and pruning weights, trained again after each."""
+"""`keras-vrnn compress`: removes units and prunes weights of a Keras model, and trains it after each change."""
 
 import dataclasses
 import json
@@ -17,15 +17,15 @@ from keras_vrnn.cli import training
 from keras_vrnn.cli.loading import DATA, load_model
 from keras_vrnn.cli.status import hold, threshold
 
-# From which `prune_units` learns which units can be replaced: some hundred samples are enough.
+# Samples for `prune_units`, which needs no more than a few hundred.
 _SAMPLES = 1000
-# Prunings on the way to the final sparsity, in the first two thirds of the updates; the rest is for recovering.
+# The sparsity grows in this many steps over the first two thirds of the updates; the last third is for recovery.
 _PRUNINGS = 20
 
 
 @dataclasses.dataclass(frozen=True)
 class _Row:
-    """One line of the table: a model, its loss and metrics, and what its weights take."""
+    """One line of the table: a model, its loss and metrics, and the size of its weights."""
 
     model: str
     measures: dict[str, float]
@@ -52,7 +52,7 @@ class _Change:
 def add_parser(commands):
     """Adds the command to the subparsers of `keras-vrnn`."""
     parser = commands.add_parser(
-        "compress", help="remove units and prune weights of a Keras model, training it again after each"
+        "compress", help="remove units and prune weights of a Keras model, and train it after each change"
     )
     parser.set_defaults(run=_run)
     parser.add_argument("model", help="the .keras file")
@@ -61,7 +61,9 @@ def add_parser(commands):
     )
     parser.add_argument("--data", required=True, metavar="FILE", help=f"training data: {DATA}; targets as y")
     parser.add_argument(
-        "--validation", metavar="FILE", help="the same for measuring; by default, the training data is used"
+        "--validation",
+        metavar="FILE",
+        help="data for the table, in the same form; by default, the training data",
     )
     parser.add_argument(
         "--keep-units", type=float, metavar="SHARE", help="share of the units that each recurrent layer keeps"
@@ -74,11 +76,18 @@ def add_parser(commands):
         "--batch-size", type=int, default=32, metavar="N", help="sequences per update (default: 32)"
     )
     parser.add_argument(
-        "--learning-rate", type=float, metavar="RATE", help="by default, that of the model's optimizer"
+        "--learning-rate",
+        type=float,
+        metavar="RATE",
+        help="learning rate; by default, the one of the model's optimizer",
     )
-    parser.add_argument("--loss", help="name of the loss, by default that which the model was compiled with")
-    parser.add_argument("--metrics", nargs="+", metavar="NAME", help="names of metrics, likewise")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of all random numbers (default: 0)")
+    parser.add_argument(
+        "--loss", help="name of the loss; by default, the loss that the model was compiled with"
+    )
+    parser.add_argument("--metrics", nargs="+", metavar="NAME", help="names of metrics; by default, likewise")
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="seed of all random numbers (default: 0)"
+    )
     parser.add_argument("--json", action="store_true", help="print the table as JSON")
     parser.add_argument("--overwrite", action="store_true", help="replace the file if it exists")
     group = parser.add_argument_group("thresholds", "exit status 1 if one is not met")
@@ -121,10 +130,10 @@ def _run(options):
 
 
 def _changes(options, model, samples) -> list[_Change]:
-    """The changes that the options ask for, in order; the model is trained after each of them.
+    """Returns the changes that the options ask for, in order; the model is trained after each of them.
 
-    Units go first, as fewer weights then remain to be pruned. Number formats belong at the end, as their scales depend
-    on all weights.
+    Units come first, since fewer weights then remain to be pruned. Number formats belong at the end, since their scales
+    depend on all weights.
     """
     changes = []
     if options.keep_units is not None:
@@ -186,9 +195,7 @@ def _check(options):
     if Path(options.smaller).suffix != ".keras":
         raise checks.refused("smaller", "end in .keras", options.smaller)
     if options.keep_units is None and options.sparsity is None:
-        raise ValueError(
-            "`keep_units` or `sparsity` must be given: they are the ways to make a model smaller."
-        )
+        raise ValueError("`keep_units` or `sparsity` must be given, or both. Received: neither.")
     for name, most in (("keep_units", 1.0), ("sparsity", math.nextafter(1.0, 0.0))):
         share = getattr(options, name)
         if share is not None and not 0.0 < share <= most:
@@ -221,7 +228,7 @@ def _check_trained(row):
 
 
 def _write(model, path):
-    # In a folder of its own, as Keras wants a name that ends in .keras.
+    # In a folder of its own, because Keras requires a name that ends in .keras.
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".unfinished-") as unfinished:
         made = Path(unfinished) / path.name
         model.save(made)

@@ -1,4 +1,4 @@
-"""Pruned weights are exactly zero after every update, whatever the optimizer does, and only those of the mask."""
+"""Pruned weights, and only these, are exactly zero after every update of any optimizer."""
 
 import keras
 import numpy as np

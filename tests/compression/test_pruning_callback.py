@@ -1,4 +1,4 @@
-"""The callback logs sparsities, and only those of a pruned model."""
+"""The callback logs the sparsities of a pruned model, and refuses any other model."""
 
 import numpy as np
 import pytest

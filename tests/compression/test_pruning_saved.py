@@ -150,7 +150,7 @@ def test_a_clone_keeps_the_zeros_once_it_has_the_weights():
 
 
 def test_backup_and_restore_brings_the_masks_back(tmp_path):
-    """A training of four epochs, and one that is stopped after two and repeated by a fresh model."""
+    """Training four epochs equals two epochs, an interruption, and a fresh model that resumes."""
 
     class Stop(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
@@ -250,7 +250,7 @@ def constants(path):
 
 @pytest.mark.parametrize("quantization", ["float32", "float16", "dynamic", "int8", "int16x8"])
 def test_exported_kernels_have_the_zeros(quantization, tmp_path):
-    """Units that follow one another closely are the hard case: there, errors of rounding are moved around most."""
+    """Strongly correlated units are the hard case, in which compensated rounding moves errors most."""
     inputs = keras.Input((5, 8))
     model = kv.Model(inputs, kl.Dense(2)(kv.VanillaRNN(32, kernel_initializer="ones")(inputs)))
     x = np.repeat(RNG.normal(scale=0.1, size=(64, 5, 1)), 8, axis=-1).astype("float32")
