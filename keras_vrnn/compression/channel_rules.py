@@ -1,7 +1,7 @@
-"""What each layer does with the units that its inputs come from.
+"""Rules that trace units through each kind of layer.
 
-A rule is rule(channels, layer, inputs, outputs) → units of each output. `inputs` are (tensor, units) pairs of the call,
-`outputs` the tensors that it made.
+A rule is a function rule(channels, layer, inputs, outputs) → units of each output. `inputs` are the (tensor, units)
+pairs of the call, and `outputs` are the tensors that the call returned.
 """
 
 import keras
@@ -13,12 +13,12 @@ from keras_vrnn.layers.call_checks import named
 
 
 def fixed(tensor):
-    """Returns the units of a tensor that nothing is removed from."""
+    """Returns the units of a tensor that keeps all of its entries."""
     return np.full(tensor.shape[-1] or 0, FIXED) if tensor.shape else np.zeros(0, int)
 
 
 def bias_of(layer, row=None):
-    """The bias of a layer or cell, and the row of it that a product gets; None if it has none."""
+    """Returns the bias of a layer or cell and the row of it that a product gets; None without a bias."""
     return None if layer.bias is None else (layer.bias, row)
 
 
@@ -31,7 +31,7 @@ def unknown(channels, layer, inputs, outputs):
 
 
 def passing(channels, layer, inputs, outputs):
-    """An output entry comes from the input entry in the same place."""
+    """Each output entry is the input entry in the same place."""
     (tensor, numbers), *_ = inputs
     if any(output.shape[-1] != tensor.shape[-1] for output in outputs):
         return unknown(channels, layer, inputs, outputs)
@@ -39,7 +39,7 @@ def passing(channels, layer, inputs, outputs):
 
 
 def altering(channels, layer, inputs, outputs):
-    """As `passing`, with another value."""
+    """Each output entry is computed from the input entry in the same place."""
     channels.altered.update(inputs[0][1])
     return passing(channels, layer, inputs, outputs)
 
@@ -89,7 +89,7 @@ def convolution(channels, layer, inputs, outputs):
 
 
 def merging(channels, layer, inputs, outputs):
-    """Entry by entry, as in a sum: all inputs keep the same ones."""
+    """Combines the inputs entry by entry, as a sum does, so that all of them must keep the same entries."""
     first, *others = [numbers for _, numbers in inputs]
     channels.altered.update(first)
     for numbers in others:
@@ -117,7 +117,7 @@ def permuting(channels, layer, inputs, outputs):
 
 
 def indexing(channels, layer, inputs, outputs, key):
-    """x[key], such as the last step h[:, -1]."""
+    """Takes part of a tensor: x[key], such as the last step h[:, -1]."""
     (tensor, numbers), *_ = inputs
     keys = list(key) if isinstance(key, (tuple, list)) else [key]
     plain = all(isinstance(part, (int, slice)) for part in keys)
@@ -159,7 +159,7 @@ RULES = {
     kl.Permute: permuting,
 }
 
-# Operations that a model has where it was written with `keras.ops` or Python's operators.
+# A model written with `keras.ops` or with Python's operators contains operations in place of layers.
 _OPERATIONS = {
     "Add": merging,
     "Subtract": merging,
@@ -171,7 +171,7 @@ _OPERATIONS |= dict.fromkeys(("Relu", "Tanh", "Sigmoid", "Negative", "Abs", "Squ
 
 
 def rule_of(layer):
-    """Returns the rule for exactly the class of a layer or operation, since a subclass may do anything."""
+    """Returns the rule for the exact class of a layer or operation, since a subclass may do anything."""
     if isinstance(layer, keras.layers.Layer):
         return RULES.get(type(layer), unknown)
     return _OPERATIONS.get(type(layer).__name__, unknown)

@@ -1,7 +1,7 @@
-"""Which weights belong to which unit: the units of recurrent layers, followed through a model.
+"""Records which weights belong to which unit of the recurrent layers.
 
-Every unit has a number. An array of numbers names the unit behind each entry of a tensor's last axis, and there
-is such an array for each axis of a variable with an entry per unit. `FIXED` stands for entries that are never removed.
+Every unit has a number. An array of numbers gives the unit behind each entry of a tensor's last axis, and there is such
+an array for each axis of a variable that has one entry per unit. `FIXED` marks entries that are never removed.
 """
 
 from dataclasses import dataclass, field
@@ -14,7 +14,14 @@ FIXED = 0
 
 @dataclass
 class Group:
-    """The units of one recurrence: its name in messages, the layer that has `units`, and the units' numbers."""
+    """The units of one recurrence.
+
+    Attributes:
+        name: the name of the recurrence in messages.
+        layer: the recurrent layer.
+        numbers: the numbers of its units.
+        keep: the share of the units that stay.
+    """
 
     name: str
     layer: Any
@@ -24,14 +31,14 @@ class Group:
 
 @dataclass(frozen=True)
 class Axis:
-    """An axis of a variable with an entry per unit.
+    """An axis of a variable that has one entry per unit.
 
     Attributes:
-        variable, axis, numbers: the variable, its axis, and the unit of each entry.
-        reads: whether these are the rows of a product with the units' values.
-        bias: the bias that is added to the product, and the row of it that is; None where there is none.
-        own: whether the product is the recurrence's own, which reads the units' values as they are.
-        linear: whether a change of the values changes the product in proportion.
+        variable, axis, numbers: the variable, its axis, and the unit behind each entry.
+        reads: whether the entries are the rows of a matrix that multiplies the units' values.
+        bias: the bias that is added to the product, and which row of it; None without a bias.
+        own: whether the product belongs to the recurrence itself, which reads the units' values unchanged.
+        linear: whether the product is proportional to the values.
     """
 
     variable: Any
@@ -45,15 +52,15 @@ class Axis:
 
 @dataclass
 class Channels:
-    """All that following the units through a model has found out.
+    """What `Follower` finds on its way through a model.
 
     Attributes:
-        groups: the recurrences with units that may be removed.
-        axes: axes of variables by (id of the variable, axis).
-        inputs: units of the inputs of nested models, by the id of the input tensor.
-        altered: units whose values reach some reader other than as they are, such as through an activation.
-        obstacles: (units, reason): these units cannot be removed.
-        mixes: whether some layer's output for one unit depends on the others, as in layer normalisation.
+        groups: the recurrences whose units may be removed.
+        axes: the axes of variables, by (id of the variable, axis).
+        inputs: the units of the inputs of nested models, by the id of the input tensor.
+        altered: units whose values are changed before some product reads them, such as by an activation.
+        obstacles: (units, reason) pairs of units that cannot be removed.
+        mixes: whether the output of some layer for one unit depends on the other units, as in layer normalization.
     """
 
     groups: list[Group] = field(default_factory=list)
@@ -66,7 +73,7 @@ class Channels:
 
     @property
     def count(self):
-        """How many numbers there are, `FIXED` included."""
+        """The count of numbers, including `FIXED`."""
         return len(self._parents)
 
     def new(self, count):
@@ -76,18 +83,21 @@ class Channels:
         return np.arange(first, first + count)
 
     def roots(self, numbers):
-        """Returns the number that stands for each unit and all those it was joined with."""
+        """Returns one number for each unit, the same for all units that are joined."""
         return np.array([self._root(number) for number in np.ravel(numbers)], int)
 
     def selection(self, numbers, kept):
-        """Returns for each entry whether its unit is among `kept`."""
+        """Returns whether the unit of each entry is in `kept`."""
         return np.array([root in kept for root in self.roots(numbers)], bool)
 
     def join(self, first, second, reason):
-        """Lets units stay or go together, pairwise; `reason` tells the user why units joined to `FIXED` must stay."""
+        """Joins units pairwise, so that both stay or both go.
+
+        `reason` is shown to the user for units that must stay because they are joined to `FIXED`.
+        """
         if not np.array_equal(first, second):
             self.altered.update([*first, *second])
-        if len(first) != len(second):  # one of them is broadcast
+        if len(first) != len(second):  # one of the two is broadcast
             self.obstruct(np.concatenate([first, second]), reason)
             return
         first, second = self.roots(first), self.roots(second)
@@ -100,7 +110,7 @@ class Channels:
         self.obstacles.append((np.asarray(numbers, int), reason))
 
     def mark(self, variable, axis, numbers, **options):
-        """Notes that an axis of a variable has an entry per unit; a layer that is called twice joins its inputs."""
+        """Records an axis of a variable that has one entry per unit; a layer that is called twice joins its inputs."""
         key = id(variable), axis % len(variable.shape)
         if key in self.axes:
             self.join(self.axes[key].numbers, numbers, f"`{variable.path}` also reads values that stay")

@@ -1,4 +1,4 @@
-"""Copies of a model that change nothing in it."""
+"""Copies a model and leaves it unchanged."""
 
 import keras
 
@@ -51,7 +51,7 @@ def copy_of(model):
 
 
 def finish(model):
-    """Lets layers take over weights that were set: `Normalization` computes with a copy of what it has learned."""
+    """Applies weights that were set: `Normalization` computes with a copy of what it has learned."""
     for layer in layers_of(model):
         if isinstance(layer, keras.layers.Normalization):
             layer.finalize_state()

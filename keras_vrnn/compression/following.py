@@ -1,6 +1,7 @@
 """Follows the units of recurrent layers through the graph of a model.
 
-Keras's `clone_model` calls the layers of a model again in order, through a function that it is given, `Follower._call`.
+`keras.models.clone_model` calls the layers of a model again, in order, through a function that it receives:
+`Follower._call`.
 """
 
 import keras
@@ -14,10 +15,11 @@ from keras_vrnn.layers import StackedVanillaRNN, VanillaRNN, VanillaRNNCell
 from keras_vrnn.layers.call_checks import named
 from keras_vrnn.training.model import Functional, Sequential
 
-# Products in a step, side by side in the columns of kernel and recurrent kernel.
+# The number of products per step, which lie side by side in the columns of kernel and recurrent kernel.
 _GATES = {kl.SimpleRNNCell: 1, VanillaRNNCell: 1, kl.GRUCell: 3, kl.LSTMCell: 4}
 _RECURRENT = (kl.SimpleRNN, VanillaRNN, kl.GRU, kl.LSTM, kl.RNN)
-# Models that are nothing but a graph of layers. Keras has no public name for what `keras.Model(inputs, outputs)` makes.
+# Models that are a graph of layers and nothing else. Keras has no public name for what `keras.Model(inputs, outputs)`
+# makes.
 GRAPHS = (Functional, Functional.__bases__[1], Sequential, keras.Sequential)
 
 
@@ -25,18 +27,18 @@ class Follower:
     """Goes through a model once and fills `channels`.
 
     Args:
-        keep: share of the units that a layer keeps, by its name; None leaves them all.
+        keep: a function of a layer's name that returns the share of units that the layer keeps; None if it keeps all.
     """
 
     def __init__(self, keep):
         self.channels = Channels()
         self._keep = keep
-        self._numbers: dict[int, np.ndarray] = {}  # of a tensor, by its id
-        self._alive: list = []  # an id is only good while its tensor lives
+        self._numbers: dict[int, np.ndarray] = {}  # by the id of the tensor
+        self._alive: list = []  # keeps the tensors alive, so that no id is used twice
         self._groups: dict[int, Group | None] = {}
 
     def follow(self, model):
-        """Follows the units through `model`, whose layers it calls anew."""
+        """Calls the layers of `model` again and follows the units through them."""
         inputs = self._new_inputs(model)
         for tensor in keras.tree.flatten(inputs):
             self._note(tensor, channel_rules.fixed(tensor))
@@ -82,7 +84,7 @@ class Follower:
         return result
 
     def _call_model(self, model, args, kwargs):
-        """A model inside a model."""
+        """Follows the units through a model inside a model."""
         given = keras.tree.flatten(args[0] if args else kwargs)
         inputs = self._new_inputs(model)
         own = keras.tree.flatten(inputs_of(model))
@@ -144,7 +146,7 @@ class Follower:
         return [numbers, *finals][: len(outputs)]
 
     def _recur(self, layer, name, inputs, states):
-        """One recurrence: joins its states with its units, and marks its weights."""
+        """Joins the states of one recurrence with its units, and marks its weights."""
         cell, channels = layer.cell, self.channels
         gates = _GATES.get(type(cell))
         if gates is None:
@@ -152,9 +154,9 @@ class Follower:
             channels.obstruct(inputs, reason)
             if self._keep(name) is not None:
                 raise ValueError(
-                    f"{named(layer)} cannot lose units: its cell {type(cell).__name__} is none of "
-                    f"{', '.join(known.__name__ for known in _GATES)}. Leave the layer out: keep={{name: share}} "
-                    "names the layers that lose units."
+                    f"{named(layer)} cannot lose units: its cell must be one of "
+                    f"{', '.join(known.__name__ for known in _GATES)}. Received: {type(cell).__name__}. Leave "
+                    "the layer out: keep={name: share} names the layers that lose units."
                 )
             return np.array([FIXED])
         if id(layer) not in self._groups:
@@ -190,5 +192,5 @@ class Follower:
 
 
 def inputs_of(model):
-    """The structure of a model's inputs."""
+    """Returns the inputs of a model in their own structure."""
     return model.inputs[0] if isinstance(model, keras.Sequential) else model.input

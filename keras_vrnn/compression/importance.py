@@ -1,9 +1,9 @@
-"""How much a model loses without a unit: two estimates, both from a few batches of data (TensorFlow).
+"""Estimates how much a model loses without each unit, from a few batches of data (TensorFlow).
 
-reconstruction  Units go one by one, always the one whose values the remaining units can replace best: the least
+reconstruction  Units are removed one by one, each time the one whose values the others can replace best: the least
                 Σ_w w² / [M⁻¹]_jj over the weights w that read unit j, with M = E[h·hᵀ] of the layer's states. After
-                each one, the weights of the others take over (Hassibi & Stork 1993, "Optimal Brain Surgeon", for all
-                weights of a unit at once as in Kurtic et al. 2023, "ZipLM"). Needs no targets.
+                each removal, the weights of the others take over (Hassibi & Stork 1993, "Optimal Brain Surgeon", for
+                all weights of a unit at once as in Kurtic et al. 2023, "ZipLM"). It needs no targets.
 taylor          E_batches[(Σ_w w·∂L/∂w)²] over the same weights: the first-order estimate of the squared change of the
                 loss L if the unit's values were 0 (Molchanov et al. 2017, "Pruning Convolutional Neural Networks for
                 Resource Efficient Inference", and 2019, "Importance Estimation for Neural Network Pruning", with a
@@ -17,7 +17,7 @@ from keras_vrnn.compression import readers
 
 
 def reconstruction(channels, moments):
-    """Returns each unit's place in the order of removal, by its number.
+    """Returns the place of each unit in the order of removal, by the number of the unit.
 
     Args:
         channels: `Channels` of the model.
@@ -37,18 +37,18 @@ def reconstruction(channels, moments):
             places[channels.roots(group.numbers[unit])] += place
             remaining[unit] = False
             _eliminate(weights, inverse, unit)
-            weights[:, unit : readers.own_columns(group) : units] = 0.0  # nor does it read any more
+            weights[:, unit : readers.own_columns(group) : units] = 0.0  # a removed unit reads nothing either
     return places
 
 
 def taylor(channels, model, batches, compute_loss):
-    """Returns the estimate of each unit's importance, by its number.
+    """Returns the estimated importance of each unit, by the number of the unit.
 
     Args:
         channels: `Channels` of the model.
         model: the model, uncompiled.
-        batches: (x, y, sample_weight) of each batch.
-        compute_loss: loss of (x, y, y_pred, sample_weight).
+        batches: a list of (x, y, sample_weight).
+        compute_loss: a function of x, y, y_pred and sample_weight.
     """
     import tensorflow as tf
 
@@ -72,7 +72,7 @@ def taylor(channels, model, batches, compute_loss):
 
 
 def _eliminate(weights, inverse, unit):
-    """Takes a unit out of M⁻¹ and lets the others take over its part of the products."""
+    """Removes a unit from M⁻¹ and adds its part of the products to the weights of the others."""
     pivot = inverse[unit, unit]
     column = inverse[:, unit].copy()
     weights -= np.outer(column / pivot, weights[unit])

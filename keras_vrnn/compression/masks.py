@@ -1,4 +1,4 @@
-"""The mask of a pruned kernel, as a Keras constraint."""
+"""A Keras constraint that holds pruned weights at zero."""
 
 import base64
 
@@ -15,20 +15,22 @@ class PruningMask(keras.constraints.Constraint, keras.Operation):
 
         w ← w ⊙ m
 
-    A Keras optimizer applies a constraint after each of its updates, within the compiled step: whatever momentum,
-    weight decay or clipping did, a pruned weight is exactly 0 again before anything reads it. Where the schedule says
-    so, the smallest remaining weights leave the mask first, as many as its sparsity requires (magnitude pruning, Han et
-    al. 2015, "Learning both Weights and Connections", section 3). A pruned weight stays pruned.
+    A Keras optimizer applies a constraint after each update, within the compiled step. Momentum, weight decay and
+    clipping may change a pruned weight, but it is exactly 0 again before anything reads it. At the steps that the
+    schedule chooses, the smallest remaining weights are first removed from the mask, until its sparsity is reached
+    (magnitude pruning, Han et al. 2015, "Learning both Weights and Connections", section 3). A pruned weight stays
+    pruned.
 
-    The mask is part of the configuration, by which it goes into `.keras` files and clones, and is saved with the
-    weights, by which `BackupAndRestore` and weight files restore it. Hence two base classes: Keras saves no state of a
-    plain `Constraint`, but of an `Operation`.
+    The mask is part of the configuration, for `.keras` files and clones. It is also saved with the weights, for
+    `BackupAndRestore` and weight files. This takes two base classes: Keras saves the state of an `Operation`, but not
+    of a plain `Constraint`.
 
     Args:
-        schedule: schedule(step) → (should_prune, sparsity), with the updates before this one as the step; None
-            leaves the mask as it is. A dictionary describes a saved one, made again when training first needs it.
+        schedule: schedule(step) → (should_prune, sparsity), where the step counts the updates before this one. None
+            leaves the mask as it is. A dictionary describes a saved schedule, which is made when training first
+            needs it.
         mask: False where a weight is pruned: an array of bools, or its saved form.
-        constraint: another constraint of the kernel, applied first.
+        constraint: another constraint of the kernel, which is applied first.
         step: number of updates so far.
     """
 
@@ -62,21 +64,21 @@ class PruningMask(keras.constraints.Constraint, keras.Operation):
 
         should_prune, sparsity = schedules.traced(self.schedule)(tf.cast(self.step.value, tf.int64))
         before = self.pruning_mask.value
-        # Assigned outside the condition, in which replicas could not agree on a value.
+        # Assigned outside the condition, since replicas could not agree on a value inside it.
         self.pruning_mask.assign(tf.cond(should_prune, lambda: self._narrowed(w, sparsity), lambda: before))
         self.step.assign(self.step.value + 1)
 
     def _narrowed(self, w, sparsity):
         mask = self.pruning_mask.value
-        # Below every magnitude, so that those pruned already are counted first.
+        # Below every magnitude, so that weights that are pruned already are counted first.
         keys = ops.reshape(ops.where(mask, ops.abs(w), -ops.ones_like(w)), (-1,))
-        # Ranks instead of a threshold: equal magnitudes must not leave more or fewer weights than asked for.
+        # Ranks, since a threshold would remove too many or too few weights of equal magnitude.
         ranks = ops.reshape(ops.argsort(ops.argsort(keys)), mask.shape)
         zeros = ops.cast(ops.round(sparsity * float(np.prod(mask.shape))), ranks.dtype)
         return ops.logical_and(mask, ranks >= zeros)
 
     def resize(self, mask):
-        """Takes the mask of a kernel that has lost rows or columns."""
+        """Replaces the mask, for a kernel that has lost rows or columns."""
         self.pruning_mask = _variable(mask, "bool", "mask")
 
     def save_own_variables(self, store):
@@ -84,7 +86,7 @@ class PruningMask(keras.constraints.Constraint, keras.Operation):
         store["step"] = ops.convert_to_numpy(self.step)
 
     def load_own_variables(self, store):
-        # A file that was saved before pruning has neither: the mask stays as it is.
+        # A file from before the pruning has neither, and leaves the mask as it is.
         if "mask" in store.keys():  # noqa: SIM118 - an H5 entry cannot be iterated
             shape = self.pruning_mask.shape
             bits = np.unpackbits(np.asarray(store["mask"]))
@@ -111,7 +113,7 @@ class PruningMask(keras.constraints.Constraint, keras.Operation):
 
 
 def _variable(value, dtype, name):
-    # On several replicas, each makes the same updates: the first one's value stands for all.
+    # All replicas make the same updates, so the value of the first one serves.
     aggregation = "only_first_replica"
     return keras.Variable(value, dtype=dtype, trainable=False, name=name, aggregation=aggregation)
 

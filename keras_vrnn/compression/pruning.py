@@ -19,7 +19,7 @@ _WEIGHTS = ("kernel", "recurrent_kernel")
 
 @dataclass(frozen=True)
 class _Kernel:
-    """A weight matrix: the layer or cell that has it, and the attribute there."""
+    """A weight matrix, given by the layer or cell that owns it and the name of its attribute."""
 
     owner: Any
     name: str
@@ -39,31 +39,31 @@ def prune(
     layers: Sequence[str] | None = None,
     weights: Sequence[str] = _WEIGHTS,
 ) -> keras.Model:
-    """Prepares a model so that training sets its smallest weights to zero, and keeps them there.
+    """Prepares a model so that training sets its smallest weights to zero and keeps them there.
 
-    Each kernel has a mask of its own (see `PruningMask`). The optimizer applies it after every update, in every kind of
-    `fit` and training loop that uses a Keras optimizer: pruned weights stay exactly zero with momentum, weight decay,
-    clipping, several steps per execution and XLA, after saving and loading, and in an exported file.
+    Each kernel gets a mask of its own (see `PruningMask`), which the optimizer applies after every update, in `fit` and
+    in any other training loop that uses a Keras optimizer. Pruned weights stay exactly zero with momentum, weight
+    decay, clipping, several steps per execution and XLA, after saving and loading, and in an exported file.
     `kv.compression.PruningCallback` logs the sparsity.
 
     Args:
-        model: a built Keras model; it is left as it is.
+        model: a built Keras model, which stays as it is.
         schedule: `kv.compression.PolynomialDecay(...)`, `kv.compression.ConstantSparsity(...)`, or any callable with
-            schedule(step) → (should_prune, sparsity): whether to prune after the update with this number, counted from
-            0, and the share of each kernel's weights that is zero from then on. A model that is saved can go on with
-            TFMOT's schedules and with those registered by `keras.saving.register_keras_serializable`; with any other
-            schedule, the loaded model keeps the masks it has.
-        layers: names of the layers to prune, wrappers and nested models included; None for all.
-        weights: which of their weights to prune, by attribute, such as "embeddings". Weights of a layer with
-            `trainable=False` are pruned once it trains.
+            schedule(step) → (should_prune, sparsity): whether to prune after update number `step`, counted from 0, and
+            the share of each kernel's weights that is zero from then on. After saving and loading, TFMOT's schedules
+            and schedules registered by `keras.saving.register_keras_serializable` go on; with any other schedule, the
+            loaded model keeps its masks and prunes no further.
+        layers: names of the layers to prune, which may be wrappers and nested models; None for all.
+        weights: which weights of these layers to prune, by attribute, such as "embeddings". Weights of a layer with
+            `trainable=False` are pruned once the layer is trained.
 
     Returns:
-        A model of the same class with the same weights, not compiled. A model that is pruned already keeps its masks,
-        and the new schedule starts at step 0.
+        An uncompiled model of the same class with the same weights. A model that is pruned already keeps its masks, and
+        the new schedule starts at step 0.
 
     Raises:
-        TypeError, ValueError: an argument out of its range; a model or layer whose configuration does not carry the
-            masks; the message names it.
+        TypeError, ValueError: an argument is wrong, or the configuration of a layer cannot hold the masks; the message
+            names it.
         RuntimeError: the Keras backend is not TensorFlow.
 
     Example::
@@ -93,15 +93,16 @@ def prune(
 
 
 def strip_pruning(model: keras.Model) -> keras.Model:
-    """Copies a pruned model without its masks; its zeros are kept, and further training may change them.
+    """Copies a pruned model without its masks.
 
-    Saved as `.keras`, the copy loads without keras_vrnn where all its layers are Keras's own.
+    The zeros stay, but further training may change them. If all layers are from Keras, a `.keras` file of the copy
+    loads without keras_vrnn.
 
     Args:
         model: a model that `prune` returned, or one that was loaded.
 
     Returns:
-        A model of the same class with the same weights, not compiled.
+        An uncompiled model of the same class with the same weights.
 
     Raises:
         ValueError: the model is not pruned.
@@ -124,13 +125,13 @@ def masks_of(model: keras.Model) -> dict[str, PruningMask]:
     """Returns the mask of each pruned kernel, by the path of its variable.
 
     Raises:
-        ValueError: the model has none.
+        ValueError: the model is not pruned.
     """
     masks = {w.path: w.constraint for w in model.weights if isinstance(w.constraint, PruningMask)}
     if not masks:
         raise ValueError(
-            f'{type(model).__name__} "{model.name}" is not pruned: none of its weights has a mask. Train what '
-            "kv.compression.prune(model, schedule=...) returns."
+            f'{type(model).__name__} "{model.name}" is not pruned: it has no masks. Train the model '
+            "that kv.compression.prune(model, schedule=...) returns."
         )
     return masks
 
@@ -149,7 +150,7 @@ def _checked_names(argument, names):
 
 
 def _kernels(model, names, layers):
-    """The weights to prune, each once; raises for those that cannot be."""
+    """Returns the weights to prune, each once; raises if one of them cannot be pruned."""
     owners = layers_of(model)
     if layers is not None:
         by_name = {}
@@ -172,7 +173,7 @@ def _kernels(model, names, layers):
     if not found:
         where = "the model" if layers is None else f"the layers {', '.join(map(repr, layers))}"
         raise ValueError(
-            f"`weights` must name weights of {where}, which has none of {', '.join(map(repr, names))}."
+            f"`weights` must name weights of {where}. Received: {', '.join(map(repr, names))}, which are not there."
         )
     return list(found.values())
 
@@ -192,7 +193,7 @@ def _check_prunable(kernel):
 
 def _install(kernel, schedule):
     variable = kernel.variable
-    # Keras's names: `kernel_constraint` of `kernel`, but `recurrent_constraint` of `recurrent_kernel`.
+    # Keras' names: `kernel_constraint` of `kernel`, but `recurrent_constraint` of `recurrent_kernel`.
     attribute = f"{kernel.name.removesuffix('_kernel')}_constraint"
     before = variable.constraint
     if isinstance(before, PruningMask):
@@ -205,13 +206,13 @@ def _install(kernel, schedule):
 
 
 def _check_configuration(model, kernels):
-    """Raises unless a model made from the configuration of this one has the same masks.
+    """Raises unless a copy of the model by its configuration has the same masks.
 
-    Some layers make their parts from one set of options, such as `MultiHeadAttention`: they would save one mask for
-    all.
+    Some layers make their parts from one set of options, such as `MultiHeadAttention`, and would save one mask for all
+    parts. The stacks and models of this package save them by part (`keras_vrnn.layers.part_constraints`).
     """
     masks = [kernel.variable.constraint for kernel in kernels]
-    # A different number in each mask tells whether it reaches its own kernel.
+    # A different number in each mask shows whether it reaches its own kernel.
     for number, mask in enumerate(masks):
         mask.step.assign(number)
     try:
@@ -221,9 +222,9 @@ def _check_configuration(model, kernels):
             copied = twin.weights[places[id(kernel.variable)]].constraint
             if not isinstance(copied, PruningMask) or keras.ops.convert_to_numpy(copied.step) != number:
                 raise ValueError(
-                    f"{kernel} cannot be pruned: the configuration of the layer that it is part of does not carry its "
+                    f"{kernel} cannot be pruned: the configuration of the layer around it does not carry its "
                     f"constraint, so a saved model would lose the mask. Leave that layer out by `layers`, or build "
-                    "it from layers that have their own configurations, such as kv.VanillaRNN in place of a stack."
+                    "it from layers that have a configuration each."
                 )
     finally:
         for mask in masks:

@@ -1,4 +1,4 @@
-"""The callback that reports how far pruning has come."""
+"""A callback that logs the sparsity of a pruned model."""
 
 import keras
 
@@ -10,9 +10,9 @@ class PruningCallback(keras.callbacks.Callback):
     """Logs the sparsity of a pruned model at the end of each epoch.
 
     The logs and `History` get `sparsity`, the share of exact zeros in all pruned kernels together, and
-    `sparsity/<path>` for each of them. The masks do not depend on it, with one exception: a `keras.Model` whose
-    optimizer or callback puts averaged weights into the model (`use_ema`, `SwapEMAWeights`) needs it, as the last
-    callback, to set the pruned weights back to zero. A `kv.Model` does so by itself.
+    `sparsity/<path>` for each of them. The masks work without this callback, with one exception: if the optimizer or
+    a callback puts averaged weights into a `keras.Model` (`use_ema`, `SwapEMAWeights`), this callback must come last,
+    to set the pruned weights back to zero. A `kv.Model` does so by itself.
 
     Raises:
         ValueError: before training, if the model is not pruned.

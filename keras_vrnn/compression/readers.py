@@ -1,9 +1,10 @@
-"""The weights that read a recurrence's units, and how they make up for units that are removed (TensorFlow).
+"""Changes the weights that read the units of a recurrence, to make up for removed units (TensorFlow).
 
     h_removed ≈ A·[h_kept; 1]      W_kept += Aᵀ·W_removed      b += the row of Aᵀ·W_removed that belongs to 1
 
-A is the least-squares solution over the states that the data gives. It replaces each removed unit, in all products that
-read its values as they are, by a combination of the units that stay, so that less is left for training to repair.
+A is the least-squares solution over the states that the data produces. In all products that read the values of a
+removed unit unchanged, A replaces the unit by a combination of the units that stay, which leaves less for training to
+repair.
 """
 
 from typing import Any
@@ -13,18 +14,18 @@ import numpy as np
 
 from keras_vrnn.layers.interception import recurrences_replaced, replaced
 
-_DAMPING = 1e-3  # of the mean square: two units that are always equal leave M without an inverse
+_DAMPING = 1e-3  # of the mean square: M has no inverse if two units are always equal
 
 
 def moments(channels, model, batches):
-    """Returns E[h·hᵀ] of each layer's states with a 1 appended to h, (units + 1, units + 1), by the layer's id.
+    """Returns E[h·hᵀ] of each layer's states with a 1 appended to h, (units + 1, units + 1), by the id of the layer.
 
-    All steps count that no mask leaves out.
+    Masked steps do not count.
     """
     sums: dict[int, Any] = {id(group.layer): 0.0 for group in channels.groups}
 
     def observe(layer, loop, sequences, initial_state, mask):
-        # All steps are wanted, also where the layer returns the last one.
+        # All steps are needed, also if the layer returns the last one only.
         with replaced(layer, "return_sequences", True):
             last, outputs, states = loop(sequences, initial_state, mask)
         h = keras.ops.convert_to_numpy(outputs).astype(np.float64)
@@ -45,9 +46,9 @@ def damped(moment):
 
 
 def direct_weights(channels, group):
-    """The weights that read the units' values as they are, (units + 1, products); the last row is for the 1.
+    """Returns the weights that read the units' values unchanged, (units + 1, products); the last row is for the 1.
 
-    The columns of the recurrent kernel come first, if it is among them.
+    The columns of the recurrent kernel come first, if it is one of them.
     """
     units = len(group.numbers)
     parts = [
@@ -58,7 +59,7 @@ def direct_weights(channels, group):
 
 
 def other_weights(channels, group):
-    """The weights that read them in another form, (units, products)."""
+    """Returns the sizes of the weights that read changed values of the units, (units, products)."""
     roots = channels.roots(group.numbers)
     direct = {id(axis) for axis, _, _ in _direct(channels, group)}
     total = np.zeros((len(roots), 1))
@@ -71,17 +72,17 @@ def other_weights(channels, group):
 
 
 def own_columns(group):
-    """How many columns of `direct_weights` are the recurrent kernel's."""
+    """Returns the number of columns of `direct_weights` that are from the recurrent kernel."""
     cell = group.layer.cell
     return cell.recurrent_kernel.shape[1] if getattr(cell, "reset_after", True) else 0
 
 
 def compensate(channels, group, kept, moment):
-    """Changes the weights that read the units for the removal of all but those in `kept`, a bool per unit."""
+    """Changes the weights that read the units, for the removal of all units outside `kept` (one bool per unit)."""
     if kept.all():
         return
     for axis, rows, places in _direct(channels, group):
-        # Without a bias there is nothing to add a constant to.
+        # A constant can only be added to a bias.
         stays = np.append(kept, axis.bias is not None)
         matrix = damped(moment)
         share = np.linalg.solve(matrix[np.ix_(stays, stays)], moment[np.ix_(stays, ~stays)])
@@ -100,9 +101,9 @@ def compensate(channels, group, kept, moment):
 
 
 def _direct(channels, group):
-    """(axis, its rows, places) of each product that reads the units as they are, the recurrence's own first.
+    """Yields (axis, its rows, places) of each product that reads the units unchanged, the recurrence's own first.
 
-    places[n, u] is the row of unit u the n-th time that it is read: several times where steps are flattened.
+    places[n, u] is the row of unit u the n-th time that it is read; flattened steps read a unit several times.
     """
     altered = channels.altered.intersection(group.numbers)
     for axis in sorted(channels.axes.values(), key=lambda axis: not axis.own):

@@ -1,4 +1,4 @@
-"""Makes the smaller model once the units that stay are chosen."""
+"""Builds the smaller model from the units that stay."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ def resized_model(work, channels, kept):
     made: dict[int, Any] = {}
 
     def resized(layer):
-        # Once each: a layer that is called twice is one layer.
+        # A layer that is called twice is made once.
         if id(layer) not in made:
             if type(layer) in GRAPHS:
                 made[id(layer)] = graph(layer)
@@ -50,14 +50,14 @@ def resized_model(work, channels, kept):
 
 
 def _resized_input(tensor, channels, kept):
-    """A new input in place of an old one; the input of a nested model may have lost units."""
+    """Returns a new input in place of an old one; the input of a nested model may have lost units."""
     numbers = channels.inputs.get(id(tensor))
     size = tensor.shape[-1:] if numbers is None else (int(channels.selection(numbers, kept).sum()),)
     return keras.Input(batch_shape=(*tensor.shape[:-1], *size), dtype=tensor.dtype, name=tensor.name)
 
 
 def _resized_config(layer, units):
-    """The configuration of a layer with `units` by the id of each recurrent layer."""
+    """Returns the configuration of a layer with new numbers of units, by the id of each recurrent layer."""
     config = _without_shapes(layer.get_config())
     for part, own in _recurrences(layer, config):
         if id(part) in units:
@@ -69,7 +69,7 @@ def _resized_config(layer, units):
 
 
 def _recurrences(layer, config):
-    """The recurrent layers in a layer that have `units`, each with its part of the layer's configuration."""
+    """Yields the recurrent layers inside a layer, each with its part of the layer's configuration."""
     if isinstance(layer, keras.layers.Bidirectional):
         yield layer.forward_layer, config["layer"]["config"]
         yield layer.backward_layer, config["backward_layer"]["config"]
@@ -80,7 +80,7 @@ def _recurrences(layer, config):
 
 
 def _without_shapes(config):
-    """Drops the input shapes that serialized layers were built for."""
+    """Removes the input shapes that the layers were built for."""
     if isinstance(config, dict):
         return {name: _without_shapes(value) for name, value in config.items() if name != "build_config"}
     return [_without_shapes(value) for value in config] if isinstance(config, list) else config

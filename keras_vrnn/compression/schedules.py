@@ -1,10 +1,10 @@
-"""Pruning schedules: how sparse a kernel is to be after how many updates.
+"""Pruning schedules, which give the sparsity of a kernel at each update.
 
     schedule(step) → (whether to prune now, sparsity)
 
 `PolynomialDecay` and `ConstantSparsity` are the classes of tensorflow-model-optimization (TFMOT; Zhu & Gupta 2017, "To
-prune, or not to prune", section 3). Any other callable of this form will do: nothing here needs TFMOT unless one of
-its classes is asked for.
+prune, or not to prune", section 3). Any other callable of this form works too: TFMOT is imported only when one of
+its classes is used.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ import keras
 _TFMOT = "tensorflow_model_optimization"
 _NAMES = ("ConstantSparsity", "PolynomialDecay")
 _LEGACY = "TF_USE_LEGACY_KERAS"
-# Steps at which a schedule is tried before training: the first ones, and one of each order of magnitude.
+# The steps at which a schedule is tried before training: the first two, and one per order of magnitude.
 _TRIED_STEPS = (0, 1, 10, 100, 1_000, 10_000, 100_000, 1_000_000)
 
 
@@ -30,7 +30,7 @@ def __getattr__(name: str) -> Any:
 
 
 def check(schedule):
-    """Raises unless `schedule` has the form that pruning needs, as far as this can be tried before training."""
+    """Raises unless `schedule` has the form that pruning needs, as far as some steps can show."""
     import tensorflow as tf
 
     if not callable(schedule) or isinstance(schedule, type):
@@ -42,7 +42,7 @@ def check(schedule):
         evaluate = traced(schedule)
         results = [evaluate(tf.constant(step, tf.int64)) for step in _TRIED_STEPS]
         sparsities = [float(sparsity) for _, sparsity in results]
-    # A user's schedule may fail in any way, and only the call shows it.
+    # A user's schedule may raise any kind of error.
     except Exception as error:
         raise ValueError(
             "`schedule(step)` must return (should_prune, sparsity), a bool and a number, computed from the int64 "
@@ -73,9 +73,10 @@ def traced(schedule):
 
 
 def to_config(schedule):
-    """Returns a description from which `from_config` makes the schedule again, or None.
+    """Returns a description from which `from_config` makes the schedule again.
 
-    None stands for a schedule that cannot be found again by name: neither TFMOT's nor registered with Keras.
+    Returns None for a schedule that cannot be found by name, because it is neither from TFMOT nor registered with
+    Keras.
     """
     cls = type(schedule)
     registered = keras.saving.get_registered_name(cls)
@@ -86,7 +87,7 @@ def to_config(schedule):
     else:
         return None
     config = schedule.get_config()
-    # The form of TFMOT's own schedules, and so of their subclasses.
+    # TFMOT's schedules and their subclasses return this form.
     return {"name": name, "config": config["config"] if set(config) == {"class_name", "config"} else config}
 
 
@@ -94,7 +95,7 @@ def from_config(config):
     """Returns the schedule that `to_config` described.
 
     Raises:
-        ModuleNotFoundError: it is TFMOT's, which is not installed.
+        ModuleNotFoundError: the schedule is from TFMOT, which is not installed.
         ValueError: its class is not registered with Keras in this process.
     """
     package, _, name = config["name"].partition(">")
@@ -112,10 +113,10 @@ def from_config(config):
 
 
 def _tfmot():
-    """TFMOT's module. Its import must not make this process, or those that it starts, use Keras 2."""
+    """Imports TFMOT, and keeps this process and the processes that it starts on Keras 3."""
     import tensorflow as tf
 
-    # `tf.keras` settles on Keras 2 or 3 when it is first read, and TFMOT reads it after asking for Keras 2.
+    # `tf.keras` chooses Keras 2 or 3 when it is first read, and TFMOT reads it after asking for Keras 2.
     getattr(tf.keras, "version", None)  # noqa: TID251 - read for that reason only
     with _environment_kept(_LEGACY), warnings.catch_warnings():
         # TFMOT 0.8.1 compares versions by the deprecated distutils.

@@ -1,4 +1,4 @@
-"""Removes whole units from recurrent layers, so that a model gets smaller and faster (TensorFlow)."""
+"""Removes whole units from recurrent layers (TensorFlow)."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -17,7 +17,7 @@ from keras_vrnn.training.pruned import settle
 
 _CRITERIA = ("reconstruction", "taylor")
 _BATCH = 32
-# float32 rounding of sums in another order, relative to the largest output, over a recurrence of some hundred steps.
+# float32 rounding of sums in another order over a few hundred steps, relative to the largest output.
 _ROUNDING = 1e-3
 
 
@@ -30,30 +30,30 @@ def prune_units(
 ) -> keras.Model:
     """Removes the least important units of the recurrent layers.
 
-    A unit goes with its columns of `kernel`, `recurrent_kernel` and `bias`, its row of `recurrent_kernel`, and the rows
-    of every later weight that reads it: through Dense, Conv1D, other recurrences and their initial states,
-    Bidirectional, TimeDistributed, concatenation, sums, normalisation, pooling and nested models. The weights that
-    read the remaining units are changed so that these replace the removed ones as well as they can (see
-    `keras_vrnn.compression.readers`). Where the removed units' values had no effect, the outputs are the same. Train
-    the result for some epochs: most of what is lost comes back.
+    Removing a unit removes its columns of `kernel`, `recurrent_kernel` and `bias`, its row of `recurrent_kernel`, and
+    the rows of every later weight that reads it: through Dense, Conv1D, other recurrences and their initial states,
+    Bidirectional, TimeDistributed, concatenation, sums, normalization, pooling and nested models. The weights that
+    read the remaining units are changed so that these replace the removed units as well as they can (see
+    `keras_vrnn.compression.readers`). If the removed units had no effect, the outputs are the same. Train the result
+    for some epochs to recover most of what is lost.
 
     Args:
-        model: a built model from `keras.Sequential`, `keras.Model(inputs, outputs)` or their kv counterparts; left as
-            it is. Its recurrent layers may be SimpleRNN, VanillaRNN, GRU, LSTM and StackedVanillaRNN.
-        keep: share of the units that each recurrent layer keeps, in (0, 1]; or such a share by layer name, where the
-            other layers lose none. At least one unit stays.
-        data: (x, y) or (x, y, sample_weight) as for `fit`, or x alone; some hundred samples are enough. Of a
-            `tf.data.Dataset`, all batches are taken.
-        criterion: which units go: those that the remaining ones can replace best ("reconstruction"), or those that
-            change the loss least ("taylor", which needs targets and a compiled model); see
-            `keras_vrnn.compression.importance`.
+        model: a built model from `keras.Sequential`, `keras.Model(inputs, outputs)` or their kv counterparts, which
+            stays as it is. Its recurrent layers may be SimpleRNN, VanillaRNN, GRU, LSTM and StackedVanillaRNN.
+        keep: share of the units that each recurrent layer keeps, in (0, 1]; or a dictionary of such shares by layer
+            name, where the other layers keep all units. At least one unit stays.
+        data: (x, y) or (x, y, sample_weight) as for `fit`, or x alone; a few hundred samples are enough. All
+            batches of a `tf.data.Dataset` are used.
+        criterion: which units to remove: the ones that the remaining units can replace best ("reconstruction"), or the
+            ones that change the loss least ("taylor", which needs targets and a compiled model). For formulas and
+            sources see `keras_vrnn.compression.importance`.
 
     Returns:
-        A smaller model of the same class, not compiled.
+        A smaller, uncompiled model of the same class.
 
     Raises:
-        TypeError, ValueError: an argument out of its range; a model, layer or connection whose units cannot be
-            removed; the message names it.
+        TypeError, ValueError: an argument is wrong, or the units of a model, layer or connection cannot be removed; the
+            message names it.
         RuntimeError: the Keras backend is not TensorFlow.
 
     Example::
@@ -71,7 +71,7 @@ def prune_units(
     if type(model) not in GRAPHS:
         raise TypeError(
             "`model` must be keras.Sequential, keras.Model(inputs, outputs) or their kv counterparts, "
-            f"whose graph can be rebuilt. Received: {type(model).__name__}. Where it is a graph inside, pass "
+            f"whose graph can be rebuilt. Received: {type(model).__name__}. If it is a graph inside, pass "
             "kv.Model(model.inputs, model.outputs)."
         )
     share_of = _checked_keep(model, keep)
@@ -131,7 +131,7 @@ def _check_criterion(criterion, batches, model):
 
 
 def _batches(data, fixed):
-    """All of `data` as a list of (x, y, sample_weight); in full batches where the model's batch size is fixed."""
+    """Returns all of `data` as a list of (x, y, sample_weight), in full batches if the model's batch size is fixed."""
     if hasattr(data, "element_spec"):
         batches = [keras.utils.unpack_x_y_sample_weight(batch) for batch in data]
     else:
@@ -162,8 +162,8 @@ def _batches(data, fixed):
 def _check_removable(channels):
     if not channels.groups:
         raise ValueError(
-            "`keep` must leave units of some recurrent layer to remove. Received a model, or names, without any layer "
-            "of SimpleRNN, VanillaRNN, GRU, LSTM or StackedVanillaRNN."
+            "`keep` must leave units of some recurrent layer to remove. Received: a model, or names, without any layer "
+            "of the classes SimpleRNN, VanillaRNN, GRU, LSTM and StackedVanillaRNN."
         )
     for numbers, reason in channels.obstacles:
         blocked = set(channels.roots(numbers)) - {FIXED}
@@ -176,7 +176,7 @@ def _check_removable(channels):
 
 
 def _choose(channels, scores):
-    """Returns the numbers of all that stay: FIXED, and the units with the highest scores in each recurrence."""
+    """Returns the numbers that stay: FIXED, and the units with the highest scores in each recurrence."""
     kept, removed = {FIXED}, set()
     for group in channels.groups:
         roots = channels.roots(group.numbers)
@@ -190,8 +190,8 @@ def _choose(channels, scores):
 
 
 def _check_outputs(work, smaller, channels, kept, x):
-    """Compares the smaller model with the large one whose removed units nothing reads any more."""
-    if channels.mixes:  # a normalisation over the units is another function of fewer
+    """Compares the smaller model with the large one after zeroing the weights that read removed units."""
+    if channels.mixes:  # normalization over fewer units is another function
         return
     for layer in layers_of(work):
         if getattr(layer, "stateful", False) and isinstance(layer, keras.layers.RNN):

@@ -10,7 +10,7 @@ import keras
 
 from keras_vrnn import _checks as checks
 from keras_vrnn._types import LayerOptions, MergeMode, RecurrenceOptions, Shape, StackOptions, Tensor
-from keras_vrnn.layers import call_checks
+from keras_vrnn.layers import call_checks, part_constraints
 from keras_vrnn.layers.bidirectional import Bidirectional
 from keras_vrnn.layers.vanilla_rnn import VanillaRNN
 
@@ -169,8 +169,12 @@ class StackedVanillaRNN(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         first = self.layers[0].forward_layer if self.bidirectional else self.layers[0]
-        # As Bidirectional forces zero_output_for_mask, the user's own value is taken from the options.
         options = {n: v for n, v in first.get_config().items() if n in self._options}
+        # The first layer may have another value than the user's: Bidirectional forces zero_output_for_mask, and a
+        # pruned kernel has a mask of its own.
+        for name in options:
+            if name.endswith("_constraint"):
+                options[name] = keras.constraints.serialize(keras.constraints.get(self._options[name]))
         if "zero_output_for_mask" in options:
             options["zero_output_for_mask"] = self._options["zero_output_for_mask"]
         return {
@@ -183,4 +187,9 @@ class StackedVanillaRNN(keras.layers.Layer):
             "return_state": self.return_state,
             "seed": self.seed,
             **options,
+            **part_constraints.to_config(self),
         }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> StackedVanillaRNN:
+        return part_constraints.from_config(cls, config)

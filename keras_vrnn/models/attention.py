@@ -9,6 +9,7 @@ from keras import ops
 
 from keras_vrnn import _checks as checks
 from keras_vrnn._types import LayerOptions, Shape, Tensor
+from keras_vrnn.layers import part_constraints
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -81,4 +82,8 @@ class AdditiveAttention(keras.layers.Layer):
         return None
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "units": self.units}
+        return {**super().get_config(), "units": self.units, **part_constraints.to_config(self)}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> AdditiveAttention:
+        return part_constraints.from_config(cls, config)

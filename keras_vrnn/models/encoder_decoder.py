@@ -12,7 +12,7 @@ from keras import ops
 from keras_vrnn import _checks as checks
 from keras_vrnn._types import RecurrenceOptions, Tensor
 from keras_vrnn.hypotheses import Hypotheses
-from keras_vrnn.layers import StackedVanillaRNN
+from keras_vrnn.layers import StackedVanillaRNN, part_constraints
 from keras_vrnn.models import token_checks
 from keras_vrnn.models.attention import AdditiveAttention
 from keras_vrnn.models.losses import SequenceAccuracy, TokenAccuracy, TokenCrossentropy
@@ -268,11 +268,18 @@ class EncoderDecoder(Functional):
         config = dict(self._config)
         options = dict(config.pop("options"))
         lists = {name: list(config[name]) for name in ("units", "encoder_units")}
-        return {**config, **lists, **options, "name": self.name, "trainable": self.trainable}
+        return {
+            **config,
+            **lists,
+            **options,
+            "name": self.name,
+            "trainable": self.trainable,
+            **part_constraints.to_config(self),
+        }
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> EncoderDecoder:
-        return cls(**config)
+        return part_constraints.from_config(cls, config)
 
 
 def _graph(config: dict[str, Any], options: Any) -> tuple[Any, Any]:

@@ -34,6 +34,9 @@ ITEM_SIZES = {
     schema.TensorType.BOOL: 1,
 }
 TYPE_NAMES = {code: name for name, code in vars(schema.TensorType).items() if isinstance(code, int)}
+# Bits per element of the types that share bytes; the first element is in the lowest bits. By name, since older versions
+# of the schema lack some of them.
+PACKED_BITS = {"INT4": 4, "UINT4": 4, "INT2": 2}
 _OPERATOR_NAMES = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
 # Operators whose options are read here or followed to another graph.
 _OPTIONS = {
@@ -124,11 +127,9 @@ def indices(vector):
 
 
 def tensor_bytes(tensor_type, shape):
-    """Returns how many bytes the values of a tensor take; None for a type of a variable size."""
-    if tensor_type == schema.TensorType.INT4:
-        return -(-math.prod(shape) // 2)
-    size = ITEM_SIZES.get(tensor_type)
-    return None if size is None else math.prod(shape) * size
+    """Returns the bytes of a tensor's values, or None if the type has values of no fixed size."""
+    bits = PACKED_BITS.get(TYPE_NAMES[tensor_type]) or 8 * ITEM_SIZES.get(tensor_type, 0)
+    return (math.prod(shape) * bits + 7) // 8 if bits else None
 
 
 def constant_bytes(model, tensor):

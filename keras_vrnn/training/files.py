@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
-from keras_vrnn.training.settings import GradientSettings, own_clipping
+from keras_vrnn.training.settings import changed_settings
 
 _Mixin: Any = keras.Model if TYPE_CHECKING else object
 
@@ -41,11 +41,7 @@ def _renamed(names):
 
 
 def _warn_of_lost_settings(settings, optimizer):
-    lost = {
-        name: getattr(settings, name)
-        for name in ("clipnorm", "global_clipnorm", "nonfinite", "truncate_steps")
-        if getattr(settings, name) != getattr(GradientSettings, name) and name not in own_clipping(optimizer)
-    }
+    lost = changed_settings(settings, optimizer)
     if lost:
         spelled = ", ".join(f"{name}={value!r}" for name, value in lost.items())
         warnings.warn(

@@ -75,6 +75,15 @@ def own_clipping(optimizer):
     return {name: value for name, value in values.items() if value}
 
 
+def changed_settings(settings, optimizer):
+    """The arguments of `compile` that differ from their defaults, by name, without clipping set on the optimizer."""
+    return {
+        name: getattr(settings, name)
+        for name in ("clipnorm", "global_clipnorm", "nonfinite", "truncate_steps")
+        if getattr(settings, name) != getattr(GradientSettings, name) and name not in own_clipping(optimizer)
+    }
+
+
 def take_over_clipping(settings, optimizer, announce=True):
     """Returns settings that include the clipping of the optimizer: the model then clips, once.
 

@@ -16,6 +16,7 @@ from keras_vrnn.training.automatic import AutomaticFit
 from keras_vrnn.training.settings import (
     Automatic,
     GradientSettings,
+    changed_settings,
     innermost,
     mark_announced,
     take_over_clipping,
@@ -133,15 +134,12 @@ class GradientTraining(logs.GradientLogs, AutomaticFit):
         config = super().get_compile_config()
         if not config:
             return config
-        settings = self.gradient_settings
-        return {
-            **config,
-            "clipnorm": settings.clipnorm,
-            "global_clipnorm": settings.global_clipnorm,
-            "nonfinite": settings.nonfinite,
-            "truncate_steps": settings.truncate_steps,
-            **{name: "auto" for name, chosen in dataclasses.asdict(self._automatic).items() if chosen},
-        }
+        # Only what differs from the defaults: `keras.models.clone_model` makes a `keras.Sequential` of a Sequential,
+        # whose compile() takes no other arguments than Keras' own.
+        for name, chosen in dataclasses.asdict(self._automatic).items():
+            if chosen:
+                del config[name]
+        return {**config, **changed_settings(self.gradient_settings, self.optimizer)}
 
     def compile_from_config(self, config):
         # Keras does not compile a model that overrides compile() but not this method.

@@ -63,7 +63,7 @@ def stacked_cells(inputs):
         (softmax, "'gru' cannot be removed: they are inputs of Activation \"shares\".*keep="),
         (with_input, "'gru' cannot be removed: Add \"sum\" combines them with values that stay.*keep="),
         (as_output, "'gru' cannot be removed: they are outputs of the model.*keep="),
-        (stacked_cells, 'RNN "gru" cannot lose units: its cell StackedRNNCells.*keep='),
+        (stacked_cells, 'RNN "gru" cannot lose units: .*Received: StackedRNNCells.*keep='),
     ],
 )
 def test_what_cannot_be_followed_is_refused_by_name(graph, message):

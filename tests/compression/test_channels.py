@@ -1,4 +1,4 @@
-"""Numbers of units: those that belong together stay or go together."""
+"""Units that are joined stay or go together."""
 
 import keras
 import numpy as np

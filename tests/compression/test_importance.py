@@ -1,4 +1,4 @@
-"""The estimates of what a model loses without a unit."""
+"""Estimates of what a model loses without a unit."""
 
 import keras
 import numpy as np

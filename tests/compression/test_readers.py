@@ -1,4 +1,4 @@
-"""The weights that read units make up for those that are removed."""
+"""The weights that read units make up for the removed ones."""
 
 import keras
 import numpy as np
@@ -31,7 +31,7 @@ def test_moments_are_those_of_the_states_at_all_steps_that_count():
 
 @pytest.mark.parametrize("use_bias", [True, False])
 def test_weights_that_stay_take_over_by_least_squares(use_bias):
-    """The head's new rows are those that ridge regression of its old product on the kept states gives."""
+    """The head's new rows are the ridge regression of its old product on the kept states."""
     head = kl.Dense(3, name="head", use_bias=use_bias)
     model = randomized(
         kv.Sequential([keras.Input((6, 3)), kl.GRU(6, return_sequences=True, name="rnn"), head])

@@ -20,7 +20,7 @@ def small_model(model_class=kv.Sequential, layer=kv.VanillaRNN):
 
 
 def trained(model, optimizer="sgd", epochs=1, callbacks=(), **options):
-    options = {"jit_compile": False, **options}  # XLA compiles longer than this trains
+    options = {"jit_compile": False, **options}
     model.compile(optimizer, "mse", **options)
     model.fit(X, Y, batch_size=8, epochs=epochs, verbose=0, callbacks=list(callbacks))
     return model
@@ -36,7 +36,9 @@ def randomized(model, seed=5):
 
 
 def compiled(model):
-    model.compile(keras.optimizers.SGD(0.01), "mse")
+    model.compile(
+        keras.optimizers.SGD(0.01), "mse", jit_compile=False
+    )  # XLA compiles longer than this trains
     return model
 
 

@@ -75,6 +75,27 @@ def test_keras_file_round_trip(kind, tmp_path):
     np.testing.assert_allclose(weights_of(loaded), weights_of(model), atol=TRAINED)
 
 
+@pytest.mark.parametrize("kind", [kv.Sequential, keras.Sequential])
+def test_a_compiled_sequential_model_can_be_cloned(kind):
+    """Keras makes a `keras.Sequential` of any Sequential, and compiles it as the model was compiled."""
+    x, y = np.ones((4, 3, 2), "float32"), np.ones((4, 1), "float32")
+    model = kind([keras.Input((3, 2)), kv.VanillaRNN(3), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(0.1), "mse", metrics=["mae"])
+    model.fit(x, y, verbose=0)  # which makes the automatic choices
+    clone = keras.models.clone_model(model)
+    clone.set_weights(model.get_weights())
+    assert set(clone.fit(x, y, verbose=0).history) == {"loss", "mae"}
+    model.fit(x, y, verbose=0)
+    np.testing.assert_allclose(weights_of(clone), weights_of(model), atol=TRAINED)
+
+
+def test_a_clone_does_not_lose_clipping_silently():
+    model = kv.Sequential([keras.Input((3, 2)), kv.VanillaRNN(3)])
+    model.compile("sgd", "mse", clipnorm=1.0)
+    with pytest.raises(TypeError, match="clipnorm"):
+        keras.models.clone_model(model)
+
+
 def test_clipping_taken_over_survives_a_file_without_a_warning(tmp_path):
     for name in ("global_clipnorm", "clipvalue"):
         with pytest.warns(UserWarning, match="The model takes over"):
