@@ -29,9 +29,9 @@ UNBOUNDED = (-math.inf, math.inf)
 # slightly different scale than calibration predicts.
 _LEAST_RATIO, _LARGEST_RATIO = 2.0**-9, 2.0**7
 _MARGIN = 0.1  # of the range, for values beyond those in the calibration data
-_NORMAL_STEP = (
-    0.353  # between 15 values, for the least squared error of normal numbers of variance 1 (Max 1960)
-)
+# Between 15 values, for the least squared error of normally distributed numbers of variance 1 (as in Max 1960, whose
+# table has it for 1 to 36 values).
+_NORMAL_STEP = 0.353
 _INT32_BITS = 29  # TFLite Micro rescales an accumulator in int32 and shifts it left first
 # The pre-activations beyond which an activation is constant in any number format.
 _CLIPPING = {"relu": (0.0, math.inf), "relu6": (0.0, 6.0), "hard_tanh": (-1.0, 1.0)}
@@ -254,9 +254,9 @@ class Int8x4(Int8):
     _largest_weight = INT4_MAX
 
     def weight_scales(self, rows):
-        kept = np.maximum(np.sum(np.sign(rows) ** 2), 1.0)
-        typical = _NORMAL_STEP * (np.sum(rows**2) / kept) ** 0.5
-        return np.maximum(np.minimum(super().weight_scales(rows), typical), LEAST_SCALE)
+        kept = np.maximum(np.sum(np.abs(np.sign(rows))), 1.0)
+        step = _NORMAL_STEP * (np.sum(rows * rows) / kept) ** 0.5
+        return np.maximum(np.minimum(super().weight_scales(rows), step), LEAST_SCALE)
 
 
 class Int16x8(_Integer):
