@@ -124,8 +124,8 @@ def _in_format_of(main, index, result):
 def widen(main, index, quantization):
     """Gives an input the format `quantization` where the converter chose a narrower one.
 
-    The converter takes the format of the result of MAXIMUM or a similar operator. This operator loses nothing by it, but
-    every other reader of the input does.
+    The converter takes the format of the result of MAXIMUM or a similar operator. This operator loses nothing by it,
+    but every other reader of the input does.
     """
     declared, dtype = main.quantization(index), main.dtype(index)
     readers = sum(index in map(int, operator.inputs) for operator in main.subgraph.operators)
