@@ -32,9 +32,8 @@ UNBOUNDED = (-math.inf, math.inf)
 # slightly different scale than calibration predicts.
 _LEAST_RATIO, _LARGEST_RATIO = 2.0**-9, 2.0**7
 _MARGIN = 0.1  # of the range, for values beyond those in the calibration data
-_NORMAL_STEP = (
-    0.353  # between 15 values, for the least squared error of normal numbers of variance 1 (Max 1960)
-)
+# Between 15 values, for the least squared error of normally distributed numbers of variance 1 (Max 1960).
+_NORMAL_STEP = 0.353
 _INT32_BITS = 29  # TFLite Micro rescales an accumulator in int32 and shifts it left first
 # The pre-activations beyond which an activation is constant in any number format.
 _CLIPPING = {"relu": (0.0, math.inf), "relu6": (0.0, 6.0), "hard_tanh": (-1.0, 1.0)}
@@ -45,7 +44,7 @@ class Stored:
     """A constant as a file stores it.
 
     Attributes:
-        array: its values; those of 4 bits are in an int8 array.
+        array: its values; 4-bit integers are in an int8 array.
         quantization: its format, None for floats.
         int4: whether the values are 4-bit integers, of which two share a byte.
     """

@@ -61,7 +61,7 @@ class ExportResult:
 
 
 def to_file(model, path, options, calibration_data, overwrite) -> ExportResult:
-    """Exports a model that becomes one file; the arguments are those of `kv.tflite.export`."""
+    """Exports a model that becomes one file; see `kv.tflite.export` for the arguments."""
     path = _files.check_writable(path, overwrite)
     original, model = model, prepared(model)
     reserved_names.check_names(model, options.streaming)

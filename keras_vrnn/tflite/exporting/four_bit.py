@@ -21,11 +21,12 @@ def requantize(file, float_content, scheme, samples):
         file: the `ModelFile` of the int8 file.
         float_content: the bytes of the float32 file of the same function.
         scheme: the quantization scheme.
-        samples: a function that yields lists of input arrays, as for calibration.
+        samples: a function that yields lists of input arrays, as for calibration. None rounds each weight to nearest,
+            as quantization-aware training does.
     """
     main, exact = file.main, ModelFile(float_content)
     originals = _products(exact.main)
-    moments = _moments(float_content, exact.main, originals, samples)
+    moments = {} if samples is None else _moments(float_content, exact.main, originals, samples)
     for operator in _products(main):
         x, weights, *_ = map(int, operator.inputs)
         original = originals.pop(_find(main, weights, exact.main, originals))

@@ -219,3 +219,14 @@ def test_pruned_weights_stay_zero(tmp_path):
         (found,) = [values for values in stored if values.shape == mask.T.shape]
         assert not found[~mask.T].any()
         assert found.any()
+
+
+def test_without_samples_each_weight_is_rounded_to_nearest():
+    block = randomize(keras.Sequential([keras.Input((12,)), layers.Dense(5)]))
+    concrete, samples, _ = function_of(block, 12)
+    file, exact = converted(concrete, samples)
+    four_bit.requantize(file, exact, INT4, None)
+    rows = block.layers[0].kernel.numpy().T.astype(np.float64)
+    expected = np.clip(np.round(rows / INT4.weight_scales(rows)), -7, 7)
+    (product,) = file.main.subgraph.operators
+    np.testing.assert_array_equal(file.main.data(product.inputs[1]), expected)

@@ -192,7 +192,7 @@ class ModelFile:
 
         Args:
             name: the schema's name.
-            version: the least version that this use of it needs; None for that of the forms written here.
+            version: the least version that this use of it needs; None for the version of the forms written here.
         """
         code = schema.OperatorCodeT()
         code.builtinCode = getattr(schema.BuiltinOperator, name)

@@ -52,7 +52,7 @@ def write(file):
         if found:
             major, minor = map(int, found.split(".")[:2])
             needed = max(needed, (major, minor))
-    # The converter's CONVERSION_METADATA is left out: it tells of a conversion of a part.
+    # The converter's CONVERSION_METADATA is left out, because it describes the stock part alone.
     runtime = f"{needed[0]}.{needed[1]}.0".encode().ljust(_RUNTIME_BYTES, b"\0")
     # `packing.pack` fills in the digest.
     file.model.metadata = [_entry(file, _RUNTIME, runtime), _entry(file, digest.ENTRY, digest.PLACEHOLDER)]

@@ -19,7 +19,7 @@ def pack(model):
     shared = {}
     for tensor in tensors:
         tensor.shape = _numbers(tensor.shape)
-        tensor.hasRank = not len(tensor.shape)  # only of a scalar it says more than the shape
+        tensor.hasRank = not len(tensor.shape)  # a scalar and a tensor of unknown rank have the same shape
         if tensor.quantization is not None:
             tensor.quantization = _Shared.of(tensor.quantization, shared)
     for operator in (operator for subgraph in model.subgraphs for operator in subgraph.operators):

@@ -52,7 +52,7 @@ PICKERS = {
 }
 # The least normal float32, the type of scales, and where products of two scales are still far from infinite.
 _LEAST_SCALE, _LARGEST_SCALE = 2.0**-126, 2.0**100
-# Largest ratio of the scale of a term to that of a sum.
+# Largest ratio of a term's scale to the sum's scale.
 _ADDITIONS = {np.dtype("int8"): 2.0**19, np.dtype("int16"): 2.0**14}
 # XNNPACK converts between scales only within these ratios; a CONCATENATION beyond them fails to load.
 _RATIOS = (2.0**-8, 2.0**7)
@@ -78,7 +78,7 @@ def agree(main):
 
 
 def _make_room_for_sum(main, operator):
-    """Makes the format of an int16 sum of n terms n times as wide as that of a term."""
+    """Makes the format of an int16 sum of n terms n times as wide as the format of a term."""
     source, result = int(operator.inputs[0]), int(operator.outputs[0])
     if main.dtype(result) == np.int16 and same(main.quantization(source), main.quantization(result)):
         terms = math.prod(main.shape(source)) / math.prod(main.shape(result))
@@ -124,8 +124,8 @@ def _in_format_of(main, index, result):
 def widen(main, index, quantization):
     """Gives an input the format `quantization` where the converter chose a narrower one.
 
-    The converter takes the format of the result of MAXIMUM or a similar operator. That loses nothing for this operator,
-    but it does for every other reader of the input.
+    The converter takes the format of the result of MAXIMUM or a similar operator. This operator loses nothing by it,
+    but every other reader of the input does.
     """
     declared, dtype = main.quantization(index), main.dtype(index)
     readers = sum(index in map(int, operator.inputs) for operator in main.subgraph.operators)

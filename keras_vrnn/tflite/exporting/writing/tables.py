@@ -1,4 +1,4 @@
-"""Stores the embedding tables of int16 files in int8, like other weights: TFLite Micro can't gather int16."""
+"""Stores the embedding tables of int16 files in int8, as other weights: TFLite Micro can't gather int16."""
 
 import numpy as np
 

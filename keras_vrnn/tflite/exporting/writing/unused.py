@@ -1,4 +1,4 @@
-"""Removes what no runtime reads from a model file: it costs flash, and TFLite Micro arena for every tensor."""
+"""Removes what no runtime reads from a model file: it takes flash and, in TFLite Micro, arena for every tensor."""
 
 from keras_vrnn.tflite.exporting.writing.flatbuffer import NO_BUFFER
 
