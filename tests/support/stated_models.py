@@ -12,6 +12,13 @@ from keras_vrnn.tflite.exporting import stated_ranges
 from keras_vrnn.tflite.exporting.capture.substitutes import plain_layers
 from keras_vrnn.tflite.exporting.writing.flatbuffer import ModelFile
 
+# Formats that a kernel sets, of values without a mark.
+_OTHERS = {
+    ("int8", Quantization(1 / 128)): "unit",
+    ("int8", Quantization(1 / 256, -128)): "unit",
+    ("int8", Quantization(1 / 16, 127)): "log",
+    ("int16", Quantization(1 / 32768)): "unit",
+}
 DTYPES = {"int8": np.dtype("int8"), "int16x8": np.dtype("int16")}
 
 
@@ -126,7 +133,7 @@ class Case:
         return ModelFile(self.convert()).main
 
     def name_of(self, main, index):
-        """The point whose format a tensor has; "w" for weights, "b" for a bias, "#" for other constants."""
+        """The point whose format a tensor has; "w", "b", "#" for weights, biases, other constants."""
         quantization = main.quantization(index)
         if quantization is None:
             return None
@@ -141,7 +148,7 @@ class Case:
             ):
                 return f"#{name}" if main.data(index) is not None else name
         if main.data(index) is None:
-            return f"?{main.dtype(index)} {quantization}"
+            return _OTHERS.get((main.dtype(index).name, quantization), "row")
         return {"int32": "b", "int64": "b"}.get(
             main.dtype(index).name, "#" if main.dtype(index) == self.dtype else "w"
         )
