@@ -88,7 +88,8 @@ def convert(concrete, quantization: str, weights: Sequence[Weights] = ()) -> byt
         quantization: "int8" or "int16x8".
         weights: The scales of weights. The converter chooses the scales of weights that are not stated here: their
             largest value gets 127 steps, per output channel, or per matrix for the dense layers of int16x8. It chooses
-            larger scales where a bias would not fit, and none below 4e-9 at int8.
+            larger scales where a bias would not fit, and none below 4e-9 at int8. The table of an embedding is stated
+            here for int16x8 only; at int8 it has the format of its marked result.
 
     Returns:
         The bytes of the `.tflite` file, with the inputs and outputs in the order of the function's, as from

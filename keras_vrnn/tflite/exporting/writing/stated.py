@@ -47,14 +47,11 @@ def restore(main, floats, formats, weights, scheme):
         ValueError: An operator stayed in floats, or stated weights are not in the file.
     """
     _refuse_floats(main)
-    constants, stated = {}, {}
+    constants = {}
     for index, source in _numbers(main).items():
-        if main.shape(index) != floats.shape(source):
-            continue  # a part of it, which the quantizer has made
-        if source in formats:
-            stated[index] = formats[source]
         if main.data(index) is not None:
-            constants[index] = floats.data(source)
+            if main.shape(index) == floats.shape(source):  # not one that the quantizer has transposed
+                constants[index] = floats.data(source)
         elif source in formats and main.dtype(index) == scheme.dtype:
             main.declare(index, formats[source])
     found: set[str] = set()
@@ -67,7 +64,7 @@ def restore(main, floats, formats, weights, scheme):
         elif name in _COMPARISONS:
             _check_comparison(main, operator)
         elif name in _ELEMENTWISE:
-            _write_operands(main, operator, constants, stated, scheme)
+            _write_operands(main, operator, constants, scheme)
         elif name in _ONE_FORMAT:
             _write_picked(main, operator, constants, _ONE_FORMAT[name])
     main.sort_operators()
@@ -204,12 +201,12 @@ def _write_table(main, operator, constants, weights, scheme):
     return set() if entry is None else {entry.name}
 
 
-def _write_operands(main, operator, constants, stated, scheme):
-    """Writes constant operands in their stated format, or in that of their own range."""
-    for k, index in enumerate(list(operator.inputs)):
+def _write_operands(main, operator, constants, scheme):
+    """Writes constant operands in the format of their own range."""
+    for k, index in enumerate(operator.inputs):
         array = constants.get(index)
-        if array is not None and main.data(index) is not None:
-            quantization = stated.get(index) or scheme.format(float(array.min()), float(array.max()))
+        if array is not None:
+            quantization = scheme.format(float(array.min()), float(array.max()))
             operator.inputs[k] = _constant(main, index, array, quantization, scheme.dtype)
 
 
