@@ -83,3 +83,17 @@ def test_flatten_layers_reaches_nested_layers():
     kinds = {type(layer).__name__ for layer in _keras_private.flatten_layers(outer)}
     assert {"Sequential", "Bidirectional", "SimpleRNN"} <= kinds
     assert outer not in _keras_private.flatten_layers(outer)
+
+
+def test_private_modules_of_tensorflow_are_imported_in_one_file():
+    """And only when they are needed: `import keras_vrnn` must not load TensorFlow."""
+    found = {}
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("tensorflow."):
+                found.setdefault(path.name, []).extend(f"{node.module}.{alias.name}" for alias in node.names)
+    assert {name: sorted(modules) for name, modules in found.items()} == {
+        "_keras_private.py": sorted(_keras_private.MODULES)
+    }
+    assert "tensorflow" not in vars(_keras_private)
+    assert all(len(reason) > 20 for reason in _keras_private.MODULES.values())

@@ -1,17 +1,29 @@
 """Layers converted with stated ranges: every point gets a format of its own, by which it is recognized in the file."""
 
 import contextlib
-import math
 
 import keras
 import numpy as np
 import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from keras_vrnn.quantization.formats import Quantization, span
 from keras_vrnn.tflite.exporting import stated_ranges
 from keras_vrnn.tflite.exporting.capture.substitutes import plain_layers
 from keras_vrnn.tflite.exporting.writing.flatbuffer import ModelFile
 
+TANH = {"int8": Quantization(1 / 128), "int16x8": Quantization(1 / 32768)}
+UNIT = {"int8": Quantization(1 / 256, -128), "int16x8": Quantization(1 / 32768)}  # of sigmoid and softmax
+# Largest error of an output relative to its range: five int8 steps of about 1/255 for a sum of a few rounded signals
+# and weights; int16x8 has int8 weights too, so half as much.
+BARS = {"int8": 0.02, "int16x8": 0.01}
+# Formats that a kernel sets, of values without a mark.
+_OTHERS = {
+    ("int8", Quantization(1 / 128)): "unit",
+    ("int8", Quantization(1 / 256, -128)): "unit",
+    ("int8", Quantization(1 / 16, 127)): "log",
+    ("int16", Quantization(1 / 32768)): "unit",
+}
 DTYPES = {"int8": np.dtype("int8"), "int16x8": np.dtype("int16")}
 
 
@@ -64,19 +76,24 @@ class Case:
         ]
         self._function, self._model, self.weights = function, model, weights
         self.formats = {f"x{k}": f for k, f in enumerate(self.input_formats) if not isinstance(f, int)}
-        ranges = self._ranges()
-        for k, (name, (low, high)) in enumerate(ranges.items()):
+        for k, (name, (low, high)) in enumerate(self._ranges().items()):
             wide = 1.1 + 0.007 * k  # a margin, and formats that differ
             chosen = (fixed or {}).get(name)
             self.formats[name] = chosen or format_over(wide * low, wide * high, quantization)
         self._content = None
 
-    def _traced(self, mark):
+    def _traced(self, mark, results=lambda outputs: outputs):
+        """The function with `mark`; `results(outputs)` are what the traced function returns."""
+
+        def body(*values):
+            values = [
+                mark(f"x{k}", value) if f"x{k}" in self.formats else value for k, value in enumerate(values)
+            ]
+            return results(self._function(mark, *values))
+
         forms = plain_layers(self._model, self.quantization, lambda mask: tf.cast(mask, tf.float32))
         with forms if self._model is not None else contextlib.nullcontext():
-            return tf.function(
-                lambda *values: self._function(mark, *values), input_signature=self.specs, autograph=False
-            ).get_concrete_function()
+            return tf.function(body, input_signature=self.specs, autograph=False).get_concrete_function()
 
     def _ranges(self):
         """Name of each mark -> the range of its values on the samples."""
@@ -86,17 +103,12 @@ class Case:
             noted[name] = tensor
             return tensor
 
-        def body(*values):
-            self._function(mark, *values)
-            return list(noted.values())
-
-        forms = plain_layers(self._model, self.quantization, lambda mask: tf.cast(mask, tf.float32))
-        with forms if self._model is not None else contextlib.nullcontext():
-            probe = tf.function(body, input_signature=self.specs, autograph=False).get_concrete_function()
+        probe = self._traced(mark, lambda outputs: list(noted.values()))
         made = zip(*[probe(*map(tf.constant, arrays)) for arrays in self.samples], strict=True)
         return {
             name: (float(np.min(values)), float(np.max(values)))
             for name, values in zip(noted, map(np.stack, made), strict=True)
+            if name not in self.formats
         }
 
     def convert(self):
@@ -106,19 +118,7 @@ class Case:
             def mark(name, tensor):
                 return stated_ranges.mark(tensor, self.formats[name], self.quantization)
 
-            def marked(mark, *values):
-                values = [
-                    value if isinstance(held, int) else mark(f"x{k}", value)
-                    for k, (value, held) in enumerate(zip(values, self.input_formats, strict=True))
-                ]
-                return function(mark, *values)
-
-            function, self._function = self._function, marked
-            try:
-                concrete = self._traced(mark)
-            finally:
-                self._function = function
-            self._content = stated_ranges.convert(concrete, self.quantization, self.weights)
+            self._content = stated_ranges.convert(self._traced(mark), self.quantization, self.weights)
         return self._content
 
     @property
@@ -126,7 +126,7 @@ class Case:
         return ModelFile(self.convert()).main
 
     def name_of(self, main, index):
-        """The point whose format a tensor has; "w" for weights, "b" for a bias, "#" for other constants."""
+        """The point whose format a tensor has; "w", "b", "#" for weights, biases, other constants."""
         quantization = main.quantization(index)
         if quantization is None:
             return None
@@ -141,7 +141,7 @@ class Case:
             ):
                 return f"#{name}" if main.data(index) is not None else name
         if main.data(index) is None:
-            return f"?{main.dtype(index)} {quantization}"
+            return _OTHERS.get((main.dtype(index).name, quantization), "row")
         return {"int32": "b", "int64": "b"}.get(
             main.dtype(index).name, "#" if main.dtype(index) == self.dtype else "w"
         )
@@ -163,8 +163,6 @@ class Case:
 
     def run(self, arrays):
         """The real outputs of the file for real inputs."""
-        from ai_edge_litert.interpreter import Interpreter, OpResolverType
-
         main = self.main
         interpreter = Interpreter(
             model_content=self.convert(),
@@ -242,7 +240,7 @@ def chain(*layers, shape, quantization, inner=None, **options):
     return Case(function, [(1, *shape)], quantization, model, **options)
 
 
-def mantissa_bits(value):
-    """How many mantissa bits a number needs."""
-    mantissa = math.frexp(value)[0]
-    return next(n for n in range(54) if mantissa * 2**n == int(mantissa * 2**n))
+def check(case, *operators):
+    """The file has these operators, computes about what the function does, and its inputs and outputs are in order."""
+    assert case.operators() == list(operators)
+    assert max(case.errors()) <= BARS[case.quantization]

@@ -48,7 +48,7 @@ def mark(tensor, stated: Quantization, quantization: str):
     """Returns a tensor of a traced function, marked as one that the file holds in a format.
 
     Args:
-        tensor: A float tensor: an input, a signal, an output, or a constant operand.
+        tensor: A float tensor that depends on an input of the function: an input, a signal or an output.
         stated: Its format, with a scale of at most 16 mantissa bits at int8 and 9 at int16, so that the ends of its
             range are exact in float32.
         quantization: "int8" or "int16x8".
@@ -84,27 +84,29 @@ def convert(concrete, quantization: str, weights: Sequence[Weights] = ()) -> byt
 
     Args:
         concrete: The tf ConcreteFunction, with inputs of static shape. All its float inputs, and every result of an
-            operator that rescales, are marked; constant operands may be. Unmarked constants get the format of their own
-            range.
+            operator that rescales, are marked. Constant operands of such operators get the format of their own range.
         quantization: "int8" or "int16x8".
-        weights: The scales of weights. Weights that are not stated here get scales of their own range: one per output
-            channel, or one per matrix for the dense layers of int16x8.
+        weights: The scales of weights. The converter chooses the scales of weights that are not stated here: their
+            largest value gets 127 steps, per output channel, or per matrix for the dense layers of int16x8. It chooses
+            larger scales where a bias would not fit, and none below 4e-9 at int8. The table of an embedding is stated
+            here for int16x8 only; at int8 it has the format of its marked result.
 
     Returns:
         The bytes of the `.tflite` file, with the inputs and outputs in the order of the function's, as from
         `stock.convert`.
 
     Raises:
-        ValueError: A tensor of the file has no stated format, or two; stated weights are not in the file; or the
-            converter cannot write an operator with integers.
+        ValueError: A tensor of the file has no stated format, or two; a constant is marked; stated weights are not in
+            the file; or the converter cannot write an operator with integers.
     """
+    _refuse_marked_constants(concrete)
     stock.refuse_loops(concrete, quantization)
     scheme = SCHEMES[quantization]
     floats = ModelFile(stock.convert(concrete, "float32"))
     formats = marks.spread(floats.main, scheme, marks.taken(floats.main))
     reshapes.fold(floats.main)
     unused.remove_operator_codes(floats)  # the int16 quantizer refuses those of the marks
-    stated.name_apart(floats.main)
+    stated.number(floats.main)
     _state(floats.main, formats, scheme)
     log = []
     try:
@@ -115,6 +117,24 @@ def convert(concrete, quantization: str, weights: Sequence[Weights] = ()) -> byt
     file = ModelFile(content)
     stated.restore(file.main, floats.main, formats, weights, scheme)
     return _packed(file)
+
+
+def _refuse_marked_constants(concrete):
+    """Raises ValueError if a mark depends on no input: the converter may compute it and leave no trace of the mark."""
+    arguments = concrete.inputs[: len(concrete.inputs) - len(concrete.captured_inputs)]
+    varying = {tensor.op for tensor in arguments}
+    for operation in concrete.graph.get_operations():  # in topological order
+        if any(tensor.op in varying for tensor in operation.inputs):
+            varying.add(operation)
+        elif operation.type == "FakeQuantWithMinMaxArgs" and operation not in varying:
+            raise ValueError(
+                message(
+                    "concrete",
+                    "have marks only on tensors that depend on its inputs",
+                    f"a mark on {operation.inputs[0].name!r}",
+                    "Leave it out: a constant gets the format of its own range.",
+                )
+            )
 
 
 def _state(main, formats, scheme):

@@ -1,55 +1,21 @@
-"""Layers converted with stated formats: the operators of the file, each format exactly as stated."""
+"""The contract of stated formats: order, joints with recurrences, refusals."""
 
+import keras
+import numpy as np
 import pytest
 import tensorflow as tf
 from keras import layers
-from stated_models import Case, built, chain, one_layer
+from stated_models import BARS, TANH, Case, built, chain, check, one_layer
 
-from keras_vrnn.quantization.formats import Quantization
+import keras_vrnn as kv
+from keras_vrnn.tflite.exporting import stated_ranges
+from keras_vrnn.tflite.exporting.capture import sampling
+from keras_vrnn.tflite.exporting.capture.observation import observe
+from keras_vrnn.tflite.exporting.capture.partition import partition
+from keras_vrnn.tflite.exporting.options import Options
+from keras_vrnn.tflite.exporting.writing import stitching
 
 BOTH = pytest.mark.parametrize("quantization", ["int8", "int16x8"])
-TANH = {"int8": Quantization(1 / 128), "int16x8": Quantization(1 / 32768)}
-UNIT = {"int8": Quantization(1 / 256, -128), "int16x8": Quantization(1 / 32768)}  # of sigmoid and softmax
-# Largest error of an output relative to its range: five int8 steps of about 1/255 for a sum of a few rounded signals
-# and weights; int16x8 has int8 weights too, so half as much.
-BARS = {"int8": 0.02, "int16x8": 0.01}
-
-
-def check(case, *operators):
-    """The file has these operators, computes about what the function does, and its inputs and outputs are in order."""
-    assert case.operators() == list(operators)
-    assert max(case.errors()) <= BARS[case.quantization]
-
-
-@BOTH
-@pytest.mark.parametrize("activation", [None, "relu", "relu6"])
-@pytest.mark.parametrize("steps", [(), (5,)])
-def test_dense(quantization, activation, steps):
-    case = one_layer(layers.Dense(4, activation), (*steps, 6), quantization)
-    check(case, f"FULLY_CONNECTED{'+' + activation if activation else ''}(x0, w, b) y")
-
-
-@BOTH
-@pytest.mark.parametrize(
-    ("function", "operator", "fixed"),
-    [
-        (tf.tanh, "TANH", TANH),
-        (tf.sigmoid, "LOGISTIC", UNIT),
-        (tf.nn.softmax, "SOFTMAX", UNIT),
-        (tf.nn.gelu, "GELU", {}),
-        (tf.exp, "EXP", {}),
-        (tf.nn.leaky_relu, "LEAKY_RELU", {}),
-    ],
-)
-def test_an_activation_that_is_an_operator_reads_a_marked_tensor(quantization, function, operator, fixed):
-    dense = built(layers.Dense(4), (6,))
-    marked = Case(
-        lambda mark, x: [mark("y", function(mark("z", dense(x))))],
-        [(1, 6)],
-        quantization,
-        fixed={"y": fixed.get(quantization)},
-    )
-    check(marked, "FULLY_CONNECTED(x0, w, b) z", f"{operator}(z) y")
 
 
 @BOTH
@@ -86,6 +52,21 @@ def test_a_mark_keeps_layers_apart(quantization):
 
 
 @BOTH
+def test_inputs_and_outputs_keep_their_order(quantization):
+    """Outputs that are an input, or twice the same, and inputs that are read in another order."""
+
+    def function(mark, a, b):
+        y = mark("y", b * 2.0)
+        return [y, mark("z", a[:, :3] + 1.0), b, y]
+
+    case = Case(function, [(1, 6), (1, 6)], quantization)
+    main = case.main
+    assert [case.name_of(main, int(k)) for k in main.subgraph.inputs] == ["x0", "x1"]
+    assert [case.name_of(main, int(k)) for k in main.subgraph.outputs] == ["y", "z", "x1", "y"]
+    assert max(case.errors()) <= BARS[quantization]
+
+
+@BOTH
 def test_a_value_without_a_mark_is_named(quantization):
     case = one_layer(layers.LayerNormalization(), (8, 6), quantization)
     with pytest.raises(ValueError, match=r"the result of MEAN in 'layer_normalization.*' with no mark"):
@@ -107,3 +88,69 @@ def test_floats_never_stay():
     case = Case(lambda mark, x: [mark("y", tf.nn.elu(mark("z", dense(x))))], [(1, 6)], "int8")
     with pytest.raises(ValueError, match=r"that TFLite computes with integers\. Received: the operator ELU"):
         case.convert()
+
+
+@pytest.mark.parametrize(
+    ("function", "name"),
+    [
+        (lambda mark, a: mark("y", tf.nn.elu(a)), "ELU"),
+        (lambda mark, a: mark("y", a / mark("d", tf.exp(a))), "DIV"),
+        (lambda mark, a: mark("y", tf.where(a > 0.0, a, -1.0)), "GREATER"),
+    ],
+)
+def test_what_int16x8_lacks_is_named(function, name):
+    with pytest.raises(ValueError, match=f"takes with quantization='int16x8'. Received: .*'{name}'"):
+        Case(lambda mark, a: [function(mark, a)], [(1, 6)], "int16x8").convert()
+
+
+@BOTH
+def test_a_marked_constant_is_refused(quantization):
+    """The converter may compute such a mark and leave no trace of it."""
+    case = Case(lambda mark, a: [mark("y", a * mark("f", tf.constant([0.5, 2.0])))], [(1, 2)], quantization)
+    with pytest.raises(ValueError, match="marks only on tensors that depend on its inputs"):
+        case.convert()
+
+
+@BOTH
+def test_a_loop_is_refused(quantization):
+    def function(mark, a):
+        return [mark("y", tf.while_loop(lambda v: tf.reduce_sum(v) < 9.0, lambda v: v + 1.0, [a])[0])]
+
+    with pytest.raises(ValueError, match="must have no loop besides"):
+        Case(function, [(1, 6)], quantization).convert()
+
+
+class Marked(layers.Dense):
+    """A dense layer that states its formats: inputs and results in [-1, 1]."""
+
+    def __init__(self, units, quantization, **options):
+        super().__init__(units, **options)
+        self.quantization = quantization
+
+    def call(self, inputs):
+        held = TANH[self.quantization]
+        inputs = stated_ranges.mark(inputs, held, self.quantization)
+        return stated_ranges.mark(super().call(inputs), held, self.quantization)
+
+
+@BOTH
+def test_the_file_joins_with_a_recurrence_as_a_calibrated_one(quantization, tmp_path):
+    inputs = keras.Input((5, 3))
+    x = kv.VanillaRNN(4, return_sequences=True)(Marked(3, quantization)(inputs))
+    model = keras.Model(inputs, Marked(2, quantization)(kv.VanillaRNN(4)(x)))
+    data = np.random.default_rng(0).uniform(-0.99, 0.99, (16, 5, 3)).astype("f")
+    options = Options("sequence", quantization, "float32", "explicit", 1, "minmax", 0.1)
+    calls = observe(model, [data[:1]])
+    parts = partition(
+        model, {model.inputs[0].name: tf.TensorSpec((1, 5, 3), tf.float32)}, calls, quantization
+    )
+    _, formats_of, value_formats = sampling.calibrated(model, options, parts, [data])
+    content, _ = stitching.stitch(
+        parts, stated_ranges.convert(parts.stock, quantization), formats_of, value_formats, options
+    )
+    path = tmp_path / "m.tflite"
+    path.write_bytes(content.pack())
+    runner = kv.tflite.Runner(path)
+    made = np.concatenate([runner(row[None]) for row in data])
+    # Two recurrences of five steps at 1/128.
+    np.testing.assert_allclose(made, model.predict(data, verbose=0), atol=0.06)

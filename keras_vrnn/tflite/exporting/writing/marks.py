@@ -69,7 +69,7 @@ def taken(main):
 
 
 def spread(main, scheme, marked):
-    """Returns tensor -> `Quantization` for every float tensor that is computed, and for marked constants.
+    """Returns tensor -> `Quantization` for every float tensor that is computed.
 
     An operator that moves integers has one format before and behind it. Some kernels set the format of their results.
 

@@ -1,5 +1,6 @@
 """What the quantizers change is set back: formats, tables, constant operands, weights and biases."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -7,6 +8,7 @@ from keras import layers
 from stated_models import Case, built, rounded_up
 
 from keras_vrnn.quantization.formats import Quantization
+from keras_vrnn.quantization.schemes import SCHEMES
 from keras_vrnn.tflite.exporting.stated_ranges import Weights
 
 BOTH = pytest.mark.parametrize("quantization", ["int8", "int16x8"])
@@ -84,17 +86,98 @@ def test_weights_beyond_their_scale_are_an_error(quantization):
 
 
 @BOTH
-def test_a_constant_operand_has_its_mark_or_its_own_range(quantization):
+def test_a_bias_that_does_not_fit_is_an_error(quantization):
+    """With a channel of zeros the scale of the weights alone decides how fine the bias is."""
+    integers = np.zeros((6, 3))
+    small = dense_case(quantization, integers, np.array([2.0**-40]), np.full(3, 2**20), True)
+    np.testing.assert_array_equal(stored(small)[1][0], np.full(3, 2**20))
+    with pytest.raises(ValueError, match="biases that fit the accumulator"):
+        dense_case(quantization, integers, np.array([2.0**-60]), np.full(3, 2.0**47), True).convert()
+
+
+@BOTH
+@pytest.mark.parametrize("factor", [0.0, 1e-20, 1e20])
+def test_unstated_weights_of_any_size_end_no_process(quantization, factor):
+    dense = built(layers.Dense(3), (6,))
+    kernel, bias = dense.get_weights()
+    dense.set_weights([kernel * np.float32(factor), bias])
+    case = Case(lambda mark, x: [mark("y", dense(x))], [(1, 6)], quantization)
+    # A step of the output; and weights rounded to int8 if they matter.
+    assert max(case.errors()) <= 0.01
+
+
+@BOTH
+def test_a_constant_operand_has_the_format_of_its_own_range(quantization):
     factors, terms = np.linspace(-1, 2, 6, dtype="f"), np.linspace(-0.5, 0.25, 6, dtype="f")
 
-    def function(mark, x):
-        return [mark("y", mark("p", x * mark("f", tf.constant(factors))) + terms)]
+    def function(mark, x, y):
+        return [mark("y", mark("p", x * factors) + terms), mark("z", y * factors)]
 
-    case = Case(function, [(1, 6)], quantization)
-    assert case.operators() == ["MUL(x0, #f) p", "ADD(p, #) y"]
+    main = Case(function, [(1, 6), (1, 6)], quantization).main
+    scheme, seen = SCHEMES[quantization], []
+    for operator in main.subgraph.operators:
+        held, integers = main.quantization(operator.inputs[1]), main.data(operator.inputs[1])
+        array = terms if main.file.operator_name(operator) == "ADD" else factors
+        expected = scheme.format(array.min(), array.max())
+        assert (held.scale, held.zero_point) == (np.float32(expected.scale), expected.zero_point)
+        np.testing.assert_array_equal(integers, np.round(array / expected.scale) + expected.zero_point)
+        seen.append(main.file.operator_name(operator))
+    assert sorted(seen) == ["ADD", "MUL", "MUL"]
+
+
+@BOTH
+def test_constants_of_one_format_with_a_signal_are_rounded_to_it(quantization):
+    case = Case(lambda mark, x: [mark("y", tf.maximum(x, 0.25))], [(1, 6)], quantization)
+    assert case.operators() == ["QUANTIZE(x0) y", "MAXIMUM(y, #y) y"]
+    held = case.formats["y"]
+    constant = case.main.data(case.main.subgraph.operators[1].inputs[1])
+    assert constant == round(0.25 / held.scale) + held.zero_point
+
+
+@BOTH
+@pytest.mark.parametrize("stated", [False, True])
+def test_a_table_is_exact(quantization, stated):
+    """int8: the table in the format of the result. int16x8: int8 weights, which QUANTIZE widens."""
+    rng = np.random.default_rng(7)
+    integers = rng.integers(-127, 128, (9, 4)) if not stated else rng.integers(-7, 8, (9, 4))
+    if not stated:
+        integers[0, 0] = 127
+    scale = float(rounded_up(0.013, 16))
+    embedding = layers.Embedding(9, 4)
+    embedding.build()
+    embedding.set_weights([np.float32(integers * scale)])
+    weights = [Weights("table", embedding.get_weights()[0], scale)] if stated else []
+    own = {"e": Quantization(scale, 3)} if quantization == "int8" else {}
+    case = Case(
+        lambda mark, t: [mark("e", embedding(t))],
+        [((1, 5), 9)],
+        quantization,
+        keras.Sequential([embedding]),
+        fixed=own,
+        weights=weights if quantization == "int16x8" else [],
+    )
     main = case.main
-    for operator, array in zip(main.subgraph.operators, (factors, terms), strict=True):
-        index = int(operator.inputs[1])
-        held: Quantization = main.quantization(index)
-        real = held.scale * (main.data(index).astype(float) - held.zero_point)
-        np.testing.assert_allclose(real, array, rtol=0, atol=held.scale / 2 * 1.0001)  # rounded to nearest
+    table = main.subgraph.operators[0].inputs[0]
+    held = main.quantization(table)
+    assert (main.dtype(table), held.scale) == (np.int8, scale)
+    stored_integers = main.data(table).astype(int) - held.zero_point
+    np.testing.assert_array_equal(stored_integers, np.minimum(integers, 127 - held.zero_point))
+    expected = ["GATHER(#e) e"] if quantization == "int8" else ["GATHER(w) row", "QUANTIZE(row) e"]
+    assert case.operators() == expected
+
+
+def test_a_comparison_of_large_scales_is_refused():
+    """Its kernel would end the process."""
+    case = Case(
+        lambda mark, a, b: [mark("y", tf.where(mark("c", a * 500.0) > 0.0, a, b))], [(1, 6), (1, 6)], "int8"
+    )
+    with pytest.raises(ValueError, match=r"operator GREATER in .* with the scale"):
+        case.convert()
+
+
+def test_names_of_the_file_are_those_of_the_float_file():
+    dense = built(layers.Dense(3, name="named"), (6,))
+    main = Case(lambda mark, a, b: [mark("y", dense(a)), mark("z", dense(b))], [(1, 6), (1, 6)], "int8").main
+    names = [tensor.name.decode() for tensor in main.subgraph.tensors]
+    assert any("named" in name for name in names)
+    assert not [name for name in names if "#" in name]
