@@ -1,8 +1,10 @@
-"""The operators of an integer recurrence, exactly as TFLite Micro's reference kernels compute them.
+"""Products, sums, tanh and logistic of integer tensors, exactly as TFLite Micro's reference kernels compute them.
 
-Each function takes and returns arrays of integers, with the number formats of its operands. Products and sums are
-int32 at int8, int64 at int16; see `fixed_point` for how a sum is brought to the scale of the result. In a graph of
-TensorFlow, where formats are tensors too, integers of any type are int64 tensors, and `dtype` states the type.
+real = scale · (integer − zero point)
+
+Each function takes and returns arrays of integers, with the number formats of its operands. Sums have 32 bits at int8
+and 64 at int16; `fixed_point` brings a sum to the scale of the result. In a graph of TensorFlow, where formats are
+tensors too, integers of any type are int64 tensors, and `dtype` states the type.
 """
 
 from dataclasses import dataclass
@@ -14,8 +16,8 @@ from keras_vrnn.quantization import arrays as xp
 from keras_vrnn.quantization import fixed_point as fixed
 from keras_vrnn.quantization.formats import Quantization
 
-# logistic(k / 24) · 65536, k = 0 … 255: the table of the int16 kernels, which they read between two of its values.
-# At some k it holds the next larger integer, so that the interpolation is closer.
+# logistic(k / 24) · 65536, k = 0 … 255: the table between whose values the int16 kernels interpolate. At some k it
+# holds the next larger integer, which makes the interpolation closer.
 _LOGISTIC_TABLE = np.floor(65536 / (1 + np.exp(-np.arange(256) / 24)) + 0.5).astype(np.int64)
 _LOGISTIC_TABLE[
     np.fromstring(
@@ -175,7 +177,7 @@ def mul(x, y, x_format, y_format, target, activation=None):
 
 
 def div(x, y, x_format, y_format, target, activation=None):
-    """DIV: the quotient by a reciprocal; what the kernel makes of y = 0 is as good as any other value."""
+    """DIV: x times the reciprocal of y. The kernel does not define the result for y = 0."""
     one, other, result = (_f32(form.scale) for form in (x_format, y_format, target))
     mantissa, exponent = fixed.factor(one / (other * result))
     x, y = x.astype(np.int64) - x_format.zero_point, y.astype(np.int64) - y_format.zero_point
@@ -205,7 +207,7 @@ def squared_difference(x, y, x_format, y_format, target):
 
 
 def comparable(x, source):
-    """Returns int8 values as the comparisons see them: real values in steps of 1/256, rounded."""
+    """Returns int8 values as the comparisons take them: real values, rounded to steps of 1/256."""
     mantissa, exponent = fixed.factor(_f32(source.scale))
     return fixed.scale((x.astype(np.int64) - source.zero_point) << 8, mantissa, exponent)
 

@@ -1,5 +1,7 @@
 """Exported models in the simulation and in TFLite Micro, and random recurrences to compare them on."""
 
+import warnings
+
 import keras
 import numpy as np
 from exported_models import randomize
@@ -16,7 +18,9 @@ OTHERS = ("elu", "selu", "softsign", "gelu", "silu", "leaky_relu", "hard_sigmoid
 
 def export(model, path, x, **options):
     """Exports a model however far the file is from it, which is not the matter here."""
-    kv.tflite.export(model, path, calibration_data=x, overwrite=True, max_error=1e9, **options)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", kv.tflite.AccuracyWarning)
+        kv.tflite.export(model, path, calibration_data=x, overwrite=True, max_error=1e9, **options)
 
 
 def compare(model, x, path, **options):

@@ -1,4 +1,4 @@
-"""The simulated operators that move, choose or cast values, whatever these stand for. Needs NumPy only.
+"""The operators of the simulation that move, choose or cast values without arithmetic.
 
 Each entry of `MOVEMENTS` is as in `simulated_operators`.
 """

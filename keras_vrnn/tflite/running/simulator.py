@@ -1,16 +1,17 @@
 """Runs an integer file by NumPy arithmetic, without an interpreter.
 
-The result equals that of TFLite Micro's reference kernels (of the autumn of 2026, as its Python package runs them),
-integer for integer. Operators are in `simulated_operators`, their arithmetic in `quantization`.
+The result equals TFLite Micro's in every integer: its reference kernels of autumn 2026, as the Python package runs
+them on x86. `simulated_operators` lists the operators; `quantization` has their arithmetic.
 
-Where TFLite Micro refuses an operator that only moves, casts or chooses values (TILE, say, or a maximum of int16), or
-int4 weights with a scale per channel, the result is LiteRT's.
+TFLite Micro refuses some operators that only move, cast or choose values (such as TILE, or REDUCE_MAX of int16), and
+int4 weights with one scale per channel. The simulation runs them, and the result is LiteRT's.
 """
 
 import os
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
+from numpy.typing import ArrayLike
 
 from keras_vrnn.quantization.formats import Quantization, unpacked
 from keras_vrnn.tflite.reading import RESET, edge_names, indices, operator_name, read, text
@@ -31,7 +32,9 @@ _DTYPES: dict[int, np.dtype] = {
 _CONTROL = {"WHILE", "CALL_ONCE", "VAR_HANDLE", "ASSIGN_VARIABLE", "READ_VARIABLE"}
 
 
-def simulate(path, x) -> "np.ndarray | dict[str, np.ndarray]":
+def simulate(
+    path: str | os.PathLike[str], x: ArrayLike | dict[str, ArrayLike] | list[ArrayLike]
+) -> np.ndarray | dict[str, np.ndarray]:
     """Runs an int8 or int16x8 file on arrays by the integer arithmetic of TFLite Micro's reference kernels.
 
     It takes about a third of a millisecond per time step and invoke.
@@ -41,7 +44,7 @@ def simulate(path, x) -> "np.ndarray | dict[str, np.ndarray]":
         x: as for `Runner`: an array (samples, ...), or a dictionary input name -> array.
 
     Returns:
-        The outputs as `Runner` returns them; equal to TFLite Micro's.
+        The outputs as `Runner` returns them; they equal TFLite Micro's.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -50,8 +53,8 @@ def simulate(path, x) -> "np.ndarray | dict[str, np.ndarray]":
     return Simulator(path)(x)
 
 
-def refusal(path) -> str:
-    """Returns why the simulation can't run a file, as what the file does; "" if it can."""
+def refusal(path: str | os.PathLike[str]) -> str:
+    """Returns what keeps a file from the simulation, such as "holds the operator GELU"; "" if it can run the file."""
     return _obstacle(_read(path)[1])
 
 
@@ -67,7 +70,7 @@ def _obstacle(graphs):
 class Simulator(Runner):
     """A `Runner` by NumPy arithmetic instead of an interpreter; see `simulate`."""
 
-    def __init__(self, path):
+    def __init__(self, path: str | os.PathLike[str]):
         self._start(_Simulation(path))
 
 

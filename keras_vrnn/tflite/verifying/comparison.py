@@ -12,7 +12,7 @@ from keras_vrnn.tflite.verifying.truth import predictions
 
 @dataclass(frozen=True)
 class Comparison:
-    """One output of a file against the Keras model's.
+    """How one output of a file compares with the Keras model's.
 
     Attributes:
         max_error, mean_error: absolute difference.

@@ -114,7 +114,7 @@ def _keras_states(call):
 
 
 def few(inputs):
-    """Returns the samples of which states are compared."""
+    """Returns the first samples, whose states are compared."""
     return {name: array[:_SAMPLES] for name, array in inputs.items()}
 
 

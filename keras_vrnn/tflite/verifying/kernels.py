@@ -14,7 +14,7 @@ from keras_vrnn.tflite.running.runner import Runner
 from keras_vrnn.tflite.running.simulator import Simulator, refusal
 from keras_vrnn.tflite.verifying import drift
 
-# How many samples TFLite Micro and the simulation, which is slower, are compared on.
+# TFLite Micro and the simulation are compared on so few samples since the simulation is slow.
 _SAMPLES = 64
 
 
@@ -49,7 +49,8 @@ class Difference:
     def __str__(self):
         if not self.different:
             return f"all {self.values:,} values equal"
-        unit = "" if self.scale is None else f" steps of {self.scale:.3g}"
+        step = "step" if self.largest == 1 else "steps"
+        unit = "" if self.scale is None else f" {step} of {self.scale:.3g}"
         first = "" if self.first_step is None else f", first at step {self.first_step}"
         return (
             f"{self.share:.2%} of {self.values:,} values differ, by at most {self.largest:.6g}{unit}{first}"

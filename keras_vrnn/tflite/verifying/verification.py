@@ -30,7 +30,7 @@ _WORST = 5
 class Verification:
     """How a `.tflite` file differs from the Keras model that it came from.
 
-    With several outputs, each measure is that of the output where it is worst; `outputs` holds them all.
+    With several outputs, each measure comes from the output where it is worst; `outputs` holds them all.
 
     Attributes:
         path: the file.
@@ -167,9 +167,9 @@ def verify(
             (samples,) or, for outputs per time step, (samples, time); 0 and 1 for a single output between 0 and 1; or
             one-hot vectors. They give the accuracy of both. Real targets of the output's shape (a last axis of length
             1 may be left out) give the mean absolute error and the root mean squared error of both.
-        micro: run the file in TFLite Micro too, and tell where LiteRT's integers differ from its. Its interpreter
-            (extra `micro`) and the simulation of its kernels (`kv.tflite.simulate`) must agree on the first 64 samples;
-            without the extra, the simulation alone runs all.
+        micro: run the file in TFLite Micro too, and report where LiteRT's integers differ. The interpreter of TFLite
+            Micro (extra `micro`) and the simulation of its kernels (`kv.tflite.simulate`) must agree on the first 64
+            samples. Without the extra, the simulation runs all samples.
 
     Returns:
         A `Verification`.

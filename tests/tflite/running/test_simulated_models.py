@@ -128,6 +128,8 @@ def test_activations_by_table(name, tmp_path):
     assert not compare(model, x, tmp_path / "m")[0]
 
 
+# Keras warns where a drawn model drops a mask.
+@pytest.mark.filterwarnings("ignore:.*destroy the mask information:UserWarning")
 @pytest.mark.slow
 @pytest.mark.parametrize("quantization", INTEGERS)
 def test_random_models(quantization, tmp_path):
@@ -173,5 +175,5 @@ def test_thousands_of_states(quantization, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("quantization", INTEGERS)
 def test_a_million_states(quantization, tmp_path):
-    lengths = [1000, 700, 300, 1000, 64, 500, 150, 1000, 400, 900, 250, 333]
-    assert states(range(100, 112), lengths, 64, tmp_path, quantization) > 1_000_000
+    lengths = [1000, 700, 300, 1000, 64, 500, 150, 1000, 400, 900, 250, 1000]
+    assert states(range(100, 112), lengths, 64, tmp_path, quantization) == 1_026_160

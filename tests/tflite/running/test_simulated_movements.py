@@ -38,6 +38,8 @@ CASES = {
     "PAD": ("PAD", [(np.array([[0, 0], [1, 2], [0, 1]], np.int32), None, True)], (2, 8, 4), None),
     "TRANSPOSE": ("TRANSPOSE", [integers(2, 0, 1)], (3, 2, 5), None),
     "REVERSE_V2": ("REVERSE_V2", [integers(1)], X, None),
+    "BROADCAST_TO": ("BROADCAST_TO", [integers(4, 2, 5, 3)], (4, 2, 5, 3), None),
+    "EXPAND_DIMS": ("EXPAND_DIMS", [integers(1)], (2, 1, 5, 3), None),
     "RESHAPE": ("RESHAPE", [integers(3, 10)], (3, 10), None),
     "SQUEEZE": ("SQUEEZE", [], X, None),
 }
@@ -51,6 +53,31 @@ def test_movements(case, dtype, tmp_path):
     draws = Draws(1, dtype)
     q, settings = draws.format(), options(settings[0], **settings[1]) if settings else None
     assert_equal(tmp_path / "m", name, [(draws.values(*X), q), *others], shape, dtype, q, settings)
+
+
+@micro
+@pytest.mark.parametrize("dtype", ["int8", "int16"])
+def test_a_border_of_one_value(dtype, tmp_path):
+    draws = Draws(4, dtype)
+    q, border = draws.format(), integers(0, 0, 2, 1, 0, 0)[0].reshape(3, 2)
+    inputs = [(draws.values(*X), q), (border, None, True), (draws.values(1), q, True)]
+    assert_equal(tmp_path / "m", "PADV2", inputs, (2, 8, 3), dtype, q, options("PadV2"))
+
+
+@micro
+@pytest.mark.parametrize("dtype", ["int8", "int16"])
+def test_parts_side_by_side(dtype, tmp_path):
+    draws = Draws(5, dtype)
+    q = draws.format()
+    x, y, chosen = draws.values(*X), draws.values(*X), draws.rng.integers(0, 2, (2, 5, 1)).astype(bool)
+    inputs = [(x, q), (y, q)]
+    joined = options("Concatenation", axis=-1)
+    assert_equal(tmp_path / "m", "CONCATENATION", inputs, (2, 5, 6), dtype, q, joined)
+    stacked = options("Pack", axis=1, valuesCount=2)
+    assert_equal(tmp_path / "m", "PACK", inputs, (2, 2, 5, 3), dtype, q, stacked)
+    assert_equal(tmp_path / "m", "SELECT_V2", [(chosen, None), *inputs], X, dtype, q)
+    if dtype == "int8":  # the only type of the kernel
+        assert_equal(tmp_path / "m", "ZEROS_LIKE", [(x, q)], X, dtype, q)
 
 
 @micro

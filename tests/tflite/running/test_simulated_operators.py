@@ -5,10 +5,9 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from micro_operators import Draws, assert_equal, both, options
 
-from keras_vrnn.quantization.formats import Quantization
+from keras_vrnn.quantization.formats import Quantization, unpacked
 from keras_vrnn.tflite.micro.interpreter import is_installed
 from keras_vrnn.tflite.running.simulated_operators import OPERATORS
-from keras_vrnn.quantization.formats import unpacked
 
 pytestmark = pytest.mark.skipif(not is_installed(), reason="needs the extra 'micro'")
 TYPES = pytest.mark.parametrize("dtype", ["int8", "int16"])
@@ -190,3 +189,29 @@ def test_a_bias_that_a_kernel_reads_beyond_its_end(tmp_path):
 
 def test_every_operator_is_one_of_the_schema():
     assert set(OPERATORS) <= set(vars(schema.BuiltinOperator))
+
+
+@pytest.mark.parametrize("name", ["ARG_MAX", "ARG_MIN"])
+def test_the_first_of_equal_extremes(name, tmp_path):
+    draws = Draws(1, "int8")
+    x = (draws.values(50, 20) // 64).astype(np.int8)
+    method = {"ARG_MAX": "ArgMax", "ARG_MIN": "ArgMin"}[name]
+    settings = options(method, outputType=schema.TensorType.INT32)
+    inputs = [(x, draws.format()), (np.array([1], np.int32), None, True)]
+    assert_equal(tmp_path / "m", name, inputs, (50,), "int32", None, settings)
+
+
+@pytest.mark.parametrize("name", ["REDUCE_MAX", "REDUCE_MIN"])
+def test_extremes_along_axes(name, tmp_path):
+    draws = Draws(2, "int8")
+    q = draws.format()
+    for axes, shape in (((1,), (3, 5)), ((0, 2), (4,)), ((-1,), (3, 4))):
+        inputs = [(draws.values(3, 4, 5), q), (np.array(axes, np.int32), None, True)]
+        assert_equal(tmp_path / "m", name, inputs, shape, "int8", q, options("Reducer", keepDims=False))
+
+
+def test_results_of_another_type(tmp_path):
+    draws = Draws(0, "int8")
+    inputs, target = [(draws.values(1, 9), draws.format(0.05))], Quantization(1 / 65536, 0)
+    with pytest.raises(ValueError, match=r"computes SOFTMAX from one type to another \(tensor 'y'\)"):
+        both(tmp_path / "m", "SOFTMAX", inputs, (1, 9), "int16", target, options("Softmax", beta=1.0))
