@@ -15,6 +15,7 @@ _SERIALIZABLE_MODULES = (
     "keras_vrnn.training",
     "keras_vrnn.models",
     "keras_vrnn.compression.masks",
+    "keras_vrnn.compression.quantized.forms",
 )
 
 

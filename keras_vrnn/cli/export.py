@@ -24,8 +24,8 @@ def add_parser(commands):
     parser.add_argument("--form", default="sequence", help="sequence (default), unrolled or streaming")
     parser.add_argument(
         "--quantization",
-        default="int8",
-        help="int8 (default), int8x4 (4-bit weights), int16x8, dynamic, float16 or float32",
+        help="int8 (default; a quantization-aware model has its own), int8x4 (4-bit weights), int16x8, dynamic, "
+        "float16 or float32",
     )
     parser.add_argument(
         "--io", help="type of inputs and outputs: int8 or int16 (the file's own, default), or float32"

@@ -1,4 +1,4 @@
-"""Makes models smaller: prunes weights and removes units."""
+"""Smaller models: quantization-aware training, pruned weights, and fewer units."""
 
 from typing import TYPE_CHECKING
 
@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from keras_vrnn.compression.pruning import prune as prune
     from keras_vrnn.compression.pruning import strip_pruning as strip_pruning
     from keras_vrnn.compression.pruning_callback import PruningCallback as PruningCallback
+    from keras_vrnn.compression.quantization_aware import quantize_aware as quantize_aware
     from keras_vrnn.compression.schedules import ConstantSparsity as ConstantSparsity
     from keras_vrnn.compression.schedules import PolynomialDecay as PolynomialDecay
     from keras_vrnn.compression.units import prune_units as prune_units
@@ -20,6 +21,7 @@ else:  # type checkers must not see a `__getattr__`: it would make every name va
             "PruningCallback": "keras_vrnn.compression.pruning_callback",
             "prune": "keras_vrnn.compression.pruning",
             "prune_units": "keras_vrnn.compression.units",
+            "quantize_aware": "keras_vrnn.compression.quantization_aware",
             "strip_pruning": "keras_vrnn.compression.pruning",
         },
     )

@@ -138,7 +138,7 @@ class _Integer(Scheme):
     _saturation: ClassVar[dict[str, tuple[float, float]]]
     bias_dtype: ClassVar[type]
     _weights_axis: ClassVar[int | None]
-    _largest_weight: ClassVar[int] = INT8_MAX
+    largest_weight: ClassVar[int] = INT8_MAX
     _accumulator_bits: ClassVar[int]  # for the bias or the result's whole range; the products need the rest
     _largest_multiplier: ClassVar[float]  # from accumulator to result; a finer result would hold nothing more
     _steps_for_signal: ClassVar[float]  # left when a mark takes one; infinite where the type has one to spare
@@ -187,7 +187,7 @@ class _Integer(Scheme):
 
     def weight_scales(self, rows):
         """Returns one scale per row of weights (outputs, inputs), or one for all rows: a function of them alone."""
-        return _scales(rows, self._weights_axis, self._largest_weight)
+        return _scales(rows, self._weights_axis, self.largest_weight)
 
     def product(self, matrix, bias, x, result, moment=None):
         """Returns what the base class does.
@@ -197,7 +197,7 @@ class _Integer(Scheme):
         whole range need to fit the accumulator. With n inputs, this rounds the product by less than n·2⁻¹⁴ steps of
         the result.
         """
-        rows, axis, limit = _rows(matrix), self._weights_axis, self._largest_weight
+        rows, axis, limit = _rows(matrix), self._weights_axis, self.largest_weight
         # The products are too small to bring a larger bias back into the result's range.
         end = result.scale * 2.0**_INT32_BITS
         largest = xp.maximum(*map(xp.abs, span(result, self.dtype)))
@@ -257,7 +257,7 @@ class Int8x4(Int8):
     """
 
     _weights_axis = None
-    _largest_weight = INT4_MAX
+    largest_weight = INT4_MAX
 
     def weight_scales(self, rows):
         kept = xp.maximum(xp.total(xp.sign(rows) ** 2), 1.0)

@@ -93,14 +93,19 @@ class Linear:
     def _stored(self, x):
         """Returns the weights and the bias as the file holds them, for inputs in the format `x`."""
         kernel = ops.cast(ops.stop_gradient(ops.convert_to_tensor(self.kernel)), "float64")
-        largest = ops.max(ops.abs(kernel), axis=self._axes(), keepdims=True)
-        scale = short(Quantization(ops.maximum(largest / INT8_MAX, LEAST_SCALE)), np.int8).scale
-        weights = Integers(ops.cast(ops.round(kernel / scale), "int64"), scale)
+        scale, limit = self._weight_scale(kernel)
+        scale = short(Quantization(scale), np.int8).scale
+        weights = Integers(ops.cast(ops.clip(ops.round(kernel / scale), -limit, limit), "int64"), scale)
         if self.bias is None:
             return weights, None
         step = self._per_output(x.scale * scale)
         bias = ops.round(ops.cast(ops.stop_gradient(ops.convert_to_tensor(self.bias)), "float64") / step)
         return weights, Integers(ops.cast(bias, "int64"), step)
+
+    def _weight_scale(self, kernel):
+        """Returns the scale of the kernel, which broadcasts to it, and the largest integer."""
+        largest = ops.max(ops.abs(kernel), axis=self._axes(), keepdims=True)
+        return ops.maximum(largest / INT8_MAX, LEAST_SCALE), INT8_MAX
 
     def _note(self, weights, bias, y):
         constants = {"kernel": (weights.real(), ops.reshape(weights.scale, (-1,)))}
@@ -165,6 +170,12 @@ class QuantizedDense(Linear, keras.layers.Dense):
         from keras_vrnn.compression.quantized.step import exact_product
 
         return exact_product(x, kernel, self.signals.scheme.dtype)
+
+    def _weight_scale(self, kernel):
+        scheme = self.signals.scheme
+        if scheme.largest_weight == INT8_MAX:
+            return super()._weight_scale(kernel)
+        return ops.reshape(scheme.weight_scales(ops.transpose(kernel)), (1, 1)), scheme.largest_weight
 
     def _axes(self):
         # int16 products of this operator have one scale of weights: TFLite Micro on CMSIS-NN takes no more.

@@ -112,7 +112,10 @@ def to_file(model, path, options, calibration_data, overwrite) -> ExportResult:
 def _converted(function, options, samples, learned):
     """Returns the stock part as a `ModelFile`."""
     if learned is not None:
-        return ModelFile(stated_ranges.convert(function, options.quantization, learned.weights()))
+        file = ModelFile(stated_ranges.convert(function, learned.quantizer, learned.weights()))
+        if options.quantization == "int8x4":
+            four_bit.pack(file)
+        return file
     file = ModelFile(stock.convert(function, options.quantization, samples))
     if options.quantization == "int8x4":
         four_bit.requantize(file, stock.convert(function, "float32"), options.scheme, samples)

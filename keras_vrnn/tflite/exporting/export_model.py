@@ -21,6 +21,7 @@ from keras_vrnn.tflite.exporting.options import (
     QuantizationName,
     State,
 )
+from keras_vrnn.tflite.exporting.trained import scheme_of
 
 # One export at a time: the converter prints on the standard error of the whole process.
 _LOCK = threading.RLock()
@@ -31,7 +32,7 @@ def export(
     model: EncoderDecoder,
     path: str | os.PathLike[str],
     *,
-    quantization: QuantizationName = "int8",
+    quantization: QuantizationName | None = None,
     calibration_data: Any = None,
     calibration: CalibrationMethod = "minmax",
     max_error: float = 0.1,
@@ -47,7 +48,7 @@ def export(
     path: str | os.PathLike[str],
     *,
     form: Form = "sequence",
-    quantization: QuantizationName = "int8",
+    quantization: QuantizationName | None = None,
     io: Io | None = None,
     state: State = "explicit",
     batch_size: int = 1,
@@ -61,7 +62,7 @@ def export(
     path: str | os.PathLike[str],
     *,
     form: Form = "sequence",
-    quantization: QuantizationName = "int8",
+    quantization: QuantizationName | None = None,
     io: Io | None = None,
     state: State = "explicit",
     batch_size: int = 1,
@@ -89,7 +90,8 @@ def export(
         form: "sequence": one invoke takes a whole sequence, and the recurrence is a loop. "unrolled": the same without
             a loop, for a runtime that has none; the file grows with the number of time steps. "streaming": one invoke
             takes one time step.
-        quantization: "float32". "float16": float16 weights, dequantized when the file is loaded. "dynamic": int8
+        quantization: By default the one that a model of `kv.compression.quantize_aware` was made for, otherwise "int8".
+            "float32". "float16": float16 weights, dequantized when the file is loaded. "dynamic": int8
             weights, float32 signals. "int8": full integer, int8 signals, one weight scale per output unit, tanh state
             at scale 1/128. "int8x4": as "int8", but with 4-bit weights in recurrences and Dense layers, one scale per
             kernel; embeddings and convolutions keep int8 weights. "int16x8": full integer, int16 signals with int8
@@ -101,7 +103,8 @@ def export(
             `…state_out` of the same format, zero at the start. "internal": it stays in a variable of the interpreter,
             which the signature `reset` (in TFLite Micro `MicroInterpreter::Reset`) sets to zero.
         batch_size: How many sequences, or streams, one invoke takes.
-        calibration_data: Required for "int8", "int8x4" and "int16x8": inputs that the model will meet, such as
+        calibration_data: Required for "int8", "int8x4" and "int16x8", except for a model of
+            `kv.compression.quantize_aware`, which holds its scales: inputs that the model will meet, such as
             `x_train[:200]`, with the batch axis first. For several inputs, a list, a dictionary by input name, or the
             structure of the model's inputs. The scales are measured on this data. With form="streaming", stepping is
             compared with whole sequences on it, at any quantization. For an encoder-decoder, 200 pairs (source,
@@ -133,6 +136,7 @@ def export(
     Keras. Exports from several threads take turns.
     An input or output has the name of its `keras.Input` or of the layer that makes it; in a dictionary, its key.
     """
+    quantization = _chosen(model, quantization)
     options = Options(form, quantization, io, state, batch_size, calibration, max_error)
     for_pairs = {
         "source_length": source_length,
@@ -149,3 +153,16 @@ def export(
                 f"{type(model).__name__}."
             )
         return to_file(model, path, options, calibration_data, overwrite)
+
+
+def _chosen(model, quantization):
+    """Returns the quantization of an export: a quantization-aware model has only its own."""
+    scheme = scheme_of(model) if isinstance(model, keras.Model) else None
+    if quantization is None:
+        return scheme or "int8"
+    if scheme not in (None, quantization):
+        raise ValueError(
+            f"`quantization` must be {scheme!r} for this model, which kv.compression.quantize_aware made for it. "
+            f"Received: quantization={quantization!r}. Leave it out, or export the float model."
+        )
+    return quantization

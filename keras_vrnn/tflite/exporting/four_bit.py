@@ -8,6 +8,7 @@ FULLY_CONNECTED gets 4-bit weights; docs/decisions/four_bit.md lists the operato
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
+from keras_vrnn.quantization.schemes import Stored
 from keras_vrnn.tflite.exporting.writing.flatbuffer import ModelFile
 
 # The most inputs of a product whose correlations are measured, which takes the square of it in memory.
@@ -41,6 +42,15 @@ def requantize(file, float_content, scheme, samples):
         # New tensors: an operator that shares its weights with another one needs a bias of its own.
         bias = -1 if stored_bias is None else main.stored("bias", stored_bias)
         operator.inputs = [x, main.stored("weights", stored), bias]
+
+
+def pack(file):
+    """Stores the weights of every FULLY_CONNECTED of an int8 file, which are from -7 to 7, as 4-bit integers."""
+    main = file.main
+    for operator in _products(main):
+        x, weights, *bias = map(int, operator.inputs)
+        stored = Stored(main.data(weights), main.quantization(weights), int4=True)
+        operator.inputs = [x, main.stored("weights", stored), *bias]
 
 
 def _products(graph):

@@ -22,6 +22,7 @@ from keras_vrnn._checks import message
 from keras_vrnn.quantization.formats import Quantization, span
 from keras_vrnn.quantization.schemes import SCHEMES
 from keras_vrnn.tflite.exporting import converter_log, stock
+from keras_vrnn.tflite.exporting.capture.partition import operations_behind
 from keras_vrnn.tflite.exporting.writing import marks, reshapes, stated, unused
 from keras_vrnn.tflite.exporting.writing.flatbuffer import ModelFile
 
@@ -123,7 +124,10 @@ def _refuse_marked_constants(concrete):
     """Raises ValueError if a mark depends on no input: the converter may compute it and leave no trace of the mark."""
     arguments = concrete.inputs[: len(concrete.inputs) - len(concrete.captured_inputs)]
     varying = {tensor.op for tensor in arguments}
+    needed = operations_behind(concrete.outputs)
     for operation in concrete.graph.get_operations():  # in topological order
+        if operation.name not in needed:
+            continue
         if any(tensor.op in varying for tensor in operation.inputs):
             varying.add(operation)
         elif operation.type == "FakeQuantWithMinMaxArgs" and operation not in varying:

@@ -40,10 +40,12 @@ class Trained:
     def __init__(self, scheme, notes):
         self._scheme = scheme
         self._notes = notes
+        # The stock quantizers know no 4-bit weights; these are 8-bit weights that get packed afterwards.
+        self.quantizer = "int8" if scheme == "int8x4" else scheme
 
     def mark(self, tensor, quantization):
         """Returns a tensor of a trace that the file holds in a format."""
-        return stated_ranges.mark(tensor, quantization, self._scheme)
+        return stated_ranges.mark(tensor, quantization, self.quantizer)
 
     def plain_calls(self):
         """Returns layer -> a `call` for a trace, which computes in float and marks formats."""
@@ -94,7 +96,7 @@ class Trained:
 
 
 def _int8(stored):
-    return Stored(np.asarray(stored.array).astype(np.int8), signals.plain(stored.quantization))
+    return Stored(np.asarray(stored.array).astype(np.int8), signals.plain(stored.quantization), stored.int4)
 
 
 def _plain_call(layer, notes, mark):

@@ -44,13 +44,23 @@ class _Trace:
 
     def use(self, tensor):
         """Returns the name of a value; the stock part makes every value without a name."""
-        while tensor.name not in self.names and tensor.op.type in _SAME:
-            tensor = tensor.op.inputs[0]
+        tensor = self._origin(tensor)
         if tensor.name not in self.names:
             name = f"stock/{len(self.stock_outputs)}"
             self.define(name, tensor)
             self.stock_outputs[name] = tensor
         return self.names[tensor.name]
+
+    def _origin(self, tensor):
+        """Returns the tensor with a name that a tensor stands for, or the tensor itself, without identities."""
+        named = tensor
+        while named.name not in self.names and named.op.type in _SAME:
+            named = named.op.inputs[0]
+        if named.name in self.names:
+            return named
+        while tensor.op.type == "Identity":
+            tensor = tensor.op.inputs[0]
+        return tensor
 
     def use_mask(self, mask):
         """Returns the name of a mask; the stock part makes only masks that `writing/masks.py` can't write."""
@@ -116,11 +126,12 @@ def partition(model, inputs, calls, quantization, trained=None):
             name = _unique_name(len(trace.recurrences), calls[len(trace.recurrences)])
             trace.recurrences.append(_recurrence(name, layer, trace, sequences, initial_state[0], mask))
             # Nothing reads a result that the layer does not return: any tensor will do.
-            final = values.get(f"{name}/final", initial_state[0])
-            sequence = values.get(f"{name}/sequence", final)
+            made = {kind: values.get(f"{name}/{kind}") for kind in ("sequence", "final")}
             if trained is not None:
                 state = trained.state_format(len(trace.recurrences) - 1)
-                final, sequence = (trained.mark(value, state) for value in (final, sequence))
+                made = {kind: v if v is None else trained.mark(v, state) for kind, v in made.items()}
+            final = initial_state[0] if made["final"] is None else made["final"]
+            sequence = final if made["sequence"] is None else made["sequence"]
             last = final
             if mask is not None and zeroes_last(layer):
                 counts = trace.number(mask, values)
@@ -181,7 +192,7 @@ def _trace_function(function, specs, kept):
 
 def _used(concrete, names):
     """Returns the names of the arguments of a traced function that its outputs depend on."""
-    needed = _operations_behind(concrete.outputs)
+    needed = operations_behind(concrete.outputs)
     return [name for name, argument in _arguments(concrete, names) if argument.op.name in needed]
 
 
@@ -191,7 +202,7 @@ def _constants(concrete, specs, names):
     constant = [
         name
         for name, output in zip(names, concrete.outputs, strict=True)
-        if arguments.isdisjoint(_operations_behind([output]))
+        if arguments.isdisjoint(operations_behind([output]))
     ]
     if not constant:
         return {}
@@ -204,7 +215,7 @@ def _arguments(concrete, names):
     return zip(names, concrete.inputs[: len(names)], strict=True)
 
 
-def _operations_behind(tensors):
+def operations_behind(tensors):
     """Returns the names of the operations that the tensors depend on; a layer may leave other ones in a graph."""
     needed, waiting = set(), [tensor.op for tensor in tensors]
     while waiting:
