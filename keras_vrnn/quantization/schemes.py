@@ -64,6 +64,8 @@ class Scheme:
 
     dtype: np.dtype = np.dtype("float32")
     integer = False
+    bias_dtype: ClassVar[type] = np.float32
+    largest_weight: ClassVar[int] = INT8_MAX  # of integer weights
 
     def format(self, low, high) -> Quantization | None:
         """Returns the format of a signal with the range [low, high], or None for a float signal."""
@@ -90,6 +92,10 @@ class Scheme:
     def sum_formats(self, terms, result) -> tuple[list[Quantization | None], Quantization | None]:
         """Returns the formats of the terms of a sum and of its result, adjusted so that one ADD can compute it."""
         return list(terms), result
+
+    def weight_scales(self, rows):
+        """Returns one scale per row of weights (outputs, inputs), or one for all rows; None for float weights."""
+        return None
 
     def product(self, matrix, bias, x, result, moment=None) -> tuple["Stored", "Stored | None"]:
         """Returns the weights and the bias of y = x·W + b as FULLY_CONNECTED stores them.
@@ -136,9 +142,7 @@ class _Integer(Scheme):
     integer = True
     _output_formats: ClassVar[dict[str, Quantization]]
     _saturation: ClassVar[dict[str, tuple[float, float]]]
-    bias_dtype: ClassVar[type]
     _weights_axis: ClassVar[int | None]
-    largest_weight: ClassVar[int] = INT8_MAX
     _accumulator_bits: ClassVar[int]  # for the bias or the result's whole range; the products need the rest
     _largest_multiplier: ClassVar[float]  # from accumulator to result; a finer result would hold nothing more
     _steps_for_signal: ClassVar[float]  # left when a mark takes one; infinite where the type has one to spare

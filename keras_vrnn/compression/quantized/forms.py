@@ -13,7 +13,7 @@ from keras_vrnn.compression.quantized.vanilla_rnn import QuantizedVanillaRNN, ch
 from keras_vrnn.layers import VanillaRNN
 
 
-class Moving:
+class Moving(keras.layers.Layer):
     """A layer that moves integers or picks some of them; a mixin."""
 
     def call(self, inputs, *args, **kwargs):

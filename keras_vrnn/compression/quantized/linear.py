@@ -5,6 +5,8 @@
 The sum is one operator with its own format. φ is fused into it (linear, relu, relu6) or an operator of its own.
 """
 
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
@@ -17,13 +19,18 @@ FUSED = {"linear": None, "relu": "RELU", "relu6": "RELU6"}
 ACTIVATIONS = (*FUSED, "tanh", "sigmoid", "softmax")
 
 
-class Linear:
+class Linear(keras.layers.Layer):
     """What the layers of this file share; a mixin of a Keras layer with `kernel`, `bias` and `activation`.
 
     Args:
         scheme: a key of `quantization.schemes.SCHEMES`.
         *args, **kwargs: those of the Keras layer.
     """
+
+    kernel: Any
+    bias: Any
+    activation: Any
+    _single_scale: bool  # whether the kernel multiplies the scales of x and W in float32 if W has one
 
     def __init__(self, *args, scheme, **kwargs):
         super().__init__(*args, **kwargs)
@@ -67,6 +74,21 @@ class Linear:
         if training:
             self._average(real)
         return signals.rounded(real, made, y, dtype)
+
+    # What a subclass states: the sum in float32 and of exact integers, the axes of the kernel that share a scale, and
+    # scales of the kernel as one per output.
+
+    def _linear(self, x, kernel, bias):
+        raise NotImplementedError
+
+    def _exact_linear(self, x, kernel):
+        raise NotImplementedError
+
+    def _axes(self):
+        raise NotImplementedError
+
+    def _per_output(self, scale):
+        raise NotImplementedError
 
     def plain(self, inputs, note, mark, **_):
         """Returns what the file computes as float operators, whose results `mark` gives their formats."""

@@ -121,11 +121,9 @@ def note(layer, formats, constants=None, step=None):
 
 def plain(quantization):
     """Returns a format of tensors as one of numbers or arrays."""
-    scale, zero_point = (
-        np.asarray(ops.convert_to_numpy(part)) for part in (quantization.scale, quantization.zero_point)
-    )
-    scale = float(scale) if scale.ndim == 0 else scale
-    return Quantization(scale, int(zero_point), quantization.axis)
+    scale = ops.convert_to_numpy(quantization.scale)
+    zero_point = int(ops.convert_to_numpy(quantization.zero_point))
+    return Quantization(float(scale) if np.ndim(scale) == 0 else scale, zero_point, quantization.axis)
 
 
 def is_calibrating():
