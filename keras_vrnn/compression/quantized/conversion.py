@@ -5,7 +5,7 @@ from collections import Counter
 import keras
 
 from keras_vrnn.compression.quantized.forms import copy_weights, quantized
-from keras_vrnn.compression.quantized.inputs import QuantizedInput
+from keras_vrnn.compression.quantized.inputs import INPUT_SUFFIX, QuantizedInput
 
 
 def converted(model, scheme):
@@ -57,7 +57,7 @@ class _Conversion:
         if id(x) not in raw or "float" not in x.dtype:
             return x
         if id(x) not in self._inputs:
-            self._inputs[id(x)] = QuantizedInput(self._scheme, name=f"{x.name}_integers")(x)
+            self._inputs[id(x)] = QuantizedInput(self._scheme, name=x.name + INPUT_SUFFIX)(x)
         return self._inputs[id(x)]
 
     def _layer(self, layer):

@@ -6,6 +6,8 @@ from keras import ops
 from keras_vrnn.compression.quantized import signals
 from keras_vrnn.quantization import integer
 
+INPUT_SUFFIX = "_integers"  # of a layer's name, after that of its input
+
 
 @keras.saving.register_keras_serializable(package="keras_vrnn")
 class QuantizedInput(keras.layers.Layer):

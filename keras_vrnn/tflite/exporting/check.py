@@ -21,6 +21,7 @@ import numpy as np
 from keras_vrnn.layers.interception import layers_of, recurrences_replaced, vanilla_layers
 from keras_vrnn.tflite.exporting import causes
 from keras_vrnn.tflite.running.runner import Runner
+from keras_vrnn.tflite.running.simulator import Simulator, refusal
 
 _SAMPLES = 64
 _STEPS = 8192  # of all samples together: a few seconds even if every step is one invoke
@@ -47,6 +48,8 @@ _AMPLIFIED = 3
 _WARN = {"float16": 0.003, "dynamic": 0.03, "int8": 0.04, "int8x4": 0.1, "int16x8": 0.03}
 # The same error relative to how far the data spreads the output. Beyond this share the file can't tell samples apart.
 _WARN_OF_SPREAD = 0.2
+# Samples that are compared by the simulation, and how far a softmax, which training computes in float32, may be off.
+_SIMULATED, _INTEGER_STEPS = 4, 3
 # The precision of layers that compute in less than float32.
 _PRECISIONS = {"float16": 2.0**-10, "bfloat16": 2.0**-7}
 
@@ -108,6 +111,32 @@ def check(path, original, model, arrays, parts, options):
             )
             _judge(name, each, options, np.isfinite(expected[index]).all(), moved_by, find)
     return {name: each.largest if exact else each.mean for name, each in found.items()}
+
+
+def check_integers(path, model, arrays, parts, options):
+    """Compares a file, computed as TFLite Micro does, with the quantization-aware model that it was made of.
+
+    Args:
+        path, arrays, parts, options: as in `check`.
+        model: the model.
+
+    Raises:
+        ValueError: an output differs by more than `_INTEGER_STEPS` steps of its scale.
+    """
+    if refusal(path):  # an operator that the simulation does not have
+        return
+    few = [array[:_SIMULATED] for array in arrays]
+    expected = _keras(model, few)
+    runner = Simulator(path)
+    made = _file(runner, parts, few, expected, options)
+    for name, a, e in zip(parts.outputs, made, expected, strict=True):
+        scale = runner.details[name]["quantization"][0] or 1.0
+        steps = float(np.max(np.abs(a.astype(np.float64) - e), initial=0.0) / scale)
+        if steps > _INTEGER_STEPS:
+            raise ValueError(
+                f"model: output {name!r} of the file differs from the quantization-aware model by {steps:.0f} steps of "
+                "its scale, so they do not compute the same integers; please report it with the model."
+            )
 
 
 def deviation(actual, expected, step=0.0):

@@ -21,7 +21,7 @@ from keras_vrnn.tflite.exporting.capture.observation import observe
 from keras_vrnn.tflite.exporting.capture.partition import partition
 from keras_vrnn.tflite.exporting.capture.preparation import prepared
 from keras_vrnn.tflite.exporting.capture.rebuilding import check_same
-from keras_vrnn.tflite.exporting.check import check
+from keras_vrnn.tflite.exporting.check import check, check_integers
 from keras_vrnn.tflite.exporting.recurrences.base import Formats
 from keras_vrnn.tflite.exporting.writing import stitching
 from keras_vrnn.tflite.exporting.writing.flatbuffer import ModelFile
@@ -97,6 +97,8 @@ def to_file(model, path, options, calibration_data, overwrite) -> ExportResult:
     with _files.replacing(path) as temporary:
         temporary.write_bytes(packed)
         errors = check(temporary, original, model, arrays, parts, options)
+        if learned is not None:
+            check_integers(temporary, model, arrays, parts, options)
     return ExportResult(
         path=path,
         size=len(packed),
@@ -158,6 +160,7 @@ def _observed(model, sample):
 def _example(model):
     """Returns a few random samples, for exports without calibration data; 0 and 1 are tokens of any vocabulary."""
     rng = np.random.default_rng(0)
+    ranges = trained.input_ranges(model)
     arrays = []
     for tensor in model.inputs:
         if None in tensor.shape[1:]:
@@ -168,9 +171,12 @@ def _example(model):
             )
         shape = (4, *tensor.shape[1:])
         floating = "float" in tensor.dtype
-        arrays.append(
-            (rng.normal(size=shape) if floating else rng.integers(0, 2, shape)).astype(tensor.dtype)
-        )
+        if tensor.name in ranges:
+            low, high = ranges[tensor.name]
+            drawn: np.ndarray = rng.uniform(low, high, shape)
+        else:
+            drawn = rng.normal(size=shape) if floating else rng.integers(0, 2, shape)
+        arrays.append(drawn.astype(tensor.dtype))
     return arrays
 
 

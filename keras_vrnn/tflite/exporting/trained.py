@@ -8,6 +8,7 @@ from collections import defaultdict
 import numpy as np
 
 from keras_vrnn.compression.quantized import signals
+from keras_vrnn.compression.quantized.inputs import INPUT_SUFFIX, QuantizedInput
 from keras_vrnn.layers.interception import layers_of
 from keras_vrnn.quantization.schemes import SCHEMES, Stored
 from keras_vrnn.tflite.exporting import stated_ranges
@@ -27,6 +28,16 @@ def scheme_of(model):
             f"{' and '.join(schemes)}. Make it by one call of kv.compression.quantize_aware."
         )
     return schemes[0] if schemes else None
+
+
+def input_ranges(model):
+    """Returns name of a float input -> the (low, high) that a quantization-aware model has seen in training."""
+    ranges = {}
+    for layer in layers_of(model):
+        if isinstance(layer, QuantizedInput):
+            low, high = layer.signals.range("x")
+            ranges[layer.name.removesuffix(INPUT_SUFFIX)] = float(low), float(high)
+    return ranges
 
 
 class Trained:
@@ -77,7 +88,7 @@ class Trained:
         """Returns name of a float input or of a recurrence's result -> the `Quantization` that holds it."""
         by_name = {note.layer.name: note.formats["x"] for note in self._notes if "x" in note.formats}
         formats = {
-            name: by_name[f"{name}_integers"] for name in parts.inputs if f"{name}_integers" in by_name
+            name: by_name[name + INPUT_SUFFIX] for name in parts.inputs if name + INPUT_SUFFIX in by_name
         }
         for index, recurrence in enumerate(parts.recurrences):
             formats |= dict.fromkeys((recurrence.sequence, recurrence.final), self.state_format(index))
