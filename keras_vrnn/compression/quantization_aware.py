@@ -9,7 +9,7 @@ from keras_vrnn.compression.copying import check_built
 from keras_vrnn.compression.following import GRAPHS
 from keras_vrnn.compression.quantized import conversion, signals
 from keras_vrnn.layers.call_checks import named
-from keras_vrnn.layers.interception import layers_of
+from keras_vrnn.layers.interception import layers_of, recurrent_layers
 from keras_vrnn.models import structure
 from keras_vrnn.models.encoder_decoder import EncoderDecoder
 from keras_vrnn.models.input_arrays import as_inputs
@@ -70,12 +70,22 @@ def quantize_aware(
             "The ranges of the signals start from them.",
         )
     arrays = as_inputs(model, calibration_data, "calibration_data")
+    batch_size = model.inputs[0].shape[0]
+    if batch_size is not None and len(arrays[0]) % batch_size:
+        raise ValueError(
+            f"`calibration_data` must hold a multiple of {batch_size} samples, the batch size of the model. Received: "
+            f"{len(arrays[0])} samples."
+        )
     made = conversion.converted(model, scheme)
     kind = Model if isinstance(model, GradientTraining) else keras.Model
     made = kind(made.input, made.output, name=model.name)
+    size = batch_size or _BATCH
     with signals.calibrating():
-        for start in range(0, len(arrays[0]), _BATCH):
-            structure.call(made, [array[start : start + _BATCH] for array in arrays])
+        for start in range(0, len(arrays[0]), size):
+            structure.call(made, [array[start : start + size] for array in arrays])
+    for layer in recurrent_layers(made):
+        if layer.stateful:
+            layer.reset_state()
     return made
 
 
@@ -104,14 +114,14 @@ def _check_model(model):
         )
     if not isinstance(model, GRAPHS):
         raise ValueError(
-            f"`model` must be a functional or Sequential model. Received: {kind}, whose `call` is Python code. Build it "
-            "from a keras.Input with keras.Model(inputs, outputs)."
+            f"`model` must be a functional or Sequential model. Received: {kind}, whose `call` is Python code. Build "
+            "it from a keras.Input with keras.Model(inputs, outputs)."
         )
     for layer in layers_of(model):
         if hasattr(layer, "signals"):
             raise ValueError(
-                f"`model` must be a float model. Received: {kind}, which is quantization-aware already: {named(layer)}. "
-                "Train it further as it is, or start from the float model."
+                f"`model` must be a float model. Received: {kind}, which is quantization-aware already: {named(layer)}"
+                ". Train it further as it is, or start from the float model."
             )
         if layer.compute_dtype != "float32" and layer.variables:
             raise ValueError(
