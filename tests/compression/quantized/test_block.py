@@ -110,11 +110,25 @@ def test_dropout_masks_inputs_and_states():
     assert np.isfinite(first).all()
 
 
-def test_long_sequences_are_computed_in_blocks(tmp_path):
-    """From 1024 steps on; the states are those of the file all the same."""
-    made, _, x = layer_of("int8", 8, timesteps=1030)
-    kv.tflite.export(made, tmp_path / "m.tflite")
-    np.testing.assert_array_equal(made.predict_on_batch(x), kv.tflite.simulate(tmp_path / "m.tflite", x))
+def test_long_sequences_are_computed_in_blocks(monkeypatch):
+    """States and gradients are those of a single block."""
+    import tensorflow as tf
+
+    from keras_vrnn.layers import blocks
+
+    def run():
+        made, rnn, x = layer_of("int8", 8, timesteps=70)
+        with tf.GradientTape() as tape:
+            states = made(x)
+            loss = tf.reduce_sum(states * np.linspace(-1, 1, 5, dtype="float32"))
+        return states, tape.gradient(loss, [w.value for w in rnn.trainable_weights])
+
+    states, gradients = run()
+    monkeypatch.setattr(blocks, "LONG", 64)  # two blocks of 35 steps
+    in_blocks, others = run()
+    np.testing.assert_array_equal(in_blocks, states)
+    for ours, theirs in zip(others, gradients, strict=True):
+        assert relative_error(ours, theirs) < 1e-5  # sums in another order
 
 
 def test_ranges_are_measured_every_eighth_step():

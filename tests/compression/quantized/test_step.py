@@ -57,7 +57,9 @@ def test_activations_by_table(activation, bits, tmp_path):
 
 
 @pytest.mark.skipif(not is_installed(), reason="needs the extra 'micro'")
-@pytest.mark.parametrize(("quantization", "bits"), KINDS)
+@pytest.mark.parametrize(
+    ("quantization", "bits"), [KINDS[0], *(pytest.param(*kind, marks=pytest.mark.slow) for kind in KINDS[1:])]
+)
 def test_states_of_trained_weights_backwards(quantization, bits, tmp_path):
     made, x = recurrence("tanh", 200, quantization, bits, trained=True, backwards=True)
     export(made, tmp_path / "m.tflite", None)
