@@ -96,8 +96,11 @@ class QuantizedVanillaRNN(VanillaRNN):
             input_mask=input_mask,
             observe=ops.equal(self.observed_steps % _EVERY, 0),
         )
+        # `ops.convert_to_tensor` would leave variables as they are.
         weights = [
-            ops.convert_to_tensor(w) for w in (cell.recurrent_kernel, cell.kernel, cell.bias) if w is not None
+            ops.cast(w, sequences.dtype)
+            for w in (cell.recurrent_kernel, cell.kernel, cell.bias)
+            if w is not None
         ]
         # Of long sequences, whose blocks are computed twice, the ranges stay as they are.
         if training and (sequences.shape[1] or 0) < LONG:
