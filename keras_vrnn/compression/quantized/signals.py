@@ -34,6 +34,7 @@ class Signals:
     """
 
     def __init__(self, layer, names, scheme):
+        self._layer = named(layer)
         self.names = tuple(names)
         self.scheme = SCHEMES[scheme]
         self._variable = layer.add_weight(
@@ -63,7 +64,17 @@ class Signals:
         self._variable.assign(ops.where(take, new, old))
 
     def widen(self, values):
-        """Widens the ranges to hold NumPy arrays, signal -> array, in calibration."""
+        """Widens the ranges to hold NumPy arrays, signal -> array, in calibration.
+
+        Raises:
+            ValueError: a signal is NaN or infinite.
+        """
+        for name, array in values.items():
+            if not np.all(np.isfinite(array)):
+                raise ValueError(
+                    f"{self._layer}: its signal {name!r} is NaN or infinite on `calibration_data`, so it has no range. "
+                    "kv.diagnostics shows where the states grow; train the float model until they are finite."
+                )
         ranges = np.array(self._variable)
         for name, array in values.items():
             row = ranges[self.names.index(name)]

@@ -96,11 +96,14 @@ class QuantizedVanillaRNN(VanillaRNN):
             input_mask=input_mask,
             observe=ops.equal(self.observed_steps % _EVERY, 0),
         )
+        # `ops.convert_to_tensor` would leave variables as they are.
         weights = [
-            ops.convert_to_tensor(w) for w in (cell.recurrent_kernel, cell.kernel, cell.bias) if w is not None
+            ops.cast(w, sequences.dtype)
+            for w in (cell.recurrent_kernel, cell.kernel, cell.bias)
+            if w is not None
         ]
         # Of long sequences, whose blocks are computed twice, the ranges stay as they are.
-        if training and sequences.shape[1] is not None and sequences.shape[1] < LONG:
+        if training and (sequences.shape[1] or 0) < LONG:
             output, ends = block.observed(sequences, mask, state, *weights)
             self.signals.average(ends, _MOMENTUM, block.observe)
             self.observed_steps.assign_add(1)
@@ -126,8 +129,9 @@ class QuantizedVanillaRNN(VanillaRNN):
         self.signals.widen({"z": z[mask], "h": np.array(state)})
 
         def step(t, h):
-            r = h @ recurrent_kernel
-            a = z[:, t] + r
+            with np.errstate(over="ignore", invalid="ignore"):  # `widen` refuses what is not finite
+                r = h @ recurrent_kernel
+                a = z[:, t] + r
             new = np.array(self.cell.activation(ops.convert_to_tensor(a)))
             self.signals.widen({name: v[mask[:, t]] for name, v in (("r", r), ("a", a), ("h", new))})
             return new

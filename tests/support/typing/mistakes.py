@@ -31,3 +31,6 @@ kv.text.Vocabulary(words=("a",), length=3).tokenise("a gem")  # mistake
 kv.Symbols("a", "b")  # mistake
 kv.tflite.export(None, "model.tflite", quantisation="int8")  # mistake
 kv.tflite.export(None, "model.tflite", "sequence")  # mistake
+kv.compression.quantize_aware(kv.many_to_one(4, 3, features=2), "int4")  # mistake
+kv.compression.quantize_aware(kv.many_to_one(4, 3, features=2), weight_bits=2)  # mistake
+kv.compression.quantize_aware(kv.many_to_one(4, 3, features=2), calibrating_data=[])  # mistake
