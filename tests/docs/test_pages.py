@@ -24,7 +24,8 @@ def test_readme(tmp_path):
     random = np.random.default_rng(0)
     x = random.normal(size=(100, 50, 4)).astype("float32")
     np.save("x.npy", x)
-    np.savez("test.npz", x=x, y=random.integers(0, 4, 100))
+    for name in ("train.npz", "test.npz"):
+        np.savez(name, x=x, y=random.integers(0, 4, 100))
     names = pages.run("README.md")
     assert names["probabilities"].shape == (400, 4)
     assert (tmp_path / "norms.csv").exists()
