@@ -7,6 +7,8 @@ import numpy as np
 import pages
 import pytest
 
+import keras_vrnn as kv
+
 pytest.importorskip("matplotlib")
 
 
@@ -106,3 +108,10 @@ def test_modules_that_a_page_names_exist(page):
     text = (pages.ROOT / page).read_text(encoding="utf-8")
     named = set(re.findall(r"(?:\w+/)+\w+\.py\b", text)) - pages.ELSEWHERE
     assert not {name for name in named if not any((folder / name).exists() for folder in pages.SOURCES)}
+
+
+def test_compression(tmp_path):
+    names = pages.run("docs/compression.md")
+    found = kv.tflite.simulate(tmp_path / "int8.tflite", names["x"][:50])
+    # The model computes softmax in float32 and the file from tables: one step of 1/256.
+    np.testing.assert_allclose(found, names["aware"].predict(names["x"][:50], verbose=0), atol=1 / 256)
