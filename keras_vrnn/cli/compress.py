@@ -1,4 +1,4 @@
-"""`keras-vrnn compress`: removes units and prunes weights of a Keras model, and trains it after each change."""
+"""`keras-vrnn compress`: removes units, prunes weights and quantizes a Keras model, and trains it after each change."""
 
 import dataclasses
 import json
@@ -52,7 +52,8 @@ class _Change:
 def add_parser(commands):
     """Adds the command to the subparsers of `keras-vrnn`."""
     parser = commands.add_parser(
-        "compress", help="remove units and prune weights of a Keras model, and train it after each change"
+        "compress",
+        help="remove units, prune weights and quantize a Keras model, and train it after each change",
     )
     parser.set_defaults(run=_run)
     parser.add_argument("model", help="the .keras file")
@@ -69,6 +70,17 @@ def add_parser(commands):
         "--keep-units", type=float, metavar="SHARE", help="share of the units that each recurrent layer keeps"
     )
     parser.add_argument("--sparsity", type=float, metavar="SHARE", help="share of zeros in each kernel")
+    parser.add_argument(
+        "--quantization",
+        choices=("int8", "int16x8"),
+        help="train with the integers of this format, in which `keras-vrnn export` then writes the model",
+    )
+    parser.add_argument(
+        "--weight-bits",
+        type=int,
+        choices=(8, 4),
+        help="bits of a weight with --quantization (default: 8)",
+    )
     parser.add_argument(
         "--epochs", type=int, default=5, metavar="N", help="epochs of training after each change (default: 5)"
     )
@@ -140,6 +152,8 @@ def _changes(options, model, samples) -> list[_Change]:
         changes.append(_fewer_units(options, samples))
     if options.sparsity is not None:
         changes.append(_zeros(options, model.optimizer, len(samples[1])))
+    if options.quantization is not None:
+        changes.append(_integers(options, samples))
     return changes
 
 
@@ -187,6 +201,20 @@ def _zeros(options, optimizer, count):
     return _Change(f"{options.sparsity:.3g} zeros", lambda model: compression.prune(model, schedule), check)
 
 
+def _integers(options, samples):
+    from keras_vrnn import compression
+
+    bits = options.weight_bits or 8
+    data = training.some(samples, _SAMPLES, options.seed)[0]
+
+    def apply(model):
+        return compression.quantize_aware(
+            model, options.quantization, weight_bits=bits, calibration_data=data
+        )
+
+    return _Change(f"{options.quantization}, {bits}-bit weights", apply)
+
+
 def _check(options):
     """Refuses, before any work, what can't succeed."""
     from keras_vrnn import _files
@@ -194,8 +222,12 @@ def _check(options):
     _files.check_writable(options.smaller, options.overwrite, "smaller")
     if Path(options.smaller).suffix != ".keras":
         raise checks.refused("smaller", "end in .keras", options.smaller)
-    if options.keep_units is None and options.sparsity is None:
-        raise ValueError("`keep_units` or `sparsity` must be given, or both. Received: neither.")
+    if (options.keep_units, options.sparsity, options.quantization) == (None, None, None):
+        raise ValueError("`keep_units`, `sparsity` or `quantization` must be given. Received: none of them.")
+    if options.weight_bits is not None and options.quantization is None:
+        raise checks.refused("weight_bits", "be given with `quantization` only", options.weight_bits)
+    if options.weight_bits == 4 and options.quantization == "int16x8":
+        raise checks.refused("weight_bits", "be 8 with `quantization` int16x8", options.weight_bits)
     for name, most in (("keep_units", 1.0), ("sparsity", math.nextafter(1.0, 0.0))):
         share = getattr(options, name)
         if share is not None and not 0.0 < share <= most:

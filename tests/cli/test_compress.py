@@ -163,6 +163,29 @@ def test_pruned_models_can_be_compressed_again(main, models):
     assert min(sparsities(small).values()) > 0.2
 
 
+@pytest.mark.parametrize(
+    ("options", "scheme"), [(["int8", "--weight-bits", "4"], "int8x4"), (["int16x8"], "int16x8")]
+)
+def test_integers_keep_the_zeros_and_export_without_data(main, models, options, scheme, capsys):
+    name = f"{scheme}.keras"
+    arguments = ["classifier.keras", name, "--data", "train.npz", "--sparsity", "0.75"]
+    assert main(["compress", *arguments, "--quantization", *options, *QUICK, "--json"]) == DONE
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["model"] for row in rows[1:]] == [
+        "0.75 zeros",
+        f"{options[0]}, {4 if scheme == 'int8x4' else 8}-bit weights",
+    ]
+    trained = keras.models.load_model(models / name)
+    assert trained.get_layer("rnn").scheme == scheme
+    assert set(sparsities(trained).values()) == {0.75}
+    assert main(["export", name, f"{scheme}.tflite"]) == DONE
+    x = np.load(models / "train.npz")["x"]
+    # The model computes softmax in float32 and the file from tables: one step of 1/256.
+    np.testing.assert_allclose(
+        kv.tflite.simulate(models / f"{scheme}.tflite", x), trained.predict(x, verbose=0), atol=1 / 256
+    )
+
+
 TRAIN = ["n.keras", "--data", "train.npz"]
 
 
@@ -181,7 +204,15 @@ TRAIN = ["n.keras", "--data", "train.npz"]
             ["classifier.keras", "missing/n.keras", "--data", "train.npz"],
             "the folder 'missing' does not exist",
         ),
-        (["classifier.keras", *TRAIN], "`--keep-units` or `--sparsity` must be given"),
+        (["classifier.keras", *TRAIN], "`--keep-units`, `--sparsity` or `--quantization` must be given"),
+        (
+            ["classifier.keras", *TRAIN, "--weight-bits", "4", "--sparsity", "0.5"],
+            "`--weight-bits` must be given with",
+        ),
+        (
+            ["classifier.keras", *TRAIN, "--weight-bits", "4", "--quantization", "int16x8"],
+            "`--weight-bits` must be 8",
+        ),
         (
             ["classifier.keras", *TRAIN, "--sparsity", "1"],
             "`--sparsity` must be in (0, 1). Received: --sparsity 1.0",

@@ -7,6 +7,8 @@ import numpy as np
 import pages
 import pytest
 
+import keras_vrnn as kv
+
 pytest.importorskip("matplotlib")
 
 
@@ -24,7 +26,8 @@ def test_readme(tmp_path):
     random = np.random.default_rng(0)
     x = random.normal(size=(100, 50, 4)).astype("float32")
     np.save("x.npy", x)
-    np.savez("test.npz", x=x, y=random.integers(0, 4, 100))
+    for name in ("train.npz", "test.npz"):
+        np.savez(name, x=x, y=random.integers(0, 4, 100))
     names = pages.run("README.md")
     assert names["probabilities"].shape == (400, 4)
     assert (tmp_path / "norms.csv").exists()
@@ -105,3 +108,10 @@ def test_modules_that_a_page_names_exist(page):
     text = (pages.ROOT / page).read_text(encoding="utf-8")
     named = set(re.findall(r"(?:\w+/)+\w+\.py\b", text)) - pages.ELSEWHERE
     assert not {name for name in named if not any((folder / name).exists() for folder in pages.SOURCES)}
+
+
+def test_compression(tmp_path):
+    names = pages.run("docs/compression.md")
+    found = kv.tflite.simulate(tmp_path / "int8.tflite", names["x"][:50])
+    # The model computes softmax in float32 and the file from tables: one step of 1/256.
+    np.testing.assert_allclose(found, names["aware"].predict(names["x"][:50], verbose=0), atol=1 / 256)
