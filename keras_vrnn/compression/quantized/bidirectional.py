@@ -44,7 +44,7 @@ class QuantizedBidirectional(Bidirectional):
             self.signals.average(ends(real))
         scheme, out = self.signals.scheme, self.signals.format("out")
         if self.merge_mode == "sum":
-            made, out = added(*outputs, formats, out, scheme)
+            made, out = added(outputs, formats, out, scheme)
         else:
             if (shared := same_format(formats)) is not None:
                 formats, out = [shared, shared], shared

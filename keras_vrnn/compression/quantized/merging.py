@@ -30,12 +30,12 @@ def concatenated(tensors, formats, target, axis, dtype):
     return signals.carrying(ops.concatenate(parts, axis=axis), target)
 
 
-def added(x, y, formats, out, scheme):
+def added(tensors, formats, out, scheme):
     """ADD of two tensors.
 
     Args:
-        x, y: real numbers in their formats.
-        formats: of x and y.
+        tensors: two tensors of real numbers in their formats.
+        formats: their formats.
         out: the `format` of the sum by its range.
         scheme: the `Scheme`.
 
@@ -43,12 +43,12 @@ def added(x, y, formats, out, scheme):
         The sum, and its format: `out`, with a larger scale where one ADD could not compute it.
     """
     out = short(scheme.sum_formats(list(formats), out)[1], scheme.dtype)
-    addition = integer.Addition.of(*formats, out, scheme.dtype)
+    addition = integer.Addition.of(formats[0], formats[1], out, scheme.dtype)
     terms = [
         addition.term(integers_of(tensor, source), position)
-        for position, (tensor, source) in enumerate(zip((x, y), formats, strict=True))
+        for position, (tensor, source) in enumerate(zip(tensors, formats, strict=True))
     ]
-    return signals.rounded(x + y, addition.total(*terms), out, scheme.dtype), out
+    return signals.rounded(tensors[0] + tensors[1], addition.total(*terms), out, scheme.dtype), out
 
 
 def integers_of(tensor, quantization):
@@ -113,7 +113,7 @@ class QuantizedAdd(_Merging, keras.layers.Add):
         super().build(input_shape)
 
     def _merged(self, inputs, formats):
-        return added(*inputs, formats, self.signals.format("out"), self.signals.scheme)
+        return added(inputs, formats, self.signals.format("out"), self.signals.scheme)
 
 
 @keras.saving.register_keras_serializable(package="keras_vrnn")

@@ -70,8 +70,7 @@ def test_all_weights_get_gradients_and_the_model_is_saved(tmp_path):
 
 
 def test_a_product_is_refused():
-    with pytest.raises(
-        ValueError, match=r"'both' \(Bidirectional\).*'mul'.*Use merge_mode='concat' or 'sum'"
-    ):
-        layer = layers.Bidirectional(kv.VanillaRNN(4), merge_mode="mul", name="both")
-        kv.compression.quantize_aware(model_of(layer), calibration_data=signal())
+    model = model_of(layers.Bidirectional(kv.VanillaRNN(4), merge_mode="mul", name="both"))
+    message = r"'both' \(Bidirectional\).*'mul'.*Use merge_mode='concat' or 'sum'"
+    with pytest.raises(ValueError, match=message):
+        kv.compression.quantize_aware(model, calibration_data=signal())

@@ -44,7 +44,7 @@ def test_an_activation_of_a_recurrence_is_refused():
     x = keras.Input((T, F), name="x")
     model = keras.Model(x, kv.VanillaRNN(4, activation="elu", name="odd")(x))
     with pytest.raises(ValueError, match=r"'odd': its activation 'elu'.*kv.tflite.export"):
-        kv.compression.quantize_aware(model, calibration_data=signal())
+        kv.compression.quantize_aware(model, "int16x8", calibration_data=signal())
 
 
 def test_an_operation_is_refused():
