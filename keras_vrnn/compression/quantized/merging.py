@@ -63,7 +63,7 @@ def ends(real):
     return ops.expand_dims(ops.stack([ops.min(real), ops.max(real)]), 0)
 
 
-class _Merging:
+class _Merging(keras.layers.Layer):
     """What the layers of this file share; a mixin of a Keras layer.
 
     Args:
@@ -90,6 +90,10 @@ class _Merging:
         made, out = self._merged(inputs, formats)
         signals.note(self, {"out": out})
         return made
+
+    def _merged(self, inputs, formats):
+        """Returns the merged tensor and its format."""
+        raise NotImplementedError
 
     def plain(self, inputs, note, mark, **_):
         """Returns what the file computes as float operators, whose results `mark` gives their formats."""
