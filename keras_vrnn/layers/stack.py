@@ -86,10 +86,7 @@ class StackedVanillaRNN(keras.layers.Layer):
         self.seed = checks.seed("seed", seed)
         self.supports_masking = True
         self.layers = [self._layer(k) for k in range(len(self.units))]
-        self.between = [
-            keras.layers.Dropout(self.dropout, seed=self._seed(len(self.units) + k), dtype=self.dtype_policy)
-            for k in range(len(self.units) - 1)
-        ]
+        self.between = [self._dropout(k) for k in range(len(self.units) - 1)]
 
     @property
     def stateful(self) -> bool:
@@ -116,6 +113,11 @@ class StackedVanillaRNN(keras.layers.Layer):
                 layer, merge_mode=self.merge_mode, name=f"layer_{k}", dtype=self.dtype_policy
             )
         return layer
+
+    def _dropout(self, k: int) -> Any:
+        return keras.layers.Dropout(
+            self.dropout, seed=self._seed(len(self.units) + k), dtype=self.dtype_policy
+        )
 
     def build(self, sequences_shape: Shape, initial_state_shape: Shape = None) -> None:
         shape = tuple(sequences_shape)

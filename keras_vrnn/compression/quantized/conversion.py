@@ -1,7 +1,5 @@
 """Makes a quantization-aware model out of a Keras model: the same graph, with quantized layers."""
 
-from collections import Counter
-
 import keras
 
 from keras_vrnn.compression.quantized.forms import copy_weights, quantized
@@ -31,27 +29,64 @@ class _Conversion:
         self._scheme = scheme
         self._made = {}  # id of a layer -> the layer and its quantized form
         self._inputs = {}  # id of an input tensor -> its rounded form
-        self._uses = Counter()
+        self._tokens = set()  # ids of tensors that an Embedding reads
+        self._kept = []  # all clones, so that ids stay unique
+        self._token_inputs = {}  # id of a converted model -> for each input, whether an Embedding reads it
 
     def of(self, model, is_outermost=False):
+        if not getattr(model, "inputs", None):
+            raise ValueError(
+                f"`model` must be a functional or Sequential Keras model. Received: a {type(model).__name__} "
+                f"{model.name!r} without inputs. Start a Sequential model with keras.Input, or write the layers as a "
+                "functional model."
+            )
         sequential = isinstance(model, keras.Sequential)
         graph = keras.Model(
             *((model.inputs[0], model.outputs[0]) if sequential else (model.input, model.output))
         )
-        inputs = keras.tree.map_structure(
-            lambda t: keras.Input(batch_shape=t.shape, dtype=t.dtype, name=t.name), graph.input
-        )
-        raw = {id(t): t for t in keras.tree.flatten(inputs)} if is_outermost else {}
+        types = [t.dtype for t in keras.tree.flatten(graph.input)]
+        before = dict(self._made)
+        made = self._cloned(graph, types, is_outermost)
+        are_tokens = [id(t) in self._tokens for t in keras.tree.flatten(made.input)]
+        typed = [
+            "int32" if is_token and "float" in dtype else dtype
+            for is_token, dtype in zip(are_tokens, types, strict=True)
+        ]
+        if typed != types:  # only the first clone shows which inputs an Embedding reads
+            self._made = before
+            made = self._cloned(graph, typed, is_outermost)
+        made = keras.Model(made.input, made.output, name=model.name)
+        self._token_inputs[id(made)] = are_tokens
+        return made
+
+    def _cloned(self, graph, types, is_outermost):
+        inputs = [
+            keras.Input(batch_shape=t.shape, dtype=dtype, name=t.name)
+            for t, dtype in zip(keras.tree.flatten(graph.input), types, strict=True)
+        ]
+        raw = {id(t) for t in inputs} if is_outermost else set()
         made = keras.models.clone_model(
             graph,
-            input_tensors=inputs,
+            input_tensors=keras.tree.pack_sequence_as(graph.input, inputs),
             clone_function=self._layer,
-            call_function=lambda layer, *args, **kwargs: layer(
-                *keras.tree.map_structure(lambda x: self._rounded(x, raw), args),
-                **keras.tree.map_structure(lambda x: self._rounded(x, raw), kwargs),
-            ),
+            call_function=lambda layer, *args, **kwargs: self._call(layer, raw, args, kwargs),
         )
-        return keras.Model(made.input, made.output, name=model.name)
+        self._kept.append(made)
+        return made
+
+    def _call(self, layer, raw, args, kwargs):
+        """Calls a layer on the integers of the model's inputs; token ids stay what they are."""
+        if isinstance(layer, keras.layers.Dense):
+            kwargs.pop("mask", None)  # of the TimeDistributed that it was made of
+        flat = keras.tree.flatten((args, kwargs))
+        if type(layer).__name__ in ("LogicalAnd", "LogicalOr") and flat[0] is flat[-1]:
+            return flat[0]  # a layer with two inputs of one mask; an integer file may lack the operator
+        tokens = self._token_inputs.get(id(layer), [isinstance(layer, keras.layers.Embedding)])
+        reads = [*tokens, *[False] * len(flat)][: len(flat)]
+        self._tokens |= {id(x) for x, is_token in zip(flat, reads, strict=True) if is_token}
+        flat = [x if is_token else self._rounded(x, raw) for x, is_token in zip(flat, reads, strict=True)]
+        args, kwargs = keras.tree.pack_sequence_as((args, kwargs), flat)
+        return layer(*args, **kwargs)
 
     def _rounded(self, x, raw):
         if id(x) not in raw or "float" not in x.dtype:
@@ -61,12 +96,15 @@ class _Conversion:
         return self._inputs[id(x)]
 
     def _layer(self, layer):
-        if id(layer) not in self._made:
-            if isinstance(layer, keras.Model) and getattr(layer, "inputs", None):
-                self._made[id(layer)] = layer, self.of(layer)
-            else:
-                self._made[id(layer)] = layer, quantized(layer, self._scheme)
-        return self._made[id(layer)][1]
+        outputs = keras.tree.flatten(layer.output)
+        if not isinstance(layer, keras.layers.Layer) and all(t.dtype == "bool" for t in outputs):
+            return layer  # it makes a mask
+        # A TimeDistributed becomes the layer in it, which may be shared.
+        key = id(layer.layer if isinstance(layer, keras.layers.TimeDistributed) else layer)
+        if key not in self._made:
+            made = self.of(layer) if isinstance(layer, keras.Model) else quantized(layer, self._scheme)
+            self._made[key] = layer, made
+        return self._made[key][1]
 
     def copy_weights(self):
         """Gives the quantized layers the weights of the layers that they were made of."""

@@ -7,10 +7,14 @@ anything else                           refused by name
 
 import keras
 
-from keras_vrnn.compression.quantized import signals
-from keras_vrnn.compression.quantized.linear import QuantizedDense
+from keras_vrnn.compression.quantized import refusals, signals
+from keras_vrnn.compression.quantized.bidirectional import MERGE_MODES, QuantizedBidirectional
+from keras_vrnn.compression.quantized.embedding import QuantizedEmbedding
+from keras_vrnn.compression.quantized.linear import ACTIVATIONS, QuantizedDense, is_activation
+from keras_vrnn.compression.quantized.merging import QuantizedAdd, QuantizedConcatenate
+from keras_vrnn.compression.quantized.stack import QuantizedStackedVanillaRNN
 from keras_vrnn.compression.quantized.vanilla_rnn import QuantizedVanillaRNN, check_activation
-from keras_vrnn.layers import VanillaRNN
+from keras_vrnn.layers import Bidirectional, StackedVanillaRNN, VanillaRNN
 
 
 class Moving(keras.layers.Layer):
@@ -55,31 +59,93 @@ _MOVING = {
 }
 
 
+@keras.saving.register_keras_serializable(package="keras_vrnn")
+class QuantizedMasking(Moving, keras.layers.Masking):
+    """A `Masking` of steps of zeros, which changes no values."""
+
+    def plain(self, inputs, note, mark, *args, **kwargs):
+        # A new tensor, to which Keras attaches the mask.
+        return mark(inputs, note.formats["out"])
+
+
+def _of(kind):
+    return lambda layer, scheme: kind.from_config({**layer.get_config(), "scheme": scheme})
+
+
 def _vanilla(layer, scheme):
     check_activation(layer, scheme)
-    return QuantizedVanillaRNN.from_config({**layer.get_config(), "scheme": scheme})
+    zeroes = layer.zero_output_for_mask and not layer.return_sequences
+    if zeroes and not isinstance(layer, VanillaRNN):
+        why = "with zero_output_for_mask and without return_sequences, its output is zero where the last step is masked"
+        raise refusals.refused(layer, why, "set zero_output_for_mask=False")
+    return _of(QuantizedVanillaRNN)(layer, scheme)
 
 
 def _dense(layer, scheme):
-    return QuantizedDense.from_config({**layer.get_config(), "scheme": scheme})
+    if not any(is_activation(layer.activation, name) for name in ACTIVATIONS):
+        raise refusals.refused_activation(layer, ACTIVATIONS)
+    return _of(QuantizedDense)(layer, scheme)
+
+
+def _masking(layer, scheme):
+    if layer.mask_value != 0:
+        why = f"its mask_value is {layer.mask_value!r}, and in integers only zero is the same in every number format"
+        raise refusals.refused(layer, why, "set the masked steps of the data to 0 and use Masking(0.0)")
+    return QuantizedMasking.from_config(layer.get_config())
+
+
+def _time_distributed(layer, scheme):
+    """A Dense reads sequences itself."""
+    if type(layer.layer) is not keras.layers.Dense:
+        way = "apply the layer to the sequence directly, or use TimeDistributed(Dense(...))"
+        raise refusals.refused(layer, f"it repeats a {type(layer.layer).__name__} over time", way)
+    made = layer.layer.get_config()
+    _dense(layer.layer, scheme)
+    return QuantizedDense.from_config({**made, "name": layer.name, "scheme": scheme})
+
+
+def _bidirectional(layer, scheme):
+    if layer.merge_mode not in MERGE_MODES:
+        way = "use merge_mode='concat' or 'sum'"
+        raise refusals.refused(layer, f"it merges both directions by {layer.merge_mode!r}", way)
+    forward, backward = (quantized(part, scheme) for part in (layer.forward_layer, layer.backward_layer))
+    config = {n: v for n, v in layer.get_config().items() if n not in ("layer", "backward_layer")}
+    return QuantizedBidirectional(forward, backward_layer=backward, scheme=scheme, **config)
+
+
+def _stack(layer, scheme):
+    for part in layer.layers:
+        quantized(part, scheme)  # its refusal names the option
+    return _of(QuantizedStackedVanillaRNN)(layer, scheme)
 
 
 _FORMS = {
-    keras.layers.Dense: _dense,
-    keras.layers.SimpleRNN: _vanilla,
+    Bidirectional: _bidirectional,
+    StackedVanillaRNN: _stack,
     VanillaRNN: _vanilla,
+    keras.layers.Add: _of(QuantizedAdd),
+    keras.layers.Bidirectional: _bidirectional,
+    keras.layers.Concatenate: _of(QuantizedConcatenate),
+    keras.layers.Dense: _dense,
+    keras.layers.Embedding: _of(QuantizedEmbedding),
+    keras.layers.Masking: _masking,
+    keras.layers.SimpleRNN: _vanilla,
+    keras.layers.TimeDistributed: _time_distributed,
 }
 
 
 def quantized(layer, scheme):
-    """Returns the quantized form of a layer, with its name, its configuration and its weights."""
+    """Returns the quantized form of a layer, with its name and its configuration.
+
+    Raises:
+        ValueError: the layer has none; the message names it, the reason and the way out.
+    """
     kind = type(layer)
     if kind in _MOVING:
         return _MOVING[kind].from_config(layer.get_config())
     if kind not in _FORMS:
-        raise ValueError(f"layer {layer.name!r}: {kind.__name__}")
-    made = _FORMS[kind](layer, scheme)
-    return made
+        raise refusals.unknown(layer, (*_FORMS, *_MOVING))
+    return _FORMS[kind](layer, scheme)
 
 
 def copy_weights(old, new):
@@ -88,6 +154,11 @@ def copy_weights(old, new):
         copy_weights(old.forward_layer, new.forward_layer)
         copy_weights(old.backward_layer, new.backward_layer)
         return
+    if isinstance(old, StackedVanillaRNN):
+        for one, other in zip(old.layers, new.layers, strict=True):
+            copy_weights(one, other)
+        return
+    # A TimeDistributed has the weights of the layer in it.
     by_name = {weight.name: weight for weight in new.weights}
     for weight in old.weights:
         by_name[weight.name].assign(weight)

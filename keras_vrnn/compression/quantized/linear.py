@@ -144,7 +144,7 @@ class Linear(keras.layers.Layer):
 
     @property
     def _activation_name(self):
-        return next(name for name in ACTIVATIONS if _is(self.activation, name))
+        return next(name for name in ACTIVATIONS if is_activation(self.activation, name))
 
     @property
     def _is_fused(self):
@@ -174,7 +174,8 @@ class Integers:
         return ops.cast(ops.cast(self.integers, "float64") * self.scale, "float32")
 
 
-def _is(activation, name):
+def is_activation(activation, name):
+    """Whether a function is the activation of Keras with this name."""
     return activation in (getattr(keras.activations, name), getattr(ops, name, None))
 
 

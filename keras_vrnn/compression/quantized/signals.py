@@ -148,13 +148,18 @@ def carrying(tensor, quantization):
     return tensor
 
 
+def carried(tensor):
+    """Returns the format that a tensor carries, or None."""
+    return getattr(tensor, _ATTRIBUTE, None)
+
+
 def format_of(tensor, layer):
     """Returns the format that a tensor carries.
 
     Raises:
         ValueError: it carries none, so the layer would not know its integers.
     """
-    quantization = getattr(tensor, _ATTRIBUTE, None)
+    quantization = carried(tensor)
     if quantization is None and not is_calibrating():
         raise ValueError(
             f"{named(layer)}: its input carries no number format. Only the layers that kv.compression.quantize_aware "

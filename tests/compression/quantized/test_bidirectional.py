@@ -1,0 +1,76 @@
+import keras
+import pytest
+from keras import layers
+from quantized_models import (
+    F,
+    T,
+    assert_round_trip,
+    gradients,
+    quantized_and_checked,
+    signal,
+)
+
+import keras_vrnn as kv
+
+EACH = pytest.mark.parametrize("quantization", ["int8", "int16x8"])
+
+
+def both(mode, activation="tanh", other=None, **options):
+    backward = None
+    if other is not None:
+        backward = kv.VanillaRNN(4, activation=other, go_backwards=True, **options)
+    forward = kv.VanillaRNN(4, activation=activation, **options)
+    return kv.Bidirectional(forward, merge_mode=mode, backward_layer=backward)
+
+
+def model_of(layer):
+    x = keras.Input((T, F), name="x")
+    made = layer(x)
+    return keras.Model(x, list(made) if isinstance(made, (list, tuple)) else made)
+
+
+@EACH
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: both("concat", return_sequences=True),
+        lambda: both("concat", "relu", return_sequences=True),
+        lambda: both("concat", "tanh", "sigmoid"),
+        lambda: both("sum", return_sequences=True),
+        lambda: both(None, return_sequences=True),
+        lambda: layers.Bidirectional(layers.SimpleRNN(4)),
+    ],
+)
+def test_the_file_computes_the_same(make, quantization, tmp_path):
+    quantized_and_checked(model_of(make()), signal(), quantization, tmp_path / "m.tflite")
+
+
+@EACH
+def test_states_pass_to_another_layer(quantization, tmp_path):
+    x = keras.Input((T, F), name="x")
+    made, *states = both("sum", return_sequences=True, return_state=True)(x)
+    model = keras.Model(x, [both("concat")(made, initial_state=states), *states])
+    quantized_and_checked(model, signal(), quantization, tmp_path / "m.tflite")
+
+
+@EACH
+def test_masked_steps_are_zero(quantization, tmp_path):
+    data = signal()
+    data[:, 3:] = 0
+    x = keras.Input((T, F), name="x")
+    h = both("concat", return_sequences=True)(layers.Masking()(x))
+    made = quantized_and_checked(keras.Model(x, h), data, quantization, tmp_path / "m.tflite")
+    assert not made.predict(data, verbose=0)[:, 3:].any()
+
+
+def test_all_weights_get_gradients_and_the_model_is_saved(tmp_path):
+    made = kv.compression.quantize_aware(model_of(both("sum", "relu", "tanh")), calibration_data=signal())
+    assert all(gradient.any() for gradient in gradients(made, signal()).values())
+    assert_round_trip(made, signal(), tmp_path / "m.keras")
+
+
+def test_a_product_is_refused():
+    model = model_of(layers.Bidirectional(kv.VanillaRNN(4), merge_mode="mul", name="both"))
+    message = r"'both' \(Bidirectional\).*'mul'.*Use merge_mode='concat' or 'sum'"
+    with pytest.raises(ValueError, match=message):
+        kv.compression.quantize_aware(model, calibration_data=signal())
