@@ -8,7 +8,12 @@ anything else                           refused by name
 import keras
 
 from keras_vrnn.compression.quantized import signals
+from keras_vrnn.compression.quantized.convolution import QuantizedConv1D, QuantizedDepthwiseConv1D
 from keras_vrnn.compression.quantized.linear import QuantizedDense
+from keras_vrnn.compression.quantized.pooling import (
+    QuantizedAveragePooling1D,
+    QuantizedGlobalAveragePooling1D,
+)
 from keras_vrnn.compression.quantized.vanilla_rnn import QuantizedVanillaRNN, check_activation
 from keras_vrnn.layers import VanillaRNN
 
@@ -60,12 +65,17 @@ def _vanilla(layer, scheme):
     return QuantizedVanillaRNN.from_config({**layer.get_config(), "scheme": scheme})
 
 
-def _dense(layer, scheme):
-    return QuantizedDense.from_config({**layer.get_config(), "scheme": scheme})
+def _own(kind):
+    """The form of a layer whose class takes the configuration of the Keras layer and the scheme."""
+    return lambda layer, scheme: kind.from_config({**layer.get_config(), "scheme": scheme})
 
 
 _FORMS = {
-    keras.layers.Dense: _dense,
+    keras.layers.AveragePooling1D: _own(QuantizedAveragePooling1D),
+    keras.layers.Conv1D: _own(QuantizedConv1D),
+    keras.layers.Dense: _own(QuantizedDense),
+    keras.layers.DepthwiseConv1D: _own(QuantizedDepthwiseConv1D),
+    keras.layers.GlobalAveragePooling1D: _own(QuantizedGlobalAveragePooling1D),
     keras.layers.SimpleRNN: _vanilla,
     VanillaRNN: _vanilla,
 }

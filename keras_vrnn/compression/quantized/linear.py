@@ -122,7 +122,7 @@ class Linear:
 
     @property
     def _activation_name(self):
-        return next(name for name in ACTIVATIONS if _is(self.activation, name))
+        return next(name for name in ACTIVATIONS if is_function(self.activation, name))
 
     @property
     def _is_fused(self):
@@ -152,7 +152,8 @@ class Integers:
         return ops.cast(ops.cast(self.integers, "float64") * self.scale, "float32")
 
 
-def _is(activation, name):
+def is_function(activation, name):
+    """Whether an activation is the function of Keras with this name."""
     return activation in (getattr(keras.activations, name), getattr(ops, name, None))
 
 
