@@ -14,6 +14,7 @@ from keras_vrnn.compression.quantized.pooling import (
     QuantizedAveragePooling1D,
     QuantizedGlobalAveragePooling1D,
 )
+from keras_vrnn.compression.quantized.scaling import scaling
 from keras_vrnn.compression.quantized.vanilla_rnn import QuantizedVanillaRNN, check_activation
 from keras_vrnn.layers import VanillaRNN
 
@@ -72,10 +73,13 @@ def _own(kind):
 
 _FORMS = {
     keras.layers.AveragePooling1D: _own(QuantizedAveragePooling1D),
+    keras.layers.BatchNormalization: scaling,
     keras.layers.Conv1D: _own(QuantizedConv1D),
     keras.layers.Dense: _own(QuantizedDense),
     keras.layers.DepthwiseConv1D: _own(QuantizedDepthwiseConv1D),
     keras.layers.GlobalAveragePooling1D: _own(QuantizedGlobalAveragePooling1D),
+    keras.layers.Normalization: scaling,
+    keras.layers.Rescaling: scaling,
     keras.layers.SimpleRNN: _vanilla,
     VanillaRNN: _vanilla,
 }
@@ -97,6 +101,9 @@ def copy_weights(old, new):
     if isinstance(old, keras.layers.Bidirectional):
         copy_weights(old.forward_layer, new.forward_layer)
         copy_weights(old.backward_layer, new.backward_layer)
+        return
+    if hasattr(new, "take"):
+        new.take(old)
         return
     by_name = {weight.name: weight for weight in new.weights}
     for weight in old.weights:

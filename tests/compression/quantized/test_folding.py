@@ -27,7 +27,6 @@ CASES = {
     ],
     "dense": lambda: [layers.Dense(5), layers.BatchNormalization(scale=False), layers.ReLU(6.0)],
     "activation": lambda: [layers.Dense(5), layers.Activation("sigmoid")],
-    "softmax": lambda: [layers.Dense(5), layers.Softmax()],
     "normalization": lambda: [layers.Dense(5, use_bias=False), layers.BatchNormalization()],
 }
 
@@ -48,6 +47,12 @@ def test_the_layers_become_one(case, quantization, tmp_path):
     # float32 rounding, of a product with the factor before the sum instead of behind it
     np.testing.assert_allclose(exact, model(samples()), atol=2e-6)
     check_gradients(model, aware)
+
+
+def test_a_softmax_becomes_part_of_its_layer(tmp_path):
+    model = model_of(layers.Dense(5), layers.Softmax())
+    aware = check_against_file(model, "int8", tmp_path)
+    assert number_of(aware, layers.Softmax) == 0
 
 
 def test_a_result_that_others_read_stays():

@@ -19,7 +19,7 @@ def test_the_windows_of_a_convolution(size, mode, stride, dilation):
         x = keras.random.normal((2, steps, 3), seed=1)
         exact = layer(x)
         parts = views(x, padding(layer, steps, size, dilation), size, stride, dilation)
-        made = sum(ops.matmul(part, w) for part, w in zip(parts, layer.kernel, strict=True))
+        made = sum(ops.matmul(part, w) for part, w in zip(parts, layer.get_weights()[0], strict=True))
         np.testing.assert_allclose(made, exact, atol=1e-5)  # float32 rounding
 
 
