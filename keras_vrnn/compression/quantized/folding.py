@@ -39,11 +39,12 @@ def folded(graph, shared=()):
             continue
         normalization, activation, last = None, "linear", layer
         following = reader(layer.name)
-        if _is_normalization(following):
+        last_axis = len(input_shape(layer)) - 1  # linear layers keep the number of axes
+        if _is_normalization(following, last_axis):
             normalization = last = following
             absorbed.add(id(following))
             following = reader(following.name)
-        if (name := _activation(following)) is not None:
+        if (name := _activation(following, last_axis)) is not None:
             activation = name
             absorbed.add(id(following))
             last = following
@@ -82,18 +83,18 @@ def _sources(config):
         yield from _sources(part)
 
 
-def _is_normalization(layer):
-    return type(layer) is keras.layers.BatchNormalization and layer.axis in (-1, len(layer.input.shape) - 1)
+def _is_normalization(layer, last_axis):
+    return type(layer) is keras.layers.BatchNormalization and layer.axis in (-1, last_axis)
 
 
-def _activation(layer):
+def _activation(layer, last_axis):
     """Returns the activation that a layer computes, if it is one of `ACTIVATIONS`, else None."""
     kind = type(layer)
     if kind is keras.layers.Activation:
         return next((name for name in ACTIVATIONS if is_function(layer.activation, name)), None)
     if kind is keras.layers.ReLU and not layer.negative_slope and not layer.threshold:
         return {None: "relu", 6.0: "relu6"}.get(layer.max_value)
-    if kind is keras.layers.Softmax and layer.axis in (-1, len(layer.input.shape) - 1):
+    if kind is keras.layers.Softmax and layer.axis in (-1, last_axis):
         return "softmax"
     return None
 
@@ -102,7 +103,7 @@ def _merged(layer, normalization, activation):
     """Returns a float layer that computes a linear layer, a batch normalization (or None) and an activation."""
     use_bias = layer.use_bias or normalization is not None
     made = type(layer).from_config({**layer.get_config(), "use_bias": use_bias, "activation": activation})
-    made.build(layer.input.shape)
+    made.build(input_shape(layer))
     kernel = np.asarray(ops.convert_to_numpy(layer.kernel))
     bias = ops.convert_to_numpy(layer.bias) if layer.use_bias else None
     if normalization is not None:
@@ -124,3 +125,8 @@ def affine(normalization):
     offset = -layer.moving_mean * factor
     offset = layer.beta + offset if layer.center else offset
     return ops.convert_to_numpy(factor), ops.convert_to_numpy(offset)
+
+
+def input_shape(layer):
+    """Returns the shape that a layer was built with; it may have several inputs by now."""
+    return layer.get_build_config()["input_shape"]

@@ -10,7 +10,7 @@ import numpy as np
 from keras import ops
 
 from keras_vrnn.compression.quantized import signals
-from keras_vrnn.compression.quantized.folding import affine
+from keras_vrnn.compression.quantized.folding import affine, input_shape
 from keras_vrnn.quantization import integer
 from keras_vrnn.quantization.formats import LEAST_SCALE, limits
 
@@ -90,8 +90,8 @@ class QuantizedScaling(keras.layers.Layer):
         return ops.clip(integers, *limits(scheme.dtype)), held
 
     def _average(self, *made):
-        made = [ops.stop_gradient(each) for each in made]
-        self.signals.average(ops.stack([ops.stack([ops.min(each), ops.max(each)]) for each in made]))
+        ends = [ops.stack([ops.min(each), ops.max(each)]) for each in map(ops.stop_gradient, made)]
+        self.signals.average(ops.stack(ends))
 
     def compute_output_shape(self, input_shape):
         return input_shape
@@ -103,7 +103,7 @@ class QuantizedScaling(keras.layers.Layer):
 def scaling(layer, scheme):
     """Returns the form of a `BatchNormalization`, `Normalization` or `Rescaling`."""
     normalizes = isinstance(layer, keras.layers.BatchNormalization)
-    if normalizes and layer.axis not in (-1, len(layer.input.shape) - 1):
+    if normalizes and layer.axis not in (-1, len(input_shape(layer)) - 1):
         raise ValueError(
             f"layer {layer.name!r} ({type(layer).__name__}): axis={layer.axis} has no integer form in training. Use "
             "axis=-1."

@@ -80,6 +80,18 @@ def test_a_layer_in_another_model_stays():
     assert folded(model, {id(dense)}) == ({}, set())
 
 
+def test_layers_that_another_model_called_before():
+    dense, normal, softmax = layers.Dense(5), layers.BatchNormalization(), layers.Softmax()
+    models = []
+    for _ in range(2):
+        inputs = keras.Input((STEPS, FEATURES))
+        models.append(kv.Model(inputs, softmax(normal(dense(inputs)))))
+    for model in models:
+        merged, absorbed = folded(model)
+        assert set(merged) == {id(dense)}
+        assert absorbed == {id(normal), id(softmax)}
+
+
 def test_a_normalization_over_another_axis_stays():
     model = model_of(layers.Dense(5), layers.BatchNormalization(axis=1), recurrent=False)
     assert folded(model) == ({}, set())
