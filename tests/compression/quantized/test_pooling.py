@@ -12,10 +12,11 @@ CASES = {
     "same": lambda: [layers.Conv1D(6, 3), layers.AveragePooling1D(3, strides=2, padding="same")],
     "behind relu": lambda: [layers.Conv1D(6, 3, activation="relu"), layers.AveragePooling1D(4, strides=1)],
 }
+# int16x8 where its arithmetic differs.
+RUNS = [*((case, "int8") for case in CASES), ("pairs", "int16x8")]
 
 
-@pytest.mark.parametrize("quantization", ["int8", "int16x8"])
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(("case", "quantization"), RUNS)
 def test_average_pooling(case, quantization, tmp_path):
     model = model_of(*CASES[case]())
     check_gradients(model, check_against_file(model, quantization, tmp_path))
@@ -35,7 +36,6 @@ def test_global_average_pooling(quantization, tmp_path):
 
 def test_a_mean_with_a_mask_is_refused():
     inputs = keras.Input((13, 4))
-    states = kv.VanillaRNN(3, return_sequences=True)(inputs, mask=keras.Input((13,), dtype="bool"))
     pooling = layers.GlobalAveragePooling1D(name="mean")
     mask = keras.Input((13,), dtype="bool")
     states = kv.VanillaRNN(3, return_sequences=True)(inputs)
