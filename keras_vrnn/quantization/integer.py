@@ -31,7 +31,7 @@ _LOGISTIC_TABLE[
 
 def requantize(x, source: Quantization, target: Quantization, dtype):
     """QUANTIZE: the same real numbers in another integer format."""
-    mantissa, exponent = fixed.factor(_f32(source.scale) / _f32(target.scale))
+    mantissa, exponent = fixed.factor(f32(source.scale) / f32(target.scale))
     return clamp(
         fixed.scale(xp.astype(x, np.int64) - source.zero_point, mantissa, exponent) + target.zero_point,
         target,
@@ -77,11 +77,11 @@ def product_factors(source, weights_format, target, single):
         source, weights_format, target: formats of the input, of the weights and of the result.
         single: whether the kernel multiplies the two scales in float32 if all weights have one.
     """
-    weights = _f32(weights_format.scale)
-    products = _f32(source.scale) * weights
+    weights = f32(weights_format.scale)
+    products = f32(source.scale) * weights
     if single and xp.size(weights) == 1:
-        products = _f32(products)
-    return products / _f32(target.scale)
+        products = f32(products)
+    return products / f32(target.scale)
 
 
 def from_sums(sums, bias, reals, target, dtype, activation=None, narrow=False):
@@ -109,7 +109,7 @@ def rescaled(sums, factor, target, dtype, long, activation=None):
 
 def batch_matmul(x, y, x_format, y_format, target):
     """BATCH_MATMUL: x·y over the last two axes, both computed."""
-    real = float(np.float32(x_format.scale) * np.float32(y_format.scale)) / _f32(target.scale)
+    real = float(np.float32(x_format.scale) * np.float32(y_format.scale)) / f32(target.scale)
     sums = (x.astype(np.float64) - x_format.zero_point) @ (y.astype(np.float64) - y_format.zero_point)
     return from_sums(sums, None, real, target, x.dtype)
 
@@ -133,9 +133,9 @@ class Addition:
     @classmethod
     def of(cls, x_format, y_format, target, dtype):
         """Returns the addition for given formats."""
-        x_scale, y_scale = _f32(x_format.scale), _f32(y_format.scale)
+        x_scale, y_scale = f32(x_format.scale), f32(y_format.scale)
         twice = 2 * xp.maximum(x_scale, y_scale)
-        total = twice / ((1 << cls._left(dtype)) * _f32(target.scale))
+        total = twice / ((1 << cls._left(dtype)) * f32(target.scale))
         factors = tuple(fixed.factor(real) for real in (x_scale / twice, y_scale / twice, total))
         return cls((x_format, y_format), target, dtype, factors)
 
@@ -169,16 +169,17 @@ def sub(x, y, x_format, y_format, target, activation=None):
     return addition.total(addition.term(x, 0), -addition.term(y, 1), activation)
 
 
-def mul(x, y, x_format, y_format, target, activation=None):
+def mul(x, y, x_format, y_format, target, activation=None, dtype=None):
     """MUL: the product of the integers without their zero points, brought to the result's scale."""
-    mantissa, exponent = fixed.factor(_f32(x_format.scale) * _f32(y_format.scale) / _f32(target.scale))
-    product = (x.astype(np.int64) - x_format.zero_point) * (y.astype(np.int64) - y_format.zero_point)
-    return clamp(fixed.scale(product, mantissa, exponent) + target.zero_point, target, x.dtype, activation)
+    factor = fixed.factor(f32(x_format.scale) * f32(y_format.scale) / f32(target.scale))
+    x, y, dtype = xp.astype(x, np.int64), xp.astype(y, np.int64), x.dtype if dtype is None else dtype
+    product = (x - x_format.zero_point) * (y - y_format.zero_point)
+    return clamp(fixed.scale(product, *factor) + target.zero_point, target, dtype, activation)
 
 
 def div(x, y, x_format, y_format, target, activation=None):
     """DIV: x times the reciprocal of y. The kernel does not define the result for y = 0."""
-    one, other, result = (_f32(form.scale) for form in (x_format, y_format, target))
+    one, other, result = (f32(form.scale) for form in (x_format, y_format, target))
     mantissa, exponent = fixed.factor(one / (other * result))
     x, y = x.astype(np.int64) - x_format.zero_point, y.astype(np.int64) - y_format.zero_point
     x, y = np.where(y < 0, -x, x), np.abs(y)
@@ -192,10 +193,10 @@ def div(x, y, x_format, y_format, target, activation=None):
 def squared_difference(x, y, x_format, y_format, target):
     """SQUARED_DIFFERENCE: both terms brought to twice the larger scale, subtracted and squared."""
     left = 7 if x.dtype == np.int8 else 0
-    twice = 2 * max(_f32(x_format.scale), _f32(y_format.scale))
+    twice = 2 * max(f32(x_format.scale), f32(y_format.scale))
 
     def term(values, form):
-        mantissa, exponent = fixed.factor(_f32(form.scale) / twice)
+        mantissa, exponent = fixed.factor(f32(form.scale) / twice)
         return fixed.scale((values.astype(np.int64) - form.zero_point) << left, mantissa, exponent)
 
     real = twice * twice / float(np.float32(1 << 2 * left) * np.float32(target.scale))
@@ -208,7 +209,7 @@ def squared_difference(x, y, x_format, y_format, target):
 
 def comparable(x, source):
     """Returns int8 values as the comparisons take them: real values, rounded to steps of 1/256."""
-    mantissa, exponent = fixed.factor(_f32(source.scale))
+    mantissa, exponent = fixed.factor(f32(source.scale))
     return fixed.scale((x.astype(np.int64) - source.zero_point) << 8, mantissa, exponent)
 
 
@@ -275,7 +276,7 @@ def _nearest(real, target):
 
 def _on_int8(function, x, source):
     """A function at four integer bits: its value without integer bits, where x is in its range, and x's sign."""
-    mantissa, exponent = fixed.factor(_f32(source.scale) * (1 << 27))
+    mantissa, exponent = fixed.factor(f32(source.scale) * (1 << 27))
     radius = xp.right_shift(
         xp.left_shift(exponent * 0 + (15 << 27), xp.maximum(-exponent, 0)), xp.maximum(exponent, 0)
     )
@@ -286,7 +287,7 @@ def _on_int8(function, x, source):
 
 def _on_table(x, source, allow_shift):
     """An int16 input in steps of 1 / (3 · 4096), in which the table is read."""
-    scale = xp.astype(_f32(source.scale), np.float64)
+    scale = xp.astype(f32(source.scale), np.float64)
     x = xp.astype(x, np.int64)
     fraction, exponent = xp.frexp(scale)
     exact = xp.astype(exponent, np.int64) + 11  # of a scale that is a power of two: 2^exact steps
@@ -311,6 +312,6 @@ def _between(index, part, bits):
     return xp.left_shift(low, bits) + part * (high - low)
 
 
-def _f32(scale):
+def f32(scale):
     """A scale as the file holds it, as float64."""
     return xp.astype(xp.astype(scale, np.float32), np.float64)

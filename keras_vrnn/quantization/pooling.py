@@ -2,9 +2,10 @@
 
 import numpy as np
 
+from keras_vrnn.quantization import arrays as xp
 from keras_vrnn.quantization import fixed_point as fixed
 from keras_vrnn.quantization.formats import Quantization
-from keras_vrnn.quantization.integer import clamp
+from keras_vrnn.quantization.integer import clamp, f32
 from keras_vrnn.quantization.windows import Window
 
 
@@ -12,9 +13,13 @@ def average_pool(x, target: Quantization, window: Window, activation=None):
     """AVERAGE_POOL_2D: the mean of the integers in each window, in their own format."""
     total = sum(view for *_, view in window.views(x.astype(np.int64), 0))
     count = sum(view for *_, view in window.views(np.ones_like(x, np.int64), 0))
+    return clamp(rounded_mean(total, count), target, x.dtype, activation)
+
+
+def rounded_mean(total, count):
+    """Returns total / count of integers, rounded to nearest, halves away from zero."""
     half = count // 2
-    made = np.where(total > 0, (total + half) // count, -((half - total) // count))
-    return clamp(made, target, x.dtype, activation)
+    return xp.where(total > 0, (total + half) // count, -((half - total) // count))
 
 
 def max_pool(x, target: Quantization, window: Window, activation=None):
@@ -26,25 +31,33 @@ def max_pool(x, target: Quantization, window: Window, activation=None):
 
 def mean(x, axes, source: Quantization, target: Quantization):
     """MEAN over axes, which are kept with length 1."""
-    count = int(np.prod([x.shape[axis] for axis in axes]))
+    sums, count = _sums(x, axes, source)
+    return mean_of_sums(sums, count, source, target, x.dtype)
+
+
+def mean_of_sums(sums, count, source: Quantization, target: Quantization, dtype):
+    """The result of MEAN for sums of `count` integers without their zero point."""
     mantissa, exponent = _factor(source, target)
     # The divisor goes into the mantissa, which is shifted to keep its bits.
-    shift = min(count.bit_length() - 1, 32, 31 + exponent)
-    return _from_total(x, axes, count, (mantissa << shift) // count, exponent - shift, source, target)
+    shift = xp.minimum(xp.minimum(31 + exponent, 32), count.bit_length() - 1)
+    return _scaled(sums, xp.left_shift(mantissa, shift) // count, exponent - shift, target, dtype)
 
 
 def total(x, axes, source: Quantization, target: Quantization):
     """SUM over axes, which are kept with length 1."""
-    count = int(np.prod([x.shape[axis] for axis in axes]))
-    mantissa, exponent = _factor(source, target)
-    return _from_total(x, axes, count, mantissa, exponent, source, target)
+    sums, _ = _sums(x, axes, source)
+    return _scaled(sums, *_factor(source, target), target, x.dtype)
 
 
 def _factor(source, target):
-    return fixed.factor(float(np.float32(source.scale)) / float(np.float32(target.scale)))
+    return fixed.factor(f32(source.scale) / f32(target.scale))
 
 
-def _from_total(x, axes, count, mantissa, exponent, source, target):
-    sums = x.astype(np.int64).sum(axis=tuple(axes), keepdims=True) - source.zero_point * count
+def _sums(x, axes, source):
+    count = int(np.prod([x.shape[axis] for axis in axes]))
+    return x.astype(np.int64).sum(axis=tuple(axes), keepdims=True) - source.zero_point * count, count
+
+
+def _scaled(sums, mantissa, exponent, target, dtype):
     made = fixed.scale(fixed.wrap(sums), fixed.wrap(mantissa), exponent)
-    return clamp(made + target.zero_point, target, x.dtype)
+    return clamp(made + target.zero_point, target, dtype)

@@ -1,7 +1,13 @@
-"""Makes a quantization-aware model out of a Keras model: the same graph, with quantized layers."""
+"""Makes a quantization-aware model out of a Keras model: the same graph, with quantized layers.
+
+Batch normalization and activations behind a linear layer become part of it; see `folding`.
+"""
+
+from collections import Counter
 
 import keras
 
+from keras_vrnn.compression.quantized.folding import folded
 from keras_vrnn.compression.quantized.forms import copy_weights, quantized
 from keras_vrnn.compression.quantized.inputs import INPUT_SUFFIX, QuantizedInput
 
@@ -17,6 +23,7 @@ def converted(model, scheme):
         ValueError: a layer has no quantized form; the message names it.
     """
     conversion = _Conversion(scheme)
+    conversion.count(model)
     made = conversion.of(model, is_outermost=True)
     conversion.copy_weights()
     return made
@@ -32,6 +39,15 @@ class _Conversion:
         self._tokens = set()  # ids of tensors that an Embedding reads
         self._kept = []  # all clones, so that ids stay unique
         self._token_inputs = {}  # id of a converted model -> for each input, whether an Embedding reads it
+        self._uses = Counter()  # id of a layer -> in how many models it is
+        self._folded, self._absorbed = {}, set()  # see `folded`
+
+    def count(self, model):
+        """Counts in how many models each layer is."""
+        for layer in model.layers:
+            self._uses[id(layer)] += 1
+            if isinstance(layer, keras.Model) and self._uses[id(layer)] == 1:
+                self.count(layer)
 
     def of(self, model, is_outermost=False):
         if not getattr(model, "inputs", None):
@@ -45,6 +61,9 @@ class _Conversion:
             *((model.inputs[0], model.outputs[0]) if sequential else (model.input, model.output))
         )
         types = [t.dtype for t in keras.tree.flatten(graph.input)]
+        folds, absorbed = folded(graph, {key for key, count in self._uses.items() if count > 1})
+        self._folded |= folds
+        self._absorbed |= absorbed
         before = dict(self._made)
         made = self._cloned(graph, types, is_outermost)
         are_tokens = [id(t) in self._tokens for t in keras.tree.flatten(made.input)]
@@ -76,6 +95,8 @@ class _Conversion:
 
     def _call(self, layer, raw, args, kwargs):
         """Calls a layer on the integers of the model's inputs; token ids stay what they are."""
+        if layer is None:  # the layer before it computes it
+            return args[0]
         if isinstance(layer, keras.layers.Dense):
             kwargs.pop("mask", None)  # of the TimeDistributed that it was made of
         flat = keras.tree.flatten((args, kwargs))
@@ -96,14 +117,19 @@ class _Conversion:
         return self._inputs[id(x)]
 
     def _layer(self, layer):
+        if id(layer) in self._absorbed:
+            return None
         outputs = keras.tree.flatten(layer.output)
         if not isinstance(layer, keras.layers.Layer) and all(t.dtype == "bool" for t in outputs):
             return layer  # it makes a mask
         # A TimeDistributed becomes the layer in it, which may be shared.
         key = id(layer.layer if isinstance(layer, keras.layers.TimeDistributed) else layer)
         if key not in self._made:
-            made = self.of(layer) if isinstance(layer, keras.Model) else quantized(layer, self._scheme)
-            self._made[key] = layer, made
+            if isinstance(layer, keras.Model):
+                self._made[key] = layer, self.of(layer)
+            else:
+                old = self._folded.get(key, layer)
+                self._made[key] = old, quantized(old, self._scheme)
         return self._made[key][1]
 
     def copy_weights(self):

@@ -9,9 +9,15 @@ import keras
 
 from keras_vrnn.compression.quantized import refusals, signals
 from keras_vrnn.compression.quantized.bidirectional import MERGE_MODES, QuantizedBidirectional
+from keras_vrnn.compression.quantized.convolution import QuantizedConv1D, QuantizedDepthwiseConv1D
 from keras_vrnn.compression.quantized.embedding import QuantizedEmbedding
-from keras_vrnn.compression.quantized.linear import ACTIVATIONS, QuantizedDense, is_activation
+from keras_vrnn.compression.quantized.linear import ACTIVATIONS, QuantizedDense, is_function
 from keras_vrnn.compression.quantized.merging import QuantizedAdd, QuantizedConcatenate
+from keras_vrnn.compression.quantized.pooling import (
+    QuantizedAveragePooling1D,
+    QuantizedGlobalAveragePooling1D,
+)
+from keras_vrnn.compression.quantized.scaling import scaling
 from keras_vrnn.compression.quantized.stack import QuantizedStackedVanillaRNN
 from keras_vrnn.compression.quantized.vanilla_rnn import QuantizedVanillaRNN, check_activation
 from keras_vrnn.layers import Bidirectional, StackedVanillaRNN, VanillaRNN
@@ -81,10 +87,16 @@ def _vanilla(layer, scheme):
     return _of(QuantizedVanillaRNN)(layer, scheme)
 
 
-def _dense(layer, scheme):
-    if not any(is_activation(layer.activation, name) for name in ACTIVATIONS):
-        raise refusals.refused_activation(layer, ACTIVATIONS)
-    return _of(QuantizedDense)(layer, scheme)
+def _linear(kind):
+    def made(layer, scheme):
+        if not any(is_function(layer.activation, name) for name in ACTIVATIONS):
+            raise refusals.refused_activation(layer, ACTIVATIONS)
+        return _of(kind)(layer, scheme)
+
+    return made
+
+
+_dense = _linear(QuantizedDense)
 
 
 def _masking(layer, scheme):
@@ -124,11 +136,18 @@ _FORMS = {
     StackedVanillaRNN: _stack,
     VanillaRNN: _vanilla,
     keras.layers.Add: _of(QuantizedAdd),
+    keras.layers.AveragePooling1D: _of(QuantizedAveragePooling1D),
+    keras.layers.BatchNormalization: scaling,
     keras.layers.Bidirectional: _bidirectional,
     keras.layers.Concatenate: _of(QuantizedConcatenate),
+    keras.layers.Conv1D: _linear(QuantizedConv1D),
     keras.layers.Dense: _dense,
+    keras.layers.DepthwiseConv1D: _linear(QuantizedDepthwiseConv1D),
     keras.layers.Embedding: _of(QuantizedEmbedding),
+    keras.layers.GlobalAveragePooling1D: _of(QuantizedGlobalAveragePooling1D),
     keras.layers.Masking: _masking,
+    keras.layers.Normalization: scaling,
+    keras.layers.Rescaling: scaling,
     keras.layers.SimpleRNN: _vanilla,
     keras.layers.TimeDistributed: _time_distributed,
 }
@@ -157,6 +176,9 @@ def copy_weights(old, new):
     if isinstance(old, StackedVanillaRNN):
         for one, other in zip(old.layers, new.layers, strict=True):
             copy_weights(one, other)
+        return
+    if hasattr(new, "take"):
+        new.take(old)
         return
     # A TimeDistributed has the weights of the layer in it.
     by_name = {weight.name: weight for weight in new.weights}

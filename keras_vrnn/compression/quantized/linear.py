@@ -144,7 +144,7 @@ class Linear(keras.layers.Layer):
 
     @property
     def _activation_name(self):
-        return next(name for name in ACTIVATIONS if is_activation(self.activation, name))
+        return next(name for name in ACTIVATIONS if is_function(self.activation, name))
 
     @property
     def _is_fused(self):
@@ -174,8 +174,8 @@ class Integers:
         return ops.cast(ops.cast(self.integers, "float64") * self.scale, "float32")
 
 
-def is_activation(activation, name):
-    """Whether a function is the activation of Keras with this name."""
+def is_function(activation, name):
+    """Whether an activation is the function of Keras with this name."""
     return activation in (getattr(keras.activations, name), getattr(ops, name, None))
 
 

@@ -14,6 +14,8 @@ from keras_vrnn.quantization.schemes import SCHEMES, Stored
 from keras_vrnn.tflite.exporting import stated_ranges
 from keras_vrnn.tflite.exporting.recurrences.base import Formats
 
+_BY_RULE = {"bias", "factor", "offset"}  # constants whose formats follow from others and from their own range
+
 
 def scheme_of(model):
     """Returns the scheme of a quantization-aware model, a key of `SCHEMES`, or None for another model.
@@ -71,7 +73,7 @@ class Trained:
             stated_ranges.Weights(f"{note.layer.name}/{name}", real, scale)
             for note in self._notes
             for name, (real, scale) in note.constants.items()
-            if name != "bias"
+            if name not in _BY_RULE
         ]
 
     def formats_of(self, recurrences):

@@ -2,8 +2,8 @@ import keras
 import pytest
 from keras import layers
 from quantized_models import (
-    F,
-    T,
+    FEATURES,
+    STEPS,
     assert_round_trip,
     gradients,
     quantized_and_checked,
@@ -24,7 +24,7 @@ def both(mode, activation="tanh", other=None, **options):
 
 
 def model_of(layer):
-    x = keras.Input((T, F), name="x")
+    x = keras.Input((STEPS, FEATURES), name="x")
     made = layer(x)
     return keras.Model(x, list(made) if isinstance(made, (list, tuple)) else made)
 
@@ -47,7 +47,7 @@ def test_the_file_computes_the_same(make, quantization, tmp_path):
 
 @EACH
 def test_states_pass_to_another_layer(quantization, tmp_path):
-    x = keras.Input((T, F), name="x")
+    x = keras.Input((STEPS, FEATURES), name="x")
     made, *states = both("sum", return_sequences=True, return_state=True)(x)
     model = keras.Model(x, [both("concat")(made, initial_state=states), *states])
     quantized_and_checked(model, signal(), quantization, tmp_path / "m.tflite")
@@ -57,7 +57,7 @@ def test_states_pass_to_another_layer(quantization, tmp_path):
 def test_masked_steps_are_zero(quantization, tmp_path):
     data = signal()
     data[:, 3:] = 0
-    x = keras.Input((T, F), name="x")
+    x = keras.Input((STEPS, FEATURES), name="x")
     h = both("concat", return_sequences=True)(layers.Masking()(x))
     made = quantized_and_checked(keras.Model(x, h), data, quantization, tmp_path / "m.tflite")
     assert not made.predict(data, verbose=0)[:, 3:].any()

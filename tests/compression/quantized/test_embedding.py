@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from keras import layers
 from quantized_models import (
-    T,
+    STEPS,
     assert_round_trip,
     gradients,
     quantized_and_checked,
@@ -16,7 +16,7 @@ EACH = pytest.mark.parametrize("quantization", ["int8", "int16x8"])
 
 
 def model_of_tokens(mask_zero, dtype="int32"):
-    x = keras.Input((T,), name="x", dtype=dtype)
+    x = keras.Input((STEPS,), name="x", dtype=dtype)
     h = layers.Embedding(9, 3, mask_zero=mask_zero, name="table")(x)
     return keras.Model(x, kv.VanillaRNN(4, return_sequences=True)(h))
 
@@ -33,9 +33,9 @@ def test_tokens_of_a_float_input_are_not_rounded(tmp_path):
 
 
 def test_tokens_of_a_nested_model(tmp_path):
-    inside = keras.Input((T,))
+    inside = keras.Input((STEPS,))
     inner = keras.Model(inside, layers.Embedding(9, 3, mask_zero=True)(inside))
-    x = keras.Input((T,), name="x", dtype="int32")
+    x = keras.Input((STEPS,), name="x", dtype="int32")
     model = keras.Model(x, kv.VanillaRNN(4)(inner(x)))
     quantized_and_checked(model, tokens(), "int8", tmp_path / "m.tflite")
 

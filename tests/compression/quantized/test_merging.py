@@ -2,8 +2,8 @@ import keras
 import pytest
 from keras import layers
 from quantized_models import (
-    F,
-    T,
+    FEATURES,
+    STEPS,
     assert_round_trip,
     gradients,
     quantized_and_checked,
@@ -16,7 +16,7 @@ EACH = pytest.mark.parametrize("quantization", ["int8", "int16x8"])
 
 
 def of_two(build):
-    a, b = keras.Input((T, F), name="a"), keras.Input((T, F), name="b")
+    a, b = keras.Input((STEPS, FEATURES), name="a"), keras.Input((STEPS, FEATURES), name="b")
     return keras.Model([a, b], build(a, b)), [signal(), signal(seed=9)]
 
 
@@ -38,7 +38,7 @@ def test_the_file_computes_the_same(build, quantization, tmp_path):
 def test_terms_of_one_mask(quantization, tmp_path):
     data = signal()
     data[:, 3:] = 0
-    x = keras.Input((T, F), name="x")
+    x = keras.Input((STEPS, FEATURES), name="x")
     h = layers.Masking()(x)
     h = layers.Add()([kv.VanillaRNN(4, return_sequences=True)(h) for _ in range(2)])
     quantized_and_checked(keras.Model(x, kv.VanillaRNN(4)(h)), data, quantization, tmp_path / "m.tflite")

@@ -1,7 +1,7 @@
 import keras
 import pytest
 from keras import layers
-from quantized_models import F, T, signal
+from quantized_models import FEATURES, STEPS, signal
 
 import keras_vrnn as kv
 
@@ -25,7 +25,7 @@ class Own(layers.Dense):
     ],
 )
 def test_the_error_names_the_layer_the_reason_and_the_way_out(layer, kind, way):
-    x = keras.Input((T, F), name="x")
+    x = keras.Input((STEPS, FEATURES), name="x")
     model = keras.Model(x, kv.VanillaRNN(4)(layer(x)))
     with pytest.raises(
         ValueError, match=rf"'odd' \({kind}\) has no integer form in training: .*{way}.*kv.tflite.export"
@@ -34,21 +34,21 @@ def test_the_error_names_the_layer_the_reason_and_the_way_out(layer, kind, way):
 
 
 def test_attention_is_refused():
-    x = keras.Input((T, F), name="x")
+    x = keras.Input((STEPS, FEATURES), name="x")
     model = keras.Model(x, kv.VanillaRNN(4)(layers.MultiHeadAttention(1, 2, name="odd")(x, x)))
     with pytest.raises(ValueError, match=r"'odd' \(MultiHeadAttention\)"):
         kv.compression.quantize_aware(model, calibration_data=signal())
 
 
 def test_an_activation_of_a_recurrence_is_refused():
-    x = keras.Input((T, F), name="x")
+    x = keras.Input((STEPS, FEATURES), name="x")
     model = keras.Model(x, kv.VanillaRNN(4, activation="elu", name="odd")(x))
     with pytest.raises(ValueError, match=r"'odd': its activation 'elu'.*kv.tflite.export"):
         kv.compression.quantize_aware(model, "int16x8", calibration_data=signal())
 
 
 def test_an_operation_is_refused():
-    x = keras.Input((T, F), name="x")
+    x = keras.Input((STEPS, FEATURES), name="x")
     h = kv.VanillaRNN(4)(x)
     model = keras.Model(x, h + h)
     with pytest.raises(ValueError, match=r"operation 'add.*' \(keras.ops.add\).*keras.layers.Add"):
@@ -56,7 +56,7 @@ def test_an_operation_is_refused():
 
 
 def test_a_quantized_model_is_refused():
-    x = keras.Input((T, F), name="x")
+    x = keras.Input((STEPS, FEATURES), name="x")
     made = kv.compression.quantize_aware(keras.Model(x, kv.VanillaRNN(4)(x)), calibration_data=signal())
     with pytest.raises(ValueError, match="is quantization-aware already"):
         kv.compression.quantize_aware(made, calibration_data=signal())

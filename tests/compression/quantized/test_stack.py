@@ -1,8 +1,8 @@
 import keras
 import pytest
 from quantized_models import (
-    F,
-    T,
+    FEATURES,
+    STEPS,
     assert_round_trip,
     gradients,
     quantized_and_checked,
@@ -24,14 +24,14 @@ EACH = pytest.mark.parametrize("quantization", ["int8", "int16x8"])
     ],
 )
 def test_the_file_computes_the_same(options, quantization, tmp_path):
-    x = keras.Input((T, F), name="x")
+    x = keras.Input((STEPS, FEATURES), name="x")
     made = kv.StackedVanillaRNN([4, 3], dropout=0.1, **options)(x)
     model = keras.Model(x, list(made) if isinstance(made, (list, tuple)) else made)
     quantized_and_checked(model, signal(), quantization, tmp_path / "m.tflite")
 
 
 def test_all_weights_get_gradients_and_the_model_is_saved(tmp_path):
-    x = keras.Input((T, F), name="x")
+    x = keras.Input((STEPS, FEATURES), name="x")
     model = keras.Model(x, kv.StackedVanillaRNN([4, 3], bidirectional=True, seed=1)(x))
     made = kv.compression.quantize_aware(model, calibration_data=signal())
     assert all(gradient.any() for gradient in gradients(made, signal()).values())
