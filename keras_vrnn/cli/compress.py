@@ -8,7 +8,7 @@ import tempfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -204,7 +204,7 @@ def _zeros(options, optimizer, count):
 def _integers(options, samples):
     from keras_vrnn import compression
 
-    bits = options.weight_bits or 8
+    bits: Literal[8, 4] = 4 if options.weight_bits == 4 else 8
     data = training.some(samples, _SAMPLES, options.seed)[0]
 
     def apply(model):

@@ -46,7 +46,8 @@ def mean_of_sums(sums, count, source: Quantization, target: Quantization, dtype)
 def total(x, axes, source: Quantization, target: Quantization):
     """SUM over axes, which are kept with length 1."""
     sums, _ = _sums(x, axes, source)
-    return _scaled(sums, *_factor(source, target), target, x.dtype)
+    mantissa, exponent = _factor(source, target)
+    return _scaled(sums, mantissa, exponent, target, x.dtype)
 
 
 def _factor(source, target):

@@ -9,7 +9,7 @@ from keras_vrnn.quantization import pooling
 from keras_vrnn.quantization.schemes import SCHEMES
 
 
-class _Pooling:
+class _Pooling(keras.layers.Layer):
     """What both layers share; a mixin.
 
     Args:

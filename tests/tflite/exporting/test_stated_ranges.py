@@ -14,6 +14,7 @@ from keras_vrnn.tflite.exporting.capture.observation import observe
 from keras_vrnn.tflite.exporting.capture.partition import partition
 from keras_vrnn.tflite.exporting.options import Options
 from keras_vrnn.tflite.exporting.writing import stitching
+from keras_vrnn.tflite.exporting.writing.flatbuffer import ModelFile
 
 BOTH = pytest.mark.parametrize("quantization", ["int8", "int16x8"])
 
@@ -146,7 +147,7 @@ def test_the_file_joins_with_a_recurrence_as_a_calibrated_one(quantization, tmp_
     )
     _, formats_of, value_formats = sampling.calibrated(model, options, parts, [data])
     content, _ = stitching.stitch(
-        parts, stated_ranges.convert(parts.stock, quantization), formats_of, value_formats, options
+        parts, ModelFile(stated_ranges.convert(parts.stock, quantization)), formats_of, value_formats, options
     )
     path = tmp_path / "m.tflite"
     path.write_bytes(content.pack())

@@ -22,7 +22,7 @@ def calibrated(x, form="sequence", calibration="minmax", front=None):
     h = layer(front(inputs) if front else inputs)
     model = randomize(keras.Model(inputs, layers.Dense(2, name="y")(h)))
     options = Options(form, "int8", None, "explicit", 2, calibration, 1.0)
-    parts = _partition(model, options, [x])
+    parts, _ = _partition(model, options, [x])
     samples, formats_of, value_formats = sampling.calibrated(model, options, parts, [x])
     named = [dict(zip(parts.stock_inputs, sample, strict=True)) for sample in samples()]
     return layer, named, formats_of, value_formats
