@@ -110,6 +110,7 @@ def test_modules_that_a_page_names_exist(page):
     assert not {name for name in named if not any((folder / name).exists() for folder in pages.SOURCES)}
 
 
+@pytest.mark.slow
 def test_compression(tmp_path):
     names = pages.run("docs/compression.md")
     found = kv.tflite.simulate(tmp_path / "int8.tflite", names["x"][:50])
