@@ -75,12 +75,12 @@ def one_run(seed, parts, quick):
     fit(model, training, validation, 2e-3, 2 if quick else 40)
     rows = {"float32": measured(model, "float32", parts)}
 
-    updates = -(-len(training[0]) // BATCH_SIZE) * (1 if quick else 5)
+    updates = -(-len(training[0]) // BATCH_SIZE) * (1 if quick else 10)
     schedule = kv.compression.PolynomialDecay(0.0, SPARSITY, begin_step=0, end_step=updates - 5, frequency=5)
     pruned = kv.compression.prune(model, schedule)
     # An early epoch has fewer zeros: the best one is chosen from those after the schedule.
-    fit(pruned, training, None, 1e-3, 1 if quick else 5)
-    fit(pruned, training, validation, 5e-4, 1 if quick else 10)
+    fit(pruned, training, None, 2e-3, 1 if quick else 10)
+    fit(pruned, training, validation, 1e-3, 1 if quick else 20)
     rows[f"{SPARSITY:.0%} zeros, float32"] = measured(pruned, "float32", parts)
 
     for name, (quantization, bits) in INTEGERS.items():
