@@ -229,3 +229,9 @@ def test_states_that_are_not_finite_are_refused():
     source.get_layer("a").cell.recurrent_kernel.assign(5 * np.eye(8))
     with pytest.raises(ValueError, match=r"its signal '.' is NaN or infinite on `calibration_data`"):
         aware(source, data=np.ones((4, 200, 3)))
+
+
+def test_models_without_a_recurrence_are_refused_before_training():
+    inputs = keras.Input((12, 3))
+    with pytest.raises(ValueError, match="must contain a VanillaRNN or SimpleRNN layer"):
+        aware(kv.Model(inputs, keras.layers.Dense(2)(inputs)))
