@@ -12,8 +12,8 @@ pytestmark = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason=
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(64, 12, 3)).astype("float32")
 Y = RNG.integers(0, 2, 64)
-# The model computes softmax in float32 and rounds it; the kernels read exp and 1/x from tables of 513 values at int16.
-SOFTMAX = {"int8": 1 / 256, "int16x8": 3 / 32768}
+# At int8 the model computes softmax in float32 and rounds it, and may differ by one near a half.
+SOFTMAX = {"int8": 1 / 256, "int16x8": 0}
 KINDS = [("int8", 8), ("int16x8", 8), ("int8", 4)]
 
 
