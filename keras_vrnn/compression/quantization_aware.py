@@ -9,7 +9,7 @@ from keras_vrnn.compression.copying import check_built
 from keras_vrnn.compression.following import GRAPHS
 from keras_vrnn.compression.quantized import conversion, signals
 from keras_vrnn.layers.call_checks import named
-from keras_vrnn.layers.interception import layers_of, recurrent_layers
+from keras_vrnn.layers.interception import layers_of, recurrent_layers, vanilla_layers
 from keras_vrnn.models import structure
 from keras_vrnn.models.encoder_decoder import EncoderDecoder
 from keras_vrnn.models.input_arrays import as_inputs
@@ -116,6 +116,11 @@ def _check_model(model):
         raise ValueError(
             f"`model` must be a functional or Sequential model. Received: {kind}, whose `call` is Python code. Build "
             "it from a keras.Input with keras.Model(inputs, outputs)."
+        )
+    if not vanilla_layers(model):
+        raise ValueError(
+            f"`model` must contain a VanillaRNN or SimpleRNN layer. Received: {kind} without any, which "
+            "kv.tflite.export does not write. tf.lite.TFLiteConverter quantizes models without recurrences."
         )
     for layer in layers_of(model):
         if hasattr(layer, "signals"):

@@ -89,16 +89,16 @@ def transpose(matrix):
     return np.transpose(matrix) if tf is None else tf.transpose(matrix)
 
 
-def largest(x, axis=None):
+def largest(x, axis=None, keepdims=False):
     """x.max(axis)"""
     tf = _tensorflow(x)
-    return np.max(x, axis=axis) if tf is None else tf.reduce_max(x, axis=axis)
+    return (np.max if tf is None else tf.reduce_max)(x, axis=axis, keepdims=keepdims)
 
 
-def total(x):
-    """x.sum()"""
+def total(x, axis=None, keepdims=False):
+    """x.sum(axis)"""
     tf = _tensorflow(x)
-    return np.sum(x) if tf is None else tf.reduce_sum(x)
+    return (np.sum if tf is None else tf.reduce_sum)(x, axis=axis, keepdims=keepdims)
 
 
 def size(x):

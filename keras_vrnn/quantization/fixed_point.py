@@ -150,7 +150,7 @@ def reciprocal(x, integer_bits):
 
 def leading_zeros(x):
     """Returns the number of zero bits before the first one of uint32 numbers."""
-    return 32 - np.frexp(np.asarray(x, np.float64))[1].astype(np.int64)
+    return 32 - xp.astype(xp.frexp(xp.astype(x, np.float64))[1], np.int64)
 
 
 def inverse_sqrt(x):

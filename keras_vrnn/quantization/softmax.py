@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from keras_vrnn.quantization import arrays as xp
 from keras_vrnn.quantization import fixed_point as fixed
 from keras_vrnn.quantization.activations import exp, round_half_away
 from keras_vrnn.quantization.formats import Quantization
@@ -15,7 +16,7 @@ _DIFFERENCE_BITS, _SUM_BITS = 5, 12
 def softmax(x, source: Quantization, beta=1.0):
     """SOFTMAX: exp(beta x) / Σ exp(beta x) in steps of 1/256 (int8) or 1/32768 (int16)."""
     if x.dtype == np.int16:
-        return _softmax_int16(x, source, beta)
+        return softmax_int16(x, source, beta)
     _, exponentials, total = _exponentials(x, source, beta)
     inverse, shift = fixed.reciprocal(total, _SUM_BITS)
     made = fixed.divide_by_power(fixed.multiply_high(inverse, exponentials), shift + 31 - 8)
@@ -85,25 +86,28 @@ def _log(x):
     return fixed.shift_left(fixed.wrap(fixed.multiply_high(n, _LOG_2) + fraction), 1)
 
 
-def _softmax_int16(x, source, beta):
-    """SOFTMAX of int16: exp and 1/(1 + x) from tables of 513 values, read between them."""
-    real = float(np.float32(source.scale)) * float(np.float32(beta)) / (10.0 / 65535.0)
-    scaled = fixed.scale(_differences(x), *fixed.factor(real))
-    exponentials = _look_up(np.clip(scaled + 32767, -32768, 32767), _EXP_TABLE)
-    total = exponentials.sum(axis=-1, keepdims=True)
+def softmax_int16(x, source: Quantization, beta=1.0):
+    """SOFTMAX of int16, on arrays or tensors: exp and 1/(1 + x) from tables of 513 values, read between them."""
+    scale = xp.astype(xp.astype(source.scale, np.float32), np.float64)
+    real = scale * float(np.float32(beta)) / (10.0 / 65535.0)
+    difference = xp.astype(x, np.int64) - xp.largest(xp.astype(x, np.int64), axis=-1, keepdims=True)
+    scaled = fixed.scale(difference, *fixed.factor(real))
+    exponentials = _look_up(xp.clip(scaled + 32767, -32768, 32767), _EXP_TABLE)
+    total = xp.total(exponentials, axis=-1, keepdims=True)
     headroom = fixed.leading_zeros(total)
     # total · 2^n − 1 between 0 and 1.
-    fraction = ((total << (headroom - 1)) + (1 << 13)) >> 14
-    fraction = np.clip(fraction - ((1 << 15) + (1 << 16)), -32768, 32767)
+    fraction = xp.right_shift(xp.left_shift(total, headroom - 1) + (1 << 13), 14)
+    fraction = xp.clip(fraction - ((1 << 15) + (1 << 16)), -32768, 32767)
     shift = 31 - headroom
     inverse = _look_up(fraction, _INVERSE_TABLE)
-    made = (exponentials * inverse + (np.int64(1) << (shift - 1))) >> shift
-    return np.clip(made, 0, 32767).astype(np.int16)
+    half = xp.left_shift(shift * 0 + 1, shift - 1)
+    return xp.narrow(xp.clip(xp.right_shift(exponentials * inverse + half, shift), 0, 32767), np.int16)
 
 
 def _look_up(x, table):
-    index, part = 256 + (x >> 7), x & 0x7F
-    return table[index] + (((table[index + 1] - table[index]) * part + 64) >> 7)
+    index, part = 256 + xp.right_shift(x, 7), xp.bitwise_and(x, 0x7F)
+    here, after = xp.take(table, index), xp.take(table, index + 1)
+    return here + xp.right_shift((after - here) * part + 64, 7)
 
 
 def _table(function, low, high):

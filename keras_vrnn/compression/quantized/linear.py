@@ -14,6 +14,7 @@ from keras import ops
 from keras_vrnn.compression.quantized import signals
 from keras_vrnn.quantization import integer
 from keras_vrnn.quantization.formats import INT8_MAX, LEAST_SCALE, Quantization, short
+from keras_vrnn.quantization.softmax import softmax_int16
 
 FUSED = {"linear": None, "relu": "RELU", "relu6": "RELU6"}
 ACTIVATIONS = (*FUSED, "tanh", "sigmoid", "softmax")
@@ -106,7 +107,9 @@ class Linear(keras.layers.Layer):
         if training and name in ("sigmoid", "softmax"):
             # A probability that is rounded to 0 would have an infinite loss without a gradient.
             return signals.carrying(real, target)
-        if name == "softmax":
+        if name == "softmax" and scheme.dtype == np.int16:
+            made = softmax_int16(integers, y)
+        elif name == "softmax":
             made = integer.quantize(real, target, scheme.dtype)
         else:
             made = {"tanh": integer.tanh, "sigmoid": integer.logistic}[name](integers, y, scheme.dtype)

@@ -15,7 +15,7 @@ from keras_vrnn.compression.quantized import signals
 from keras_vrnn.models import structure
 from keras_vrnn.models.input_arrays import as_inputs
 from keras_vrnn.quantization.formats import Quantization
-from keras_vrnn.tflite.exporting import four_bit, stated_ranges, stock, trained
+from keras_vrnn.tflite.exporting import four_bit, saturation, stated_ranges, stock, trained
 from keras_vrnn.tflite.exporting.capture import reserved_names, sampling, streaming
 from keras_vrnn.tflite.exporting.capture.observation import observe
 from keras_vrnn.tflite.exporting.capture.partition import partition
@@ -25,6 +25,8 @@ from keras_vrnn.tflite.exporting.check import check, check_integers
 from keras_vrnn.tflite.exporting.recurrences.base import Formats
 from keras_vrnn.tflite.exporting.writing import stitching
 from keras_vrnn.tflite.exporting.writing.flatbuffer import ModelFile
+
+_NOTABLE = 0.01  # share of saturated values; every format that spans its data has some
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,9 @@ class ExportResult:
         scales: Recurrence -> signal ("z", "r", "a", "h") -> `Quantization`; empty where signals are float32.
         errors: Output -> how far it is from Keras, relative to its range with zero: the largest error of a float32
             file, otherwise the mean error of the output's worst unit.
+        saturation: Recurrence -> signal -> the share (0 to 1) of its values on up to 16 samples of the data that lie at
+            the ends of its format or beyond; empty where signals are float32. Without data, as the export of a
+            quantization-aware model allows, on random inputs in the ranges of the model.
     """
 
     path: Path
@@ -50,13 +55,19 @@ class ExportResult:
     signatures: dict[str, dict[str, list[str]]]
     scales: dict[str, dict[str, Quantization]]
     errors: dict[str, float]
+    saturation: dict[str, dict[str, float]]
 
     def __str__(self) -> str:
         operators = ", ".join(f"{name} {count}" for name, count in self.operators.items())
         errors = ", ".join(f"{name} {error:.2g}" for name, error in self.errors.items())
+        saturated = "".join(
+            f"; saturated in {name}: {', '.join(f'{signal} {share:.0%}' for signal, share in found.items())}"
+            for name, shares in self.saturation.items()
+            if (found := {signal: share for signal, share in shares.items() if share >= _NOTABLE})
+        )
         return (
             f"{self.path}: {self.size:,} bytes, {self.form}, {self.quantization}; {operators}; "
-            f"error of the range: {errors}"
+            f"error of the range: {errors}{saturated}"
         )
 
 
@@ -108,6 +119,9 @@ def to_file(model, path, options, calibration_data, overwrite) -> ExportResult:
         signatures=signatures,
         scales={name: formats.signals for name, formats in formats_of.items() if formats.signals},
         errors=errors,
+        saturation=saturation.measure(model, arrays, parts.recurrences, formats_of, options.scheme.dtype)
+        if options.integer
+        else {},
     )
 
 

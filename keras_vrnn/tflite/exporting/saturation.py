@@ -1,0 +1,58 @@
+"""How much of each signal of a recurrence lies at the ends of its number format, where larger values are lost.
+
+Needs the TensorFlow backend.
+"""
+
+import numpy as np
+
+from keras_vrnn.layers.stepping import run
+from keras_vrnn.quantization.formats import span
+from keras_vrnn.tflite.exporting.capture.observation import observe
+
+_SAMPLES = 16
+
+
+def measure(model, arrays, recurrences, formats_of, dtype):
+    """Returns recurrence name -> signal -> the share (0 to 1) of its values that are an end of the integer range.
+
+    The values are those of the float arithmetic, so they show what the format cuts off.
+
+    Args:
+        model: The Keras model.
+        arrays: The data, one array per input, of which the first samples are used.
+        recurrences: The `Recurrence`s of the model, in the order of their calls.
+        formats_of: Recurrence name -> `Formats`.
+        dtype: The integer type of the signals.
+    """
+    calls = observe(model, [array[:_SAMPLES] for array in arrays])
+    return {
+        recurrence.name: _shares(recurrence.cell, call, formats_of[recurrence.name].signals, dtype)
+        for recurrence, call in zip(recurrences, calls, strict=True)
+    }
+
+
+def _shares(cell, call, formats, dtype):
+    z = cell.project(call.x)
+    mask = None if call.mask is None else call.mask.astype(bool)
+    beyond = {name: [] for name in formats}
+
+    def step(t, h):
+        with np.errstate(over="ignore", invalid="ignore"):
+            made = {"z": z[:, t], **cell.step(z[:, t], h)}
+        valid = slice(None) if mask is None else mask[:, t]
+        for name, quantization in formats.items():
+            if name in made:
+                beyond[name].append(_at_ends(made[name][valid], quantization, dtype).ravel())
+        return made["h"]
+
+    run(step, call.initial_state, z.shape[1], mask, call.layer.go_backwards)
+    # All steps may be masked.
+    counts = {name: np.concatenate(each) for name, each in beyond.items() if each}
+    return {name: float(each.mean()) if each.size else 0.0 for name, each in counts.items()}
+
+
+def _at_ends(values, quantization, dtype):
+    """Whether real values round to an end of the integer range or lie beyond it; NaN counts as beyond."""
+    low, high = span(quantization, dtype)
+    half = quantization.scale / 2
+    return ~((values > low + half) & (values < high - half))
