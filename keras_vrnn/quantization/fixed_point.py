@@ -55,7 +55,6 @@ def divide_by_power(x, exponent):
 
     Beyond 31 bits, where C leaves it open, the result is that of an x86 processor, whose shifts take five bits.
     """
-    # The kernels compare the bits that get lost with a half. XLA miscompiles that comparison for AVX-512 in some graphs.
     exponent = xp.astype(exponent, np.int64)
     shift, beyond = xp.bitwise_and(exponent, 31), exponent > 31
     whole = xp.left_shift(exponent * 0 + 1, shift)

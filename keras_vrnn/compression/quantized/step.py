@@ -68,7 +68,7 @@ class Step:
         return tf.round(real / tf.cast(quantization.scale, tf.float32))
 
     def project(self, x, mask=None):
-        """Returns the term z of the addition for all steps, int32, and the real z before it is clipped.
+        """Returns the term z of the addition for all steps, int64, and the real z before it is clipped.
 
         Args:
             x: real numbers in the format of x, (batch, time, features).
@@ -78,7 +78,8 @@ class Step:
         whole = tf.cast(sums, tf.int64) + tf.cast(self.bias.array, tf.int64)
         z = integer.rescaled(whole, self._z_factor, self.z, self.scheme.dtype, self._is_long)
         real = tf.cast(whole, tf.float32) * tf.cast(self.bias.quantization.scale, tf.float32)
-        return tf.cast(self._addition.term(z, 0), tf.int32), real
+        # int32 would do, but on AVX-512 XLA's loops that narrow int64 write past the end of their buffer, into another.
+        return self._addition.term(z, 0), real
 
     def __call__(self, z, h, mask=None):
         """One step.
@@ -96,7 +97,7 @@ class Step:
             tf.cast(sums, tf.int64), self._r_factor, self.r, self.scheme.dtype, self._is_long
         )
         fused = vanilla.FUSED.get(self.name)
-        a = self._addition.total(tf.cast(z, tf.int64), self._addition.term(r, 1), fused)
+        a = self._addition.total(z, self._addition.term(r, 1), fused)
         return tf.cast(self._activated(a) - self.h.zero_point, tf.float32), tf.cast(sums, tf.float32)
 
     def real_r(self, sums):

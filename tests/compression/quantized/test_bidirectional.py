@@ -79,7 +79,7 @@ def test_a_product_is_refused():
 
 @pytest.mark.parametrize("bits", [8, 4])
 def test_compiled_programs_compute_the_same(bits):
-    """XLA vectorizes integers for the processor; on AVX-512 it once miscompiled a rounding in one of these."""
+    """On AVX-512, loops of XLA that narrowed int64 to int32 wrote past their buffers."""
     x = np.random.default_rng(0).normal(size=(32, 5, 3)).astype("float32")
     x[:, -2:] = 0
     for seed in range(4):
