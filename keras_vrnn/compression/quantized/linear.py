@@ -65,7 +65,7 @@ class Linear(keras.layers.Layer):
         reals = integer.product_factors(x, scales, y, single=self._single_scale)
         # A bias, which has 64 bits at int16, has been added.
         made = integer.from_sums(whole, None, reals, y, dtype, FUSED.get(self._activation_name))
-        self._note(weights, bias, y)
+        self._note(x, weights, bias, y)
         if not self._is_fused:
             if training:
                 self._average(total)
@@ -76,8 +76,8 @@ class Linear(keras.layers.Layer):
             self._average(real)
         return signals.rounded(real, made, y, dtype)
 
-    # What a subclass states: the sum in float32 and of exact integers, the axes of the kernel that share a scale, and
-    # scales of the kernel as one per output.
+    # What a subclass states: the sum in float32 and of exact integers, the axes of the kernel that share a scale, the
+    # scales as one per output, and the kernel of the file if it has another shape.
 
     def _linear(self, x, kernel, bias):
         raise NotImplementedError
@@ -90,6 +90,9 @@ class Linear(keras.layers.Layer):
 
     def _per_output(self, scale):
         raise NotImplementedError
+
+    def _in_file(self, kernel):
+        return kernel
 
     def plain(self, inputs, note, mark, **_):
         """Returns what the file computes as float operators, whose results `mark` gives their formats."""
@@ -132,11 +135,11 @@ class Linear(keras.layers.Layer):
         largest = ops.max(ops.abs(kernel), axis=self._axes(), keepdims=True)
         return ops.maximum(largest / INT8_MAX, LEAST_SCALE), INT8_MAX
 
-    def _note(self, weights, bias, y):
-        constants = {"kernel": (weights.real(), ops.reshape(weights.scale, (-1,)))}
+    def _note(self, x, weights, bias, y):
+        constants = {"kernel": (self._in_file(weights.real()), ops.reshape(weights.scale, (-1,)))}
         if bias is not None:
             constants["bias"] = bias.real(), bias.scale
-        formats = {"sum": y}
+        formats = {"sum": y, "operand": x}
         if not self._is_fused:
             formats["out"] = self.signals.scheme.output_format(self._activation_name)
         signals.note(self, formats, constants)
@@ -196,6 +199,15 @@ class QuantizedDense(Linear, keras.layers.Dense):
         from keras_vrnn.compression.quantized.step import exact_product
 
         return exact_product(x, kernel, self.signals.scheme.dtype)
+
+    def plain(self, inputs, note, mark, **_):
+        if inputs.shape[-1] == 1:
+            inputs = mark(ops.concatenate([inputs, inputs], axis=-1), note.formats["operand"])
+        return super().plain(inputs, note, mark)
+
+    def _in_file(self, kernel):
+        # The converter may turn a product of one column into MUL and ADD: a second one, times zero, prevents it.
+        return ops.pad(kernel, ((0, 1), (0, 0))) if kernel.shape[0] == 1 else kernel
 
     def _weight_scale(self, kernel):
         scheme = self.signals.scheme

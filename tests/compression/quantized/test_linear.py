@@ -92,3 +92,18 @@ def test_saved_variables_include_the_ranges(tmp_path):
         np.testing.assert_array_equal(
             loaded.get_layer(name).signals._variable, made.get_layer(name).signals._variable
         )
+
+
+@pytest.mark.parametrize("quantization", ["int8", "int16x8"])
+def test_one_input_that_others_read_too(quantization, tmp_path):
+    """The converter turns the product of the one column into MUL and ADD."""
+    inputs = keras.Input((7, 1))
+    dense = keras.layers.Dense(3, activation="relu")(inputs)
+    recurrence = kv.VanillaRNN(3, return_sequences=True)(inputs)
+    model = keras.Model(
+        inputs, keras.layers.Dense(8)(keras.layers.Concatenate()([dense, recurrence, inputs]))
+    )
+    x = np.random.default_rng(0).normal(size=(16, 7, 1)).astype("float32")
+    made = compression.quantize_aware(model, quantization, calibration_data=x)
+    kv.tflite.export(made, tmp_path / "m.tflite")
+    np.testing.assert_array_equal(kv.tflite.simulate(tmp_path / "m.tflite", x), made.predict(x, verbose=0))
