@@ -102,12 +102,23 @@ class _Conversion:
         flat = keras.tree.flatten((args, kwargs))
         if type(layer).__name__ in ("LogicalAnd", "LogicalOr") and flat[0] is flat[-1]:
             return flat[0]  # a layer with two inputs of one mask; an integer file may lack the operator
+        self._check_masks(layer, flat)
         tokens = self._token_inputs.get(id(layer), [isinstance(layer, keras.layers.Embedding)])
         reads = [*tokens, *[False] * len(flat)][: len(flat)]
         self._tokens |= {id(x) for x, is_token in zip(flat, reads, strict=True) if is_token}
         flat = [x if is_token else self._rounded(x, raw) for x, is_token in zip(flat, reads, strict=True)]
         args, kwargs = keras.tree.pack_sequence_as((args, kwargs), flat)
         return layer(*args, **kwargs)
+
+    def _check_masks(self, layer, inputs):
+        """Refuses an operation on several masks where the file has no operator for it."""
+        masks = [x for x in inputs if getattr(x, "dtype", None) == "bool"]
+        if self._scheme == "int16x8" and len(masks) > 1 and not isinstance(layer, keras.layers.Layer):
+            raise ValueError(
+                "`model` must not combine masks with quantization='int16x8', since TFLite does that with int8 only. "
+                f"Received: the operation {layer.name!r}, which layers like Concatenate and Add use on masks. Mask "
+                "behind that layer, or use quantization='int8'."
+            )
 
     def _rounded(self, x, raw):
         if id(x) not in raw or "float" not in x.dtype:

@@ -60,3 +60,12 @@ def test_a_quantized_model_is_refused():
     made = kv.compression.quantize_aware(keras.Model(x, kv.VanillaRNN(4)(x)), calibration_data=signal())
     with pytest.raises(ValueError, match="is quantization-aware already"):
         kv.compression.quantize_aware(made, calibration_data=signal())
+
+
+def test_masks_that_int16_files_cannot_combine():
+    inputs = keras.Input((STEPS, FEATURES))
+    masked = layers.Masking()(inputs)
+    h = layers.Concatenate()([kv.VanillaRNN(3, return_sequences=True)(masked), layers.Dense(2)(masked)])
+    model = keras.Model(inputs, kv.VanillaRNN(2)(h))
+    with pytest.raises(ValueError, match=r"must not combine masks .*Mask behind that layer"):
+        kv.compression.quantize_aware(model, "int16x8", calibration_data=signal())
