@@ -26,7 +26,7 @@ from keras_vrnn.tflite.exporting.recurrences.base import Formats
 from keras_vrnn.tflite.exporting.writing import stitching
 from keras_vrnn.tflite.exporting.writing.flatbuffer import ModelFile
 
-_NOTABLE = 0.01  # share of saturated values; every format that spans its data has some
+_NOTABLE = 0.01  # share of saturated values
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,9 @@ class ExportResult:
         scales: Recurrence -> signal ("z", "r", "a", "h") -> `Quantization`; empty where signals are float32.
         errors: Output -> how far it is from Keras, relative to its range with zero: the largest error of a float32
             file, otherwise the mean error of the output's worst unit.
-        saturation: Recurrence -> signal -> the share (0 to 1) of its values on up to 16 samples of the data that lie at
-            the ends of its format or beyond; empty where signals are float32. Without data, as the export of a
-            quantization-aware model allows, on random inputs in the ranges of the model.
+        saturation: Recurrence -> signal ("a", the argument of the activation function, and "h") -> the share (0 to 1)
+            of its values that lie beyond its format and get clipped, on up to 16 samples of the data; empty where
+            signals are float32. A quantization-aware model without data is measured on random inputs in its ranges.
     """
 
     path: Path

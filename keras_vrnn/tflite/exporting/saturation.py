@@ -1,4 +1,4 @@
-"""How much of each signal of a recurrence lies at the ends of its number format, where larger values are lost.
+"""How much of each signal of a recurrence lies beyond the range of its number format, where values are clipped.
 
 Needs the TensorFlow backend.
 """
@@ -13,7 +13,7 @@ _SAMPLES = 16
 
 
 def measure(model, arrays, recurrences, formats_of, dtype):
-    """Returns recurrence name -> signal -> the share (0 to 1) of its values that are an end of the integer range.
+    """Returns recurrence name -> signal -> the share (0 to 1) of its values that its format clips.
 
     The values are those of the float arithmetic, so they show what the format cuts off.
 
@@ -34,25 +34,24 @@ def measure(model, arrays, recurrences, formats_of, dtype):
 def _shares(cell, call, formats, dtype):
     z = cell.project(call.x)
     mask = None if call.mask is None else call.mask.astype(bool)
-    beyond = {name: [] for name in formats}
+    clipped = {name: [] for name in cell.results}
 
     def step(t, h):
         with np.errstate(over="ignore", invalid="ignore"):
-            made = {"z": z[:, t], **cell.step(z[:, t], h)}
+            made = cell.step(z[:, t], h)
         valid = slice(None) if mask is None else mask[:, t]
-        for name, quantization in formats.items():
-            if name in made:
-                beyond[name].append(_at_ends(made[name][valid], quantization, dtype).ravel())
+        for name, each in clipped.items():
+            each.append(_is_clipped(made[name][valid], formats[name], dtype).ravel())
         return made["h"]
 
     run(step, call.initial_state, z.shape[1], mask, call.layer.go_backwards)
     # All steps may be masked.
-    counts = {name: np.concatenate(each) for name, each in beyond.items() if each}
+    counts = {name: np.concatenate(each) for name, each in clipped.items() if each}
     return {name: float(each.mean()) if each.size else 0.0 for name, each in counts.items()}
 
 
-def _at_ends(values, quantization, dtype):
-    """Whether real values round to an end of the integer range or lie beyond it; NaN counts as beyond."""
+def _is_clipped(values, quantization, dtype):
+    """Whether real values lie more than half a step beyond the ends of the integer range; NaN counts too."""
     low, high = span(quantization, dtype)
     half = quantization.scale / 2
-    return ~((values > low + half) & (values < high - half))
+    return ~((values >= low - half) & (values <= high + half))

@@ -70,6 +70,14 @@ class Cell(ABC):
     def units(self) -> int:
         """The size of the state."""
 
+    @property
+    @abstractmethod
+    def results(self) -> tuple[str, ...]:
+        """The names of the signals that lose something when they are clipped.
+
+        The terms of a sum lose nothing: their formats have no room where the sum saturates anyway.
+        """
+
     @abstractmethod
     def check(self, layer, scheme):
         """Raises a ValueError that names the layer if the cell can't be written in a scheme."""

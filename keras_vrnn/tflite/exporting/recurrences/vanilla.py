@@ -49,6 +49,10 @@ class Vanilla(Cell):
     def units(self):
         return self.recurrent_kernel.shape[0]
 
+    @property
+    def results(self):
+        return ("h",) if self.activation.name in vanilla.FUSED else ("a", "h")
+
     def check(self, layer, scheme):
         self.activation.check(layer, scheme)
 
