@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_vrnn.quantization import arrays as xp
 
+MOST_INPUTS = 2048  # whose moment is measured: it takes the square of them in memory
 _SHRINKAGE = 0.01  # the smallest share of the mean square that is treated as uncorrelated, as in GPTQ
 
 

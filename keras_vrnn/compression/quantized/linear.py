@@ -191,6 +191,11 @@ class QuantizedDense(Linear, keras.layers.Dense):
 
     _single_scale = True
 
+    def call(self, inputs, training=None):
+        if signals.is_calibrating() and self.signals.scheme.largest_weight < INT8_MAX:
+            self.signals.moments.add(self.kernel, ops.convert_to_numpy(inputs))
+        return super().call(inputs, training=training)
+
     def _linear(self, x, kernel, bias):
         made = ops.matmul(x, kernel)
         return made if bias is None else made + bias

@@ -14,6 +14,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_vrnn.compression.quantized.compensation import Moments
 from keras_vrnn.layers.call_checks import named
 from keras_vrnn.quantization import integer
 from keras_vrnn.quantization.formats import Quantization, short
@@ -37,6 +38,7 @@ class Signals:
         self._layer = named(layer)
         self.names = tuple(names)
         self.scheme = SCHEMES[scheme]
+        self.moments = Moments(self.scheme)  # of what 4-bit weights multiply, during calibration
         self._variable = layer.add_weight(
             name="ranges", shape=(len(self.names), 2), initializer="zeros", trainable=False, dtype="float32"
         )

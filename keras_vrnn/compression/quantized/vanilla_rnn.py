@@ -11,6 +11,7 @@ from keras_vrnn.layers.blocks import LONG, last_and_all, over_time
 from keras_vrnn.layers.recurrence import results
 from keras_vrnn.layers.stepping import run
 from keras_vrnn.quantization import integer
+from keras_vrnn.quantization.formats import INT8_MAX
 from keras_vrnn.quantization.vanilla import FUSED
 
 _EVERY = (
@@ -127,11 +128,16 @@ class QuantizedVanillaRNN(VanillaRNN):
         z = np.array(sequences) @ kernel + bias
         mask = np.ones(z.shape[:2], bool) if mask is None else np.array(mask, bool)
         self.signals.widen({"z": z[mask], "h": np.array(state)})
+        four_bit = self.signals.scheme.largest_weight < INT8_MAX
+        if four_bit:
+            self.signals.moments.add(self.cell.kernel, np.array(sequences)[mask])
 
         def step(t, h):
             with np.errstate(over="ignore", invalid="ignore"):  # `widen` refuses what is not finite
                 r = h @ recurrent_kernel
                 a = z[:, t] + r
+            if four_bit:
+                self.signals.moments.add(self.cell.recurrent_kernel, h[mask[:, t]])
             new = np.array(self.cell.activation(ops.convert_to_tensor(a)))
             self.signals.widen({name: v[mask[:, t]] for name, v in (("r", r), ("a", a), ("h", new))})
             return new

@@ -8,11 +8,9 @@ FULLY_CONNECTED gets 4-bit weights; docs/decisions/four_bit.md lists the operato
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
+from keras_vrnn.quantization.rounding import MOST_INPUTS
 from keras_vrnn.quantization.schemes import Stored
 from keras_vrnn.tflite.exporting.writing.flatbuffer import ModelFile
-
-# The most inputs of a product whose correlations are measured, which takes the square of it in memory.
-_MOST_INPUTS = 2048
 
 
 def requantize(file, float_content, scheme, samples):
@@ -80,7 +78,7 @@ def _find(main, weights, exact, candidates):
 def _moments(content, graph, products, samples):
     """Returns input tensor of a product -> (count, Σ x·xᵀ) on the samples."""
     sources = {int(operator.inputs[0]) for operator in products}
-    sources = {i for i in sources if graph.data(i) is None and graph.shape(i)[-1] <= _MOST_INPUTS}
+    sources = {i for i in sources if graph.data(i) is None and graph.shape(i)[-1] <= MOST_INPUTS}
     if not sources:
         return {}
     # XNNPACK would compute some of the tensors where nobody can read them.

@@ -176,7 +176,7 @@ def test_weights_that_are_not_in_the_float_file():
 
 
 def test_a_layer_with_more_inputs_than_correlations_are_kept_of(monkeypatch, tmp_path):
-    monkeypatch.setattr(four_bit, "_MOST_INPUTS", 20)
+    monkeypatch.setattr(four_bit, "MOST_INPUTS", 20)
     inputs = keras.Input((9, 4), name="x")
     flat = layers.Flatten()(kv.VanillaRNN(6, return_sequences=True)(inputs))
     model = randomize(keras.Model(inputs, layers.Dense(3, name="y")(flat)))
