@@ -1,11 +1,15 @@
 """`python -m benchmarks.quantization_aware`: a training step of a quantization-aware model against the float step.
 
 A VanillaRNN that returns sequences, and a Dense layer; `fit` of `kv.Model` with Adam, global_clipnorm=1 and XLA.
-Epochs of the models alternate in one process; the median per step of each, and their ratio.
+Epochs of the models alternate in one process; the median per step of each, and their ratio. With --memory: what a step
+takes at its peak for 400 more time steps, each model in a process of its own.
 """
 
 import argparse
+import pathlib
 import statistics
+import subprocess
+import sys
 import time
 
 import keras
@@ -23,7 +27,15 @@ def main():
     parser = argparse.ArgumentParser(prog="python -m benchmarks.quantization_aware", description=__doc__)
     parser.add_argument("--epochs", type=int, default=9, help="measured epochs of each model (default 9)")
     parser.add_argument("--steps", type=int, default=16, help="training steps per epoch (default 16)")
+    parser.add_argument("--memory", action="store_true", help="measure memory instead of time")
+    parser.add_argument("--peak", nargs=2, metavar=("MODEL", "STEPS"), help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.peak:
+        print(peak(options.peak[0], int(options.peak[1])))
+        return
+    if options.memory:
+        table_of_memory()
+        return
     print(
         "| batch | steps | features | units | float, ms | "
         + " | ".join(f"{q} | ratio" for q in QUANTIZATIONS)
@@ -36,15 +48,56 @@ def main():
         print("| " + " | ".join(cells) + " |", flush=True)
 
 
-def medians(batch, timesteps, features, units, epochs, steps):
-    """Returns seconds per step of the float model and of each quantization."""
+def table_of_memory():
+    """Prints how much more memory a step takes with 500 time steps than with 100, and the ratio to the float model."""
+    print("| batch | features | units | model | MiB | ratio |\n|---|---|---|---|---|---|")
+    batch, _, features, units = SHAPES[-1]
+    growth = {}
+    for name in ("float32", *QUANTIZATIONS):
+        long, short = (_peak_of_a_process(name, timesteps) for timesteps in (500, 100))
+        growth[name] = long - short
+        ratio = growth[name] / growth["float32"]
+        print(f"| {batch} | {features} | {units} | {name} | {growth[name]:.0f} | {ratio:.2f} |", flush=True)
+
+
+def _peak_of_a_process(name, timesteps):
+    command = [sys.executable, "-m", "benchmarks.quantization_aware", "--peak", name, str(timesteps)]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
+
+
+def peak(name, timesteps):
+    """Returns the MiB that training takes at its peak above what the process held before."""
+    batch, _, features, units = SHAPES[-1]
+    model, *data = built(batch, timesteps, features, units, 2)
+    if name != "float32":
+        model = kv.compression.quantize_aware(model, name, calibration_data=data[0][:8])
+    model.compile("adam", "mse", global_clipnorm=1.0, jit_compile=True)
+    model.fit(*(array[:2] for array in data), batch_size=2, verbose=0)
+    before = _status("VmRSS")
+    pathlib.Path("/proc/self/clear_refs").write_text("5")
+    model.fit(*data, batch_size=batch, epochs=2, verbose=0)
+    return _status("VmHWM") - before
+
+
+def _status(name):
+    lines = pathlib.Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(name))
+
+
+def built(batch, timesteps, features, units, steps):
+    """Returns the float model, and inputs and targets for a number of steps."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(batch * steps, timesteps, features)).astype("float32")
     y = rng.normal(size=(batch * steps, timesteps, OUTPUTS)).astype("float32")
     keras.utils.set_random_seed(0)
     inputs = keras.Input((timesteps, features))
     h = kv.VanillaRNN(units, return_sequences=True)(inputs)
-    plain = kv.Model(inputs, keras.layers.Dense(OUTPUTS)(h))
+    return kv.Model(inputs, keras.layers.Dense(OUTPUTS)(h)), x, y
+
+
+def medians(batch, timesteps, features, units, epochs, steps):
+    """Returns seconds per step of the float model and of each quantization."""
+    plain, x, y = built(batch, timesteps, features, units, steps)
     models = [plain]
     for quantization in QUANTIZATIONS:
         models.append(kv.compression.quantize_aware(plain, quantization, calibration_data=x[:batch]))
