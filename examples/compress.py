@@ -76,7 +76,9 @@ def one_run(seed, parts, quick):
     rows = {"float32": measured(model, "float32", parts)}
 
     updates = -(-len(training[0]) // BATCH_SIZE) * (1 if quick else 10)
-    schedule = kv.compression.PolynomialDecay(0.0, SPARSITY, begin_step=0, end_step=updates - 5, frequency=5)
+    frequency = 1 if quick else 5
+    last = updates * 3 // 4 // frequency * frequency
+    schedule = kv.compression.PolynomialDecay(0.0, SPARSITY, begin_step=0, end_step=last, frequency=frequency)
     pruned = kv.compression.prune(model, schedule)
     # An early epoch has fewer zeros: the best one is chosen from those after the schedule.
     fit(pruned, training, None, 2e-3, 1 if quick else 10)
