@@ -144,7 +144,7 @@ def reciprocal(x, integer_bits):
     The kernels' `GetReciprocal`.
     """
     headroom = leading_zeros(x)
-    return one_over_one_plus((x << headroom) - (1 << 31)), integer_bits - headroom
+    return one_over_one_plus(xp.left_shift(x, headroom) - (1 << 31)), integer_bits - headroom
 
 
 def leading_zeros(x):

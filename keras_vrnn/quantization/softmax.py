@@ -1,26 +1,25 @@
 """SOFTMAX and LOG_SOFTMAX over the last axis, exactly as TFLite Micro's reference kernels compute them."""
 
-import math
-
 import numpy as np
 
 from keras_vrnn.quantization import arrays as xp
 from keras_vrnn.quantization import fixed_point as fixed
 from keras_vrnn.quantization.activations import exp, round_half_away
 from keras_vrnn.quantization.formats import Quantization
+from keras_vrnn.quantization.integer import f32
 
 # Integer bits of differences from the largest input, and of sums of exponentials.
 _DIFFERENCE_BITS, _SUM_BITS = 5, 12
 
 
-def softmax(x, source: Quantization, beta=1.0):
-    """SOFTMAX: exp(beta x) / Σ exp(beta x) in steps of 1/256 (int8) or 1/32768 (int16)."""
-    if x.dtype == np.int16:
-        return softmax_int16(x, source, beta)
+def softmax(x, source: Quantization, dtype=None, beta=1.0):
+    """SOFTMAX of arrays or tensors: exp(beta x) / Σ exp(beta x) in steps of 1/256 (int8) or 1/32768 (int16)."""
+    if (x.dtype if dtype is None else dtype) == np.int16:
+        return _softmax_int16(x, source, beta)
     _, exponentials, total = _exponentials(x, source, beta)
     inverse, shift = fixed.reciprocal(total, _SUM_BITS)
     made = fixed.divide_by_power(fixed.multiply_high(inverse, exponentials), shift + 31 - 8)
-    return np.clip(made - 128, -128, 127).astype(np.int8)
+    return xp.narrow(xp.clip(made - 128, -128, 127), np.int8)
 
 
 def log_softmax(x, source: Quantization):
@@ -36,23 +35,24 @@ def log_softmax(x, source: Quantization):
 
 
 def _differences(x):
-    return x.astype(np.int64) - x.max(axis=-1, keepdims=True)
+    x = xp.astype(x, np.int64)
+    return x - xp.largest(x, axis=-1, keepdims=True)
 
 
 def _radius(exponent):
     """The largest difference that has an exponential worth adding."""
-    return math.floor(((1 << _DIFFERENCE_BITS) - 1) * (1 << (31 - _DIFFERENCE_BITS)) / (1 << exponent))
+    return xp.right_shift(((1 << _DIFFERENCE_BITS) - 1) << (31 - _DIFFERENCE_BITS), exponent)
 
 
 def _exponentials(x, source, beta):
     """Returns the factor of the differences, exp of each without integer bits (0 beyond reach), and their sum."""
-    real = float(np.float32(beta)) * float(np.float32(source.scale)) * (1 << (31 - _DIFFERENCE_BITS))
-    mantissa, exponent = fixed.factor(min(real, (1 << 31) - 1.0))
+    real = float(np.float32(beta)) * f32(source.scale) * float(1 << (31 - _DIFFERENCE_BITS))
+    mantissa, exponent = fixed.factor(xp.minimum(real, (1 << 31) - 1.0))
     difference = _differences(x)
     near = difference >= -_radius(exponent)
-    scaled = fixed.scale(np.where(near, difference, 0), mantissa, exponent)
-    made = np.where(near, fixed.exp_of_negative(scaled, _DIFFERENCE_BITS), 0)
-    total = fixed.divide_by_power(made, _SUM_BITS).sum(axis=-1, keepdims=True)
+    scaled = fixed.scale(xp.where(near, difference, 0), mantissa, exponent)
+    made = xp.where(near, fixed.exp_of_negative(scaled, _DIFFERENCE_BITS), 0)
+    total = xp.total(fixed.divide_by_power(made, _SUM_BITS), axis=-1, keepdims=True)
     return (mantissa, exponent), made, total
 
 
@@ -86,12 +86,10 @@ def _log(x):
     return fixed.shift_left(fixed.wrap(fixed.multiply_high(n, _LOG_2) + fraction), 1)
 
 
-def softmax_int16(x, source: Quantization, beta=1.0):
-    """SOFTMAX of int16, on arrays or tensors: exp and 1/(1 + x) from tables of 513 values, read between them."""
-    scale = xp.astype(xp.astype(source.scale, np.float32), np.float64)
-    real = scale * float(np.float32(beta)) / (10.0 / 65535.0)
-    difference = xp.astype(x, np.int64) - xp.largest(xp.astype(x, np.int64), axis=-1, keepdims=True)
-    scaled = fixed.scale(difference, *fixed.factor(real))
+def _softmax_int16(x, source, beta):
+    """SOFTMAX of int16: exp and 1/(1 + x) from tables of 513 values, read between them."""
+    real = f32(source.scale) * float(np.float32(beta)) / (10.0 / 65535.0)
+    scaled = fixed.scale(_differences(x), *fixed.factor(real))
     exponentials = _look_up(xp.clip(scaled + 32767, -32768, 32767), _EXP_TABLE)
     total = xp.total(exponentials, axis=-1, keepdims=True)
     headroom = fixed.leading_zeros(total)

@@ -4,14 +4,14 @@ import keras
 from keras import ops
 
 from keras_vrnn.compression.quantized import signals
-from keras_vrnn.compression.quantized.merging import added, concatenated, ends, same_format
+from keras_vrnn.compression.quantized.merging import added, concatenated, same_format
 from keras_vrnn.layers import Bidirectional
 
 MERGE_MODES = ("concat", "sum", None)
 
 
 @keras.saving.register_keras_serializable(package="keras_vrnn")
-class QuantizedBidirectional(Bidirectional):
+class QuantizedBidirectional(signals.Quantized, Bidirectional):
     """A `Bidirectional` that computes the integers of the exported file; made by `kv.compression.quantize_aware`.
 
     "sum", and "concat" of states with two formats, have a format of their own.
@@ -19,12 +19,8 @@ class QuantizedBidirectional(Bidirectional):
     Args:
         layer, backward_layer: `QuantizedVanillaRNN`s.
         scheme: a key of `quantization.schemes.SCHEMES`.
-        *args, **kwargs: those of `Bidirectional`.
+        *args, **kwargs: as for `Bidirectional`.
     """
-
-    def __init__(self, layer, *args, scheme, **kwargs):
-        super().__init__(layer, *args, **kwargs)
-        self.scheme = scheme
 
     def build(self, sequences_shape, initial_state_shape=None):
         super().build(sequences_shape)
@@ -41,7 +37,7 @@ class QuantizedBidirectional(Bidirectional):
             self.signals.widen({"out": ops.convert_to_numpy(real)})
             return self._returned((real,), states)
         if training:
-            self.signals.average(ends(real))
+            self.signals.average(signals.ends(real))
         scheme, out = self.signals.scheme, self.signals.format("out")
         if self.merge_mode == "sum":
             made, out = added(outputs, formats, out, scheme)
@@ -78,6 +74,3 @@ class QuantizedBidirectional(Bidirectional):
     def _returned(self, outputs, states):
         made = (*outputs, *states)
         return made[0] if len(made) == 1 else made
-
-    def get_config(self):
-        return {**super().get_config(), "scheme": self.scheme}

@@ -6,6 +6,7 @@ nearest. So the weights first move to where nearest rounding gives the compensat
 
 import numpy as np
 
+from keras_vrnn.quantization.formats import INT8_MAX
 from keras_vrnn.quantization.rounding import MOST_INPUTS, compensated
 
 _INSIDE = 0.25  # steps from an integer; a later change of the scale of up to 3 % then changes no integer
@@ -23,8 +24,8 @@ class Moments:
         self._sums = {}  # id of a weight -> the weight, count and Σ x·xᵀ
 
     def add(self, weight, vectors):
-        """Adds vectors (..., inputs) that a weight (inputs, outputs) multiplies."""
-        if vectors.shape[-1] > MOST_INPUTS:
+        """Adds vectors (..., inputs) that a weight (inputs, outputs) multiplies, if it becomes a 4-bit weight."""
+        if self._scheme.largest_weight == INT8_MAX or vectors.shape[-1] > MOST_INPUTS:
             return
         vectors = np.reshape(vectors, (-1, vectors.shape[-1])).astype(np.float64)
         _, count, total = self._sums.get(id(weight), (weight, 0, 0.0))

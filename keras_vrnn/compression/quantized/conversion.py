@@ -124,7 +124,7 @@ class _Conversion:
         if id(x) not in raw or "float" not in x.dtype:
             return x
         if id(x) not in self._inputs:
-            self._inputs[id(x)] = QuantizedInput(self._scheme, name=x.name + INPUT_SUFFIX)(x)
+            self._inputs[id(x)] = QuantizedInput(scheme=self._scheme, name=x.name + INPUT_SUFFIX)(x)
         return self._inputs[id(x)]
 
     def _layer(self, layer):

@@ -11,7 +11,7 @@ from keras_vrnn.quantization.schemes import SCHEMES
 
 
 @keras.saving.register_keras_serializable(package="keras_vrnn")
-class QuantizedEmbedding(keras.layers.Embedding):
+class QuantizedEmbedding(signals.Quantized, keras.layers.Embedding):
     """An `Embedding` that returns the integers of the exported file; made by `kv.compression.quantize_aware`.
 
     The format follows from the table at each step. At int8, the file's table has the format of the result. At int16x8
@@ -19,12 +19,8 @@ class QuantizedEmbedding(keras.layers.Embedding):
 
     Args:
         scheme: a key of `quantization.schemes.SCHEMES`.
-        *args, **kwargs: those of `Embedding`.
+        *args, **kwargs: as for `Embedding`.
     """
-
-    def __init__(self, *args, scheme, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.scheme = scheme
 
     def call(self, inputs):
         rows = super().call(inputs)
@@ -55,6 +51,3 @@ class QuantizedEmbedding(keras.layers.Embedding):
 
         rows = tf.gather(tf.convert_to_tensor(self.embeddings), tf.cast(inputs, tf.int32))
         return mark(rows, note.formats["out"])
-
-    def get_config(self):
-        return {**super().get_config(), "scheme": self.scheme}

@@ -10,16 +10,15 @@ INPUT_SUFFIX = "_integers"  # of a layer's name, after that of its input
 
 
 @keras.saving.register_keras_serializable(package="keras_vrnn")
-class QuantizedInput(keras.layers.Layer):
+class QuantizedInput(signals.Quantized):
     """Rounds a float input of the model to the integers that the file reads.
 
     Args:
         scheme: a key of `quantization.schemes.SCHEMES`.
     """
 
-    def __init__(self, scheme, **kwargs):
+    def __init__(self, **kwargs):
         super().__init__(**kwargs)
-        self.scheme = scheme
         self.supports_masking = True
 
     def build(self, input_shape):
@@ -30,12 +29,11 @@ class QuantizedInput(keras.layers.Layer):
             self.signals.widen({"x": ops.convert_to_numpy(inputs)})
             return ops.convert_to_tensor(inputs)
         if training:
-            self.signals.average(ops.expand_dims(ops.stack([ops.min(inputs), ops.max(inputs)]), 0))
+            self.signals.average(signals.ends(inputs))
         x, dtype = self.signals.format("x"), self.signals.scheme.dtype
         signals.note(self, {"x": x})
-        # Halves to even, as `tflite.Runner` and the C++ sources round what they pass to the file.
-        whole = ops.round(ops.stop_gradient(inputs) / ops.cast(x.scale, "float32"))
-        integers = integer.clamp(ops.cast(whole, "int64") + x.zero_point, x, dtype)
+        # As `tflite.Runner` and the C++ sources round what they pass to the file.
+        integers = integer.clamp(signals.integers_of(inputs, x), x, dtype)
         return signals.rounded(ops.convert_to_tensor(inputs), integers, x, dtype)
 
     def plain(self, inputs, note, mark, **_):
@@ -44,6 +42,3 @@ class QuantizedInput(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         return input_shape
-
-    def get_config(self):
-        return {**super().get_config(), "scheme": self.scheme}

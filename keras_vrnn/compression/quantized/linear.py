@@ -14,28 +14,19 @@ from keras import ops
 from keras_vrnn.compression.quantized import signals
 from keras_vrnn.quantization import integer
 from keras_vrnn.quantization.formats import INT8_MAX, LEAST_SCALE, Quantization, short
-from keras_vrnn.quantization.softmax import softmax_int16
+from keras_vrnn.quantization.softmax import softmax
 
 FUSED = {"linear": None, "relu": "RELU", "relu6": "RELU6"}
 ACTIVATIONS = (*FUSED, "tanh", "sigmoid", "softmax")
 
 
-class Linear(keras.layers.Layer):
-    """What the layers of this file share; a mixin of a Keras layer with `kernel`, `bias` and `activation`.
-
-    Args:
-        scheme: a key of `quantization.schemes.SCHEMES`.
-        *args, **kwargs: those of the Keras layer.
-    """
+class Linear(signals.Quantized):
+    """What dense layers and convolutions share; a mixin of a Keras layer with `kernel`, `bias` and `activation`."""
 
     kernel: Any
     bias: Any
     activation: Any
     _single_scale: bool  # whether the kernel multiplies the scales of x and W in float32 if W has one
-
-    def __init__(self, *args, scheme, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.scheme = scheme
 
     def build(self, input_shape):
         super().build(input_shape)
@@ -68,12 +59,12 @@ class Linear(keras.layers.Layer):
         self._note(x, weights, bias, y)
         if not self._is_fused:
             if training:
-                self._average(total)
+                self.signals.average(signals.ends(total))
             total = signals.straight_through(total, integer.dequantize(made, y))
             return self._activated(total, made, y, training)
         real = self.activation(total)
         if training:
-            self._average(real)
+            self.signals.average(signals.ends(real))
         return signals.rounded(real, made, y, dtype)
 
     # What a subclass states: the sum in float32 and of exact integers, the axes of the kernel that share a scale, the
@@ -110,12 +101,8 @@ class Linear(keras.layers.Layer):
         if training and name in ("sigmoid", "softmax"):
             # A probability that is rounded to 0 would have an infinite loss without a gradient.
             return signals.carrying(real, target)
-        if name == "softmax" and scheme.dtype == np.int16:
-            made = softmax_int16(integers, y)
-        elif name == "softmax":
-            made = integer.quantize(real, target, scheme.dtype)
-        else:
-            made = {"tanh": integer.tanh, "sigmoid": integer.logistic}[name](integers, y, scheme.dtype)
+        exact = {"tanh": integer.tanh, "sigmoid": integer.logistic, "softmax": softmax}[name]
+        made = exact(integers, y, scheme.dtype)
         return signals.rounded(real, made, target, scheme.dtype)
 
     def _stored(self, x):
@@ -144,10 +131,6 @@ class Linear(keras.layers.Layer):
             formats["out"] = self.signals.scheme.output_format(self._activation_name)
         signals.note(self, formats, constants)
 
-    def _average(self, made):
-        made = ops.stop_gradient(made)
-        self.signals.average(ops.expand_dims(ops.stack([ops.min(made), ops.max(made)]), 0))
-
     @property
     def _activation_name(self):
         return next(name for name in ACTIVATIONS if is_function(self.activation, name))
@@ -164,9 +147,6 @@ class Linear(keras.layers.Layer):
 
     def load_own_variables(self, store):
         keras.layers.Layer.load_own_variables(self, store)
-
-    def get_config(self):
-        return {**super().get_config(), "scheme": self.scheme}
 
 
 class Integers:
@@ -192,7 +172,7 @@ class QuantizedDense(Linear, keras.layers.Dense):
     _single_scale = True
 
     def call(self, inputs, training=None):
-        if signals.is_calibrating() and self.signals.scheme.largest_weight < INT8_MAX:
+        if signals.is_calibrating():
             self.signals.moments.add(self.kernel, ops.convert_to_numpy(inputs))
         return super().call(inputs, training=training)
 

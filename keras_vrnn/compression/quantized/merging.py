@@ -24,7 +24,7 @@ def concatenated(tensors, formats, target, axis, dtype):
     parts = []
     for tensor, source in zip(tensors, formats, strict=True):
         if source is not target:
-            exact = integer.requantize(integers_of(tensor, source), source, target, dtype)
+            exact = integer.requantize(signals.integers_of(tensor, source), source, target, dtype)
             tensor = signals.rounded(tensor, exact, target, dtype)
         parts.append(tensor)
     return signals.carrying(ops.concatenate(parts, axis=axis), target)
@@ -45,35 +45,14 @@ def added(tensors, formats, out, scheme):
     out = short(scheme.sum_formats(list(formats), out)[1], scheme.dtype)
     addition = integer.Addition.of(formats[0], formats[1], out, scheme.dtype)
     terms = [
-        addition.term(integers_of(tensor, source), position)
+        addition.term(signals.integers_of(tensor, source), position)
         for position, (tensor, source) in enumerate(zip(tensors, formats, strict=True))
     ]
     return signals.rounded(tensors[0] + tensors[1], addition.total(*terms), out, scheme.dtype), out
 
 
-def integers_of(tensor, quantization):
-    """Returns the integers, int64, of real numbers in their format."""
-    whole = ops.round(ops.stop_gradient(tensor) / ops.cast(quantization.scale, "float32"))
-    return ops.cast(whole, "int64") + quantization.zero_point
-
-
-def ends(real):
-    """Returns the lowest and highest number as the ranges of one signal, (1, 2)."""
-    real = ops.stop_gradient(real)
-    return ops.expand_dims(ops.stack([ops.min(real), ops.max(real)]), 0)
-
-
-class _Merging(keras.layers.Layer):
-    """What the layers of this file share; a mixin of a Keras layer.
-
-    Args:
-        scheme: a key of `quantization.schemes.SCHEMES`.
-        *args, **kwargs: those of the Keras layer.
-    """
-
-    def __init__(self, *args, scheme, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.scheme = scheme
+class _Merging(signals.Quantized):
+    """What the layers of this file share; a mixin of a Keras layer."""
 
     def build(self, input_shape):
         super().build(input_shape)
@@ -85,7 +64,7 @@ class _Merging(keras.layers.Layer):
             self.signals.widen({"out": ops.convert_to_numpy(real)})
             return real
         if training:
-            self.signals.average(ends(real))
+            self.signals.average(signals.ends(real))
         formats = [signals.format_of(tensor, self) for tensor in inputs]
         made, out = self._merged(inputs, formats)
         signals.note(self, {"out": out})
@@ -98,9 +77,6 @@ class _Merging(keras.layers.Layer):
     def plain(self, inputs, note, mark, **_):
         """Returns what the file computes as float operators, whose results `mark` gives their formats."""
         return mark(super().call(inputs), note.formats["out"])
-
-    def get_config(self):
-        return {**super().get_config(), "scheme": self.scheme}
 
 
 @keras.saving.register_keras_serializable(package="keras_vrnn")

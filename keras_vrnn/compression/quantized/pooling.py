@@ -9,17 +9,11 @@ from keras_vrnn.quantization import pooling
 from keras_vrnn.quantization.schemes import SCHEMES
 
 
-class _Pooling(keras.layers.Layer):
-    """What both layers share; a mixin.
+class _Pooling(signals.Quantized):
+    """What both layers share; a mixin of a Keras layer."""
 
-    Args:
-        scheme: a key of `quantization.schemes.SCHEMES`.
-        *args, **kwargs: those of the Keras layer.
-    """
-
-    def __init__(self, *args, scheme, **kwargs):
+    def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        self.scheme = scheme
         if self.data_format != "channels_last":
             raise ValueError(
                 f"layer {self.name!r} ({type(self).__name__}): data_format={self.data_format!r} has no integer form. "
@@ -29,9 +23,6 @@ class _Pooling(keras.layers.Layer):
     def plain(self, inputs, note, mark, **_):
         """Returns what the file computes as float operators, whose results `mark` gives their formats."""
         return mark(super().call(inputs), note.formats["out"])
-
-    def get_config(self):
-        return {**super().get_config(), "scheme": self.scheme}
 
 
 @keras.saving.register_keras_serializable(package="keras_vrnn")
@@ -51,7 +42,7 @@ class QuantizedAveragePooling1D(_Pooling, keras.layers.AveragePooling1D):
             return made
         x = signals.format_of(inputs, self)
         signals.note(self, {"out": x})
-        integers = _integers(inputs, x)
+        integers = signals.integers_of(inputs, x)
         total, count = self._sum(integers), self._sum(ops.ones_like(integers[:, :, :1]))
         return signals.rounded(made, pooling.rounded_mean(total, count), x, SCHEMES[self.scheme].dtype)
 
@@ -90,13 +81,7 @@ class QuantizedGlobalAveragePooling1D(_Pooling, keras.layers.GlobalAveragePoolin
             return real
         x, y, dtype = signals.format_of(inputs, self), self.signals.format("out"), self.signals.scheme.dtype
         if training:
-            ends = ops.stop_gradient(ops.stack([ops.min(real), ops.max(real)]))
-            self.signals.average(ops.expand_dims(ends, 0))
+            self.signals.average(signals.ends(real))
         signals.note(self, {"out": y})
-        sums = ops.sum(_integers(inputs, x) - x.zero_point, axis=1, keepdims=self.keepdims)
+        sums = ops.sum(signals.integers_of(inputs, x) - x.zero_point, axis=1, keepdims=self.keepdims)
         return signals.rounded(real, pooling.mean_of_sums(sums, inputs.shape[1], x, y, dtype), y, dtype)
-
-
-def _integers(tensor, quantization):
-    whole = ops.round(ops.stop_gradient(tensor) / ops.cast(quantization.scale, "float32"))
-    return ops.cast(whole, "int64") + quantization.zero_point

@@ -18,16 +18,15 @@ _ABOVE_ONE = float(np.nextafter(np.float32(1), np.float32(2)))
 
 
 @keras.saving.register_keras_serializable(package="keras_vrnn")
-class QuantizedScaling(keras.layers.Layer):
+class QuantizedScaling(signals.Quantized):
     """Multiplies each channel by a factor and adds an offset; made by `kv.compression.quantize_aware`.
 
     Args:
         scheme: a key of `quantization.schemes.SCHEMES`.
     """
 
-    def __init__(self, scheme, **kwargs):
+    def __init__(self, **kwargs):
         super().__init__(**kwargs)
-        self.scheme = scheme
         self.supports_masking = True
 
     def build(self, input_shape):
@@ -65,14 +64,13 @@ class QuantizedScaling(keras.layers.Layer):
         offset = ops.where(ops.all(offset == 0), offset + LEAST_SCALE, offset)
         signals.note(self, {"product": p, "sum": y}, {"factor": (factor, factor), "offset": (offset, offset)})
         (a, a_format), (b, b_format) = self._stored(factor), self._stored(offset)
-        whole = ops.cast(ops.round(ops.stop_gradient(inputs) / ops.cast(x.scale, "float32")), "int64")
-        whole = integer.mul(whole + x.zero_point, a, x, a_format, p, dtype=dtype)
+        whole = integer.mul(signals.integers_of(inputs, x), a, x, a_format, p, dtype=dtype)
         product = inputs * signals.straight_through(factor, integer.dequantize(a, a_format))
         addition = integer.Addition.of(p, b_format, y, dtype)
         total = addition.total(addition.term(whole, 0), addition.term(b, 1))
         made = product + offset
         if training:
-            self._average(product, made)
+            self.signals.average(signals.ends(product, made))
         product = signals.rounded(product, whole, p, dtype)
         return signals.rounded(product + offset, total, y, dtype)
 
@@ -89,15 +87,8 @@ class QuantizedScaling(keras.layers.Layer):
         integers = ops.cast(ops.round(values / held.scale), "int64") + held.zero_point
         return ops.clip(integers, *limits(scheme.dtype)), held
 
-    def _average(self, *made):
-        ends = [ops.stack([ops.min(each), ops.max(each)]) for each in map(ops.stop_gradient, made)]
-        self.signals.average(ops.stack(ends))
-
     def compute_output_shape(self, input_shape):
         return input_shape
-
-    def get_config(self):
-        return {**super().get_config(), "scheme": self.scheme}
 
 
 def scaling(layer, scheme):
@@ -108,7 +99,7 @@ def scaling(layer, scheme):
             f"layer {layer.name!r} ({type(layer).__name__}): axis={layer.axis} has no integer form in training. Use "
             "axis=-1."
         )
-    return QuantizedScaling(scheme, name=layer.name, trainable=layer.trainable and normalizes)
+    return QuantizedScaling(scheme=scheme, name=layer.name, trainable=layer.trainable and normalizes)
 
 
 def _affine(layer):

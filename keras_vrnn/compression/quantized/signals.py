@@ -84,6 +84,22 @@ class Signals:
         self._variable.assign(ranges)
 
 
+class Quantized(keras.layers.Layer):
+    """What all quantized layers share; a mixin of a Keras layer.
+
+    Args:
+        scheme: a key of `quantization.schemes.SCHEMES`.
+        *args, **kwargs: as for the Keras layer.
+    """
+
+    def __init__(self, *args, scheme, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.scheme = scheme
+
+    def get_config(self):
+        return {**super().get_config(), "scheme": self.scheme}
+
+
 @contextlib.contextmanager
 def calibrating():
     """Lets the layers of this thread compute in float32 and widen their ranges while the block runs."""
@@ -168,6 +184,17 @@ def format_of(tensor, layer):
             "makes hand formats on: call the whole model, and put no other layer between them."
         )
     return quantization
+
+
+def integers_of(tensor, quantization):
+    """Returns the integers, int64, of real numbers in their format; halves are rounded to even."""
+    whole = ops.round(ops.stop_gradient(tensor) / ops.cast(quantization.scale, "float32"))
+    return ops.cast(whole, "int64") + quantization.zero_point
+
+
+def ends(*signals):
+    """Returns the lowest and highest number of each signal, (signals, 2)."""
+    return ops.stack([ops.stack([ops.min(each), ops.max(each)]) for each in map(ops.stop_gradient, signals)])
 
 
 def straight_through(real, exact):

@@ -2,21 +2,22 @@
 
 import keras
 
+from keras_vrnn.compression.quantized.signals import Quantized
 from keras_vrnn.layers import StackedVanillaRNN
 
 
 @keras.saving.register_keras_serializable(package="keras_vrnn")
-class QuantizedStackedVanillaRNN(StackedVanillaRNN):
+class QuantizedStackedVanillaRNN(Quantized, StackedVanillaRNN):
     """A `StackedVanillaRNN` of quantized layers; made by `kv.compression.quantize_aware`.
 
     Args:
         scheme: a key of `quantization.schemes.SCHEMES`.
-        *args, **kwargs: those of `StackedVanillaRNN`.
+        *args, **kwargs: as for `StackedVanillaRNN`.
     """
 
     def __init__(self, *args, scheme, **kwargs):
         self.scheme = scheme  # `_layer` and `_dropout` read it
-        super().__init__(*args, **kwargs)
+        super().__init__(*args, scheme=scheme, **kwargs)
 
     def _layer(self, k):
         return self._quantized(super()._layer(k))
@@ -28,6 +29,3 @@ class QuantizedStackedVanillaRNN(StackedVanillaRNN):
         from keras_vrnn.compression.quantized.forms import quantized  # which imports this module
 
         return quantized(layer, self.scheme)
-
-    def get_config(self):
-        return {**super().get_config(), "scheme": self.scheme}

@@ -11,7 +11,6 @@ from keras_vrnn.layers.blocks import LONG, last_and_all, over_time
 from keras_vrnn.layers.recurrence import results
 from keras_vrnn.layers.stepping import run
 from keras_vrnn.quantization import integer
-from keras_vrnn.quantization.formats import INT8_MAX
 from keras_vrnn.quantization.vanilla import FUSED
 
 _EVERY = (
@@ -21,7 +20,7 @@ _MOMENTUM = 0.9  # of a range that is measured every eighth step
 
 
 @keras.saving.register_keras_serializable(package="keras_vrnn")
-class QuantizedVanillaRNN(VanillaRNN):
+class QuantizedVanillaRNN(signals.Quantized, VanillaRNN):
     """A `VanillaRNN` that computes, in training and inference, the integers of the file that it is exported to.
 
     The gradients are those of the float layer at the numbers that the integers stand for (straight-through). Made by
@@ -29,12 +28,8 @@ class QuantizedVanillaRNN(VanillaRNN):
 
     Args:
         scheme: a key of `quantization.schemes.SCHEMES`.
-        *args, **kwargs: those of `VanillaRNN`.
+        *args, **kwargs: as for `VanillaRNN`.
     """
-
-    def __init__(self, *args, scheme, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.scheme = scheme
 
     def build(self, sequences_shape, initial_state_shape=None):
         super().build(sequences_shape)
@@ -117,7 +112,7 @@ class QuantizedVanillaRNN(VanillaRNN):
         (state,) = initial_state if nested else (initial_state,)
         source, target = signals.format_of(state, self), self._step.h
         dtype = self.signals.scheme.dtype
-        integers = ops.cast(ops.round(state / ops.cast(source.scale, "float32")), "int64") + source.zero_point
+        integers = signals.integers_of(state, source)
         exact = integer.dequantize(integer.requantize(integers, source, target, dtype), target)
         state = signals.straight_through(state, exact)
         return [state] if nested else state
@@ -128,24 +123,18 @@ class QuantizedVanillaRNN(VanillaRNN):
         z = np.array(sequences) @ kernel + bias
         mask = np.ones(z.shape[:2], bool) if mask is None else np.array(mask, bool)
         self.signals.widen({"z": z[mask], "h": np.array(state)})
-        four_bit = self.signals.scheme.largest_weight < INT8_MAX
-        if four_bit:
-            self.signals.moments.add(self.cell.kernel, np.array(sequences)[mask])
+        self.signals.moments.add(self.cell.kernel, np.array(sequences)[mask])
 
         def step(t, h):
             with np.errstate(over="ignore", invalid="ignore"):  # `widen` refuses what is not finite
                 r = h @ recurrent_kernel
                 a = z[:, t] + r
-            if four_bit:
-                self.signals.moments.add(self.cell.recurrent_kernel, h[mask[:, t]])
+            self.signals.moments.add(self.cell.recurrent_kernel, h[mask[:, t]])
             new = np.array(self.cell.activation(ops.convert_to_tensor(a)))
             self.signals.widen({name: v[mask[:, t]] for name, v in (("r", r), ("a", a), ("h", new))})
             return new
 
         run(step, np.array(state), z.shape[1], mask, self.go_backwards)
-
-    def get_config(self):
-        return {**super().get_config(), "scheme": self.scheme}
 
 
 def activation_name(function):

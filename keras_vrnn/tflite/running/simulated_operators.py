@@ -155,7 +155,7 @@ def _elu_real(x):
 
 
 def _softmax(graph, operator, x):
-    return softmax.softmax(x, graph.formats[operator.inputs[0]], operator.options.beta)
+    return softmax.softmax(x, graph.formats[operator.inputs[0]], beta=operator.options.beta)
 
 
 def _quantize(graph, operator, x):

@@ -15,7 +15,7 @@ def calibrated(scheme, x=X):
     from keras_vrnn.compression.quantized import signals
     from keras_vrnn.compression.quantized.inputs import QuantizedInput
 
-    layer = QuantizedInput(scheme)
+    layer = QuantizedInput(scheme=scheme)
     with signals.calibrating():
         np.testing.assert_array_equal(layer(x), x)
     return layer
