@@ -168,8 +168,9 @@ def test_shared_layers_and_layers_of_one_shape(monkeypatch):
 
 
 def test_weights_that_are_not_in_the_float_file():
-    first, samples, _ = function_of(randomize(keras.Sequential([keras.Input((6,)), layers.Dense(3)])), 6)
-    second, *_ = function_of(randomize(keras.Sequential([keras.Input((6,)), layers.Dense(3)]), seed=8), 6)
+    models = [randomize(keras.Sequential([keras.Input((6,)), layers.Dense(3)]), seed=seed) for seed in (7, 8)]
+    first, samples, _ = function_of(models[0], 6)  # a traced function doesn't keep its model's variables
+    second, *_ = function_of(models[1], 6)
     file, _ = converted(first, samples)
     with pytest.raises(RuntimeError, match="were not found; please report it"):
         four_bit.requantize(file, stock.convert(second, "float32"), INT4, samples)
