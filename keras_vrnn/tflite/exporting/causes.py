@@ -93,7 +93,8 @@ def _units(model, arrays, parts):
     calls = observe(model, [array[:16] for array in arrays])
     found = []
     for recurrence, call in zip(parts.recurrences, calls, strict=False):
-        z = recurrence.cell.project(call.x).reshape(-1, recurrence.cell.units)
+        z = np.concatenate(recurrence.cell.project(call.x), axis=-1)
+        z = z.reshape(-1, z.shape[-1])
         reach = np.abs(z).max(axis=0)
         largest = np.abs(call.x).max()
         if reach.max() / 256 > _WIDE_STEP:
@@ -104,7 +105,7 @@ def _units(model, arrays, parts):
         middle = np.median(reach)
         if reach.max() > _UNEQUAL * max(middle, 1e-30):
             found.append(
-                f"in layer {recurrence.layer!r} the input product of unit {int(reach.argmax())} reaches "
+                f"in layer {recurrence.layer!r} the input product of unit {int(reach.argmax()) % recurrence.cell.units} reaches "
                 f"{reach.max():.3g}, while the median is {middle:.3g}, and all units share one scale: scale down its "
                 "weights or inputs"
             )
@@ -116,8 +117,7 @@ def _weights(parts, options):
     if options.quantization != "int8x4":
         return
     for recurrence in parts.recurrences:
-        matrices = {kind: value for kind, value in vars(recurrence.cell).items() if np.ndim(value) == 2}
-        for kind, matrix in matrices.items():
+        for kind, matrix in recurrence.cell.matrices.items():
             largest = np.abs(matrix).max(axis=0)
             lost = int(np.sum((largest > 0) & (largest < options.scheme.weight_scales(matrix.T) / 2)))
             if lost:

@@ -18,8 +18,9 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
-from keras_vrnn.layers.interception import layers_of, recurrences_replaced, vanilla_layers
+from keras_vrnn.layers.interception import layers_of, recurrences_replaced
 from keras_vrnn.tflite.exporting import causes
+from keras_vrnn.tflite.exporting.recurrences import exported_layers
 from keras_vrnn.tflite.running.runner import Runner
 from keras_vrnn.tflite.running.simulator import Simulator, refusal
 
@@ -235,7 +236,7 @@ def _moved_by(model, arrays, index, rounding):
         return loop(sequences + keras.ops.convert_to_tensor(noise, dtype), initial_state, mask)
 
     expected = _keras(model, arrays)[index]
-    with recurrences_replaced(vanilla_layers(model), noisy), np.errstate(all="ignore"):
+    with recurrences_replaced(exported_layers(model), noisy), np.errstate(all="ignore"):
         return deviation(_keras(model, arrays)[index], expected)
 
 

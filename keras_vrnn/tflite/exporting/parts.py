@@ -24,8 +24,10 @@ class Recurrence:
         cell: Its weights and its step.
         go_backwards, zero_output_for_mask: As in the Keras layer.
         timesteps: The length of the sequence.
-        x, mask, initial_state: Names of the values that it reads; the latter two may be None.
-        sequence, final: Names of all outputs and of the last state; None if the layer does not return them.
+        x, mask: Names of the values that it reads; the latter may be None.
+        initial_states: Names of the values in which its states start; None for zeros.
+        sequence: Name of all outputs; None if the layer does not return them.
+        finals: Names of the last states; None for one that the layer does not return.
     """
 
     name: str
@@ -36,9 +38,15 @@ class Recurrence:
     timesteps: int
     x: str
     mask: str | None
-    initial_state: str | None
+    initial_states: tuple[str | None, ...]
     sequence: str | None
-    final: str | None
+    finals: tuple[str | None, ...]
+
+    @property
+    def results(self):
+        """Name of each value that it makes -> its state, of which all outputs are the first."""
+        made = {self.sequence: self.cell.states[0], **dict(zip(self.finals, self.cell.states, strict=True))}
+        return {name: state for name, state in made.items() if name is not None}
 
 
 @dataclass(frozen=True)
@@ -72,7 +80,7 @@ class Partition:
         stock: Everything else, as one traced function; None if there is nothing else.
         stock_inputs, stock_outputs: Names of the values that it reads and makes.
         constants: Value name -> array, for values that depend on no input.
-        states: Name of the initial state that an invoke takes -> name of the final state that it leaves.
+        states: Name of an initial state that an invoke takes -> recurrence and state, whose last value it leaves.
     """
 
     inputs: "dict[str, tf.TensorSpec]"
@@ -84,4 +92,4 @@ class Partition:
     stock_inputs: list[str]
     stock_outputs: list[str]
     constants: dict[str, np.ndarray] = field(default_factory=dict)
-    states: dict[str, str] = field(default_factory=dict)
+    states: dict[str, tuple[str, str]] = field(default_factory=dict)

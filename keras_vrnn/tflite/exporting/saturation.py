@@ -36,15 +36,15 @@ def _shares(cell, call, formats, dtype):
     mask = None if call.mask is None else call.mask.astype(bool)
     clipped = {name: [] for name in cell.results}
 
-    def step(t, h):
+    def step(t, states):
         with np.errstate(over="ignore", invalid="ignore"):
-            made = cell.step(z[:, t], h)
+            made = cell.step(tuple(each[:, t] for each in z), states).signals
         valid = slice(None) if mask is None else mask[:, t]
         for name, each in clipped.items():
             each.append(_is_clipped(made[name][valid], formats[name], dtype).ravel())
-        return made["h"]
+        return tuple(made[name] for name in cell.states)
 
-    run(step, call.initial_state, z.shape[1], mask, call.layer.go_backwards)
+    run(step, call.initial_states, call.x.shape[1], mask, call.layer.go_backwards)
     # All steps may be masked.
     counts = {name: np.concatenate(each) for name, each in clipped.items() if each}
     return {name: float(each.mean()) if each.size else 0.0 for name, each in counts.items()}

@@ -81,10 +81,10 @@ class Trained:
         steps = [note.step for note in self._notes if note.step is not None]
         return {r.name: self._formats(step) for r, step in zip(recurrences, steps, strict=True)}
 
-    def state_format(self, index):
-        """Returns the format of the state in the call of a recurrence with this number."""
+    def state_formats(self, index):
+        """Returns state -> its format in the call of a recurrence with this number."""
         steps = [note.step for note in self._notes if note.step is not None]
-        return signals.plain(steps[index].h)
+        return {"h": signals.plain(steps[index].h)}
 
     def value_formats(self, parts):
         """Returns name of a float input or of a recurrence's result -> the `Quantization` that holds it."""
@@ -93,7 +93,8 @@ class Trained:
             name: by_name[name + INPUT_SUFFIX] for name in parts.inputs if name + INPUT_SUFFIX in by_name
         }
         for index, recurrence in enumerate(parts.recurrences):
-            formats |= dict.fromkeys((recurrence.sequence, recurrence.final), self.state_format(index))
+            states = self.state_formats(index)
+            formats |= {name: states[state] for name, state in recurrence.results.items()}
         return formats
 
     def _formats(self, step):
@@ -104,7 +105,7 @@ class Trained:
         return Formats(
             scheme,
             {name: signals.plain(form) for name, form in step.formats.items()},
-            products={"x": (_int8(step.kernel), bias), "h": (_int8(step.recurrent_kernel), None)},
+            products={"z": (_int8(step.kernel), bias), "r": (_int8(step.recurrent_kernel), None)},
         )
 
 

@@ -14,15 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from keras_vrnn.layers.interception import vanilla_layers
 from keras_vrnn.layers.stepping import run
 from keras_vrnn.tflite.exporting.capture.observation import observe
 from keras_vrnn.tflite.exporting.capture.preparation import prepared
-from keras_vrnn.tflite.exporting.recurrences import cell_of
+from keras_vrnn.tflite.exporting.recurrences import cell_of, exported_layers
 from keras_vrnn.tflite.exporting.writing import operators
 from keras_vrnn.tflite.exporting.writing.flatbuffer import ModelFile
 from keras_vrnn.tflite.reading import constant_bytes, operator_name, read
-from keras_vrnn.tflite.running.runner import Runner
+from keras_vrnn.tflite.running.runner import STATE_IN, Runner
 from keras_vrnn.tflite.verifying.comparison import saturated
 
 # How many samples are compared, and at how many time steps where each takes a copy of the file.
@@ -66,18 +65,20 @@ def measure(model, path, runner, inputs):
     Returns:
         Layer name -> `Drift`, and "" or, where there is no drift to show, the reason.
     """
-    if not vanilla_layers(model):
-        return {}, "the model has no vanilla RNN"
+    if not exported_layers(model):
+        return {}, "the model has no recurrence that is exported"
     inputs = few(inputs)
     model = prepared(model)  # from a zero state, in float32 and for any batch size
     calls = observe(model, [a.astype(t.dtype) for a, t in zip(inputs.values(), model.inputs, strict=True)])
     if runner.streaming:
         found = of_stream(runner, inputs) if runner.state else {}
+        others = {f"{name}_{STATE_IN}" for call in calls for name in cell_of(call.layer).states[1:]}
+        found = {name: each for name, each in found.items() if not name.endswith(tuple(others))}
         names, reason = list(found), "the states stay inside the interpreter; export with state='explicit'"
     else:
         found = _of_loops(path, inputs)
         names, reason = list(found), "the file does not hold a loop whose state can be read"
-    units = [call.initial_state.shape[-1] for call in calls]
+    units = [call.initial_states[0].shape[-1] for call in calls]
     if units != [found[name][1].shape[-1] for name in names]:
         return {}, reason
     drifts = {}
@@ -104,13 +105,16 @@ def _drift(expected, steps, states, detail):
 
 
 def _keras_states(call):
-    """All states of one call of a layer: (samples, T, units), in the order computed."""
+    """All states h of one call of a layer: (samples, T, units), in the order computed."""
     cell = cell_of(call.layer)
     z = cell.project(call.x)
     mask = None if call.mask is None else call.mask.astype(bool)
-    return run(
-        lambda t, h: cell.step(z[:, t], h)["h"], call.initial_state, z.shape[1], mask, call.layer.go_backwards
-    )
+
+    def step(t, states):
+        made = cell.step(tuple(each[:, t] for each in z), states).signals
+        return tuple(made[name] for name in cell.states)
+
+    return run(step, call.initial_states, call.x.shape[1], mask, call.layer.go_backwards)[0]
 
 
 def few(inputs):

@@ -22,13 +22,13 @@ class Calibration:
 
     Attributes:
         values: value name -> result of a recurrence, (samples, T, U) or (samples, U).
-        states: for each recurrence all its states h, (samples, T, U), in the order of computation.
+        states: for each recurrence all its states by name, (samples, T, U), in the order of computation.
         ranges: for each recurrence signal or operand -> (low, high).
-        moments: for each recurrence "x", "h" -> (count, Σ v·vᵀ) of the vectors that its weights multiply.
+        moments: for each recurrence operand -> (count, Σ v·vᵀ) of the vectors that its weights multiply.
     """
 
     values: dict[str, np.ndarray]
-    states: list[np.ndarray]
+    states: list[dict[str, np.ndarray]]
     ranges: list[dict[str, tuple[float, float]]]
     moments: list[dict[str, tuple[int, np.ndarray]]]
 
@@ -90,7 +90,7 @@ def calibrate(model, data, recurrences, method):
         ValueError: a signal is not finite.
     """
     values = defaultdict(list)
-    states: list[list[np.ndarray]] = [[] for _ in recurrences]
+    states: list[list[dict[str, np.ndarray]]] = [[] for _ in recurrences]
     signals = [
         {name: _OBSERVERS[method]() for name in (*r.cell.operands, *r.cell.signals)} for r in recurrences
     ]
@@ -100,7 +100,9 @@ def calibrate(model, data, recurrences, method):
         for k, (recurrence, call) in enumerate(zip(recurrences, calls, strict=True)):
             with np.errstate(all="ignore"):  # the check below reports an overflow with the layer's name
                 states[k].append(_measure(recurrence, call, signals[k], moments[k]))
-            for name, value in ((recurrence.sequence, call.sequence), (recurrence.final, call.final)):
+            for name, value in zip(
+                (recurrence.sequence, *recurrence.finals), (call.sequence, *call.finals), strict=True
+            ):
                 if value is not None:
                     values[name].append(value)
     ranges = [{name: signal.range for name, signal in own.items()} for own in signals]
@@ -113,7 +115,10 @@ def calibrate(model, data, recurrences, method):
             )
     return Calibration(
         values={name: np.concatenate(pieces) for name, pieces in values.items()},
-        states=[np.concatenate(pieces) for pieces in states],
+        states=[
+            {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
+            for pieces in states
+        ],
         ranges=ranges,
         moments=[{name: moment.sum for name, moment in own.items()} for own in moments],
     )
@@ -132,20 +137,25 @@ def _quantiles(values):
 
 
 def _measure(recurrence, call, signals, moments):
-    """Adds the signals of one batch at the unmasked steps and returns the states h, (B, T, U)."""
+    """Adds the signals of one batch at the unmasked steps and returns the states by name, (B, T, U) each."""
     cell, mask = recurrence.cell, call.mask
     z = cell.project(call.x)
-    mask = np.ones(z.shape[:2], bool) if mask is None else mask.astype(bool)
-    signals["h"].add(call.initial_state)
-    signals["z"].add(z[mask])
+    mask = np.ones(call.x.shape[:2], bool) if mask is None else mask.astype(bool)
+    for name, values in zip(cell.states, call.initial_states, strict=True):
+        signals[name].add(values)
+    for name, values in zip(cell.projections, z, strict=True):
+        signals[name].add(values[mask])
     signals["x"].add(call.x[mask])
     moments["x"].add(call.x[mask])
 
-    def step(t, h):
-        made, kept = cell.step(z[:, t], h), mask[:, t]
-        moments["h"].add(h[kept])
-        for name, values in made.items():
+    def step(t, states):
+        made, kept = cell.step(tuple(each[:, t] for each in z), states), mask[:, t]
+        for name, values in made.operands.items():
+            moments[name].add(values[kept])
             signals[name].add(values[kept])
-        return made["h"]
+        for name, values in made.signals.items():
+            signals[name].add(values[kept])
+        return tuple(made.signals[name] for name in cell.states)
 
-    return run(step, call.initial_state, z.shape[1], mask, recurrence.go_backwards)
+    states = run(step, call.initial_states, call.x.shape[1], mask, recurrence.go_backwards)
+    return dict(zip(cell.states, states, strict=True))

@@ -1,4 +1,4 @@
-"""Records what the vanilla recurrences of a running Keras model read and return.
+"""Records what the recurrences of a running Keras model read and return.
 
 Needs the TensorFlow backend.
 """
@@ -9,8 +9,9 @@ import keras
 import numpy as np
 
 from keras_vrnn.layers import VanillaRNN
-from keras_vrnn.layers.interception import recurrences_replaced, vanilla_layers
+from keras_vrnn.layers.interception import recurrences_replaced
 from keras_vrnn.models import structure
+from keras_vrnn.tflite.exporting.recurrences import exported_layers
 
 
 @dataclass
@@ -20,9 +21,9 @@ class Call:
     layer: keras.layers.Layer
     x: object
     mask: object
-    initial_state: object
+    initial_states: tuple
     sequence: object = None
-    final: object = None
+    finals: tuple = ()
 
 
 def observe(model, x):
@@ -33,21 +34,32 @@ def observe(model, x):
         x: A list of arrays, one per input, each with the batch axis first.
 
     Returns:
-        A list of calls with NumPy arrays `x` (B,T,F), `mask` (B,T) or None, `initial_state` (B,U),
-        `sequence` (B,T,U) or None, and `final` (B,U) or None.
+        A list of calls with NumPy arrays `x` (B,T,F), `mask` (B,T) or None, `initial_states` (B,U) each,
+        `sequence` (B,T,U) or None, and `finals` (B,U) or None each.
     """
     calls = []
 
     def record(layer, loop, sequences, initial_state, mask):
         last, outputs, states = loop(sequences, initial_state, mask)
-        sequence, final = emitted(layer, outputs, states[0])
-        arrays = [None if v is None else np.asarray(v) for v in (sequences, mask, initial_state[0])]
-        calls.append(Call(layer, *arrays, *(None if v is None else np.asarray(v) for v in (sequence, final))))
+        sequence, finals = emitted(layer, outputs, states)
+        calls.append(
+            Call(
+                layer,
+                *map(_array, (sequences, mask)),
+                tuple(map(_array, initial_state)),
+                _array(sequence),
+                tuple(map(_array, finals)),
+            )
+        )
         return last, outputs, states
 
-    with recurrences_replaced(vanilla_layers(model), record):
+    with recurrences_replaced(exported_layers(model), record):
         structure.call(model, x)
     return calls
+
+
+def _array(value):
+    return None if value is None else np.asarray(value)
 
 
 def zeroes_last(layer):
@@ -56,7 +68,13 @@ def zeroes_last(layer):
     return zeroes and not isinstance(layer, VanillaRNN)
 
 
-def emitted(layer, sequence, final):
-    """Returns the outputs and the final state of a layer, with None for what the layer does not return."""
-    needs_final = not layer.return_sequences or layer.return_state
-    return (sequence if layer.return_sequences else None), (final if needs_final else None)
+def emitted(layer, sequence, finals):
+    """Returns the outputs and the final states of a layer, with None for what the layer does not return."""
+    first, *others = finals
+    return (
+        sequence if layer.return_sequences else None,
+        (
+            first if layer.return_state or not layer.return_sequences else None,
+            *(other if layer.return_state else None for other in others),
+        ),
+    )

@@ -1,4 +1,4 @@
-"""Splits a Keras model at its vanilla recurrences.
+"""Splits a Keras model at its recurrences.
 
 The model is traced without the recurrences of its RNN layers. What remains is one ordinary graph, the *stock* part:
 the results of the recurrences are its inputs, their operands are its outputs. The stock converter sees no loop, and
@@ -13,13 +13,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_vrnn.layers.interception import recurrences_replaced, vanilla_layers
+from keras_vrnn.layers.interception import recurrences_replaced
 from keras_vrnn.models import structure
 from keras_vrnn.tflite.exporting.capture import masks
 from keras_vrnn.tflite.exporting.capture.observation import emitted, zeroes_last
 from keras_vrnn.tflite.exporting.capture.substitutes import plain_layers, trained_layers
 from keras_vrnn.tflite.exporting.parts import Mask, Partition, Recurrence
-from keras_vrnn.tflite.exporting.recurrences import cell_of
+from keras_vrnn.tflite.exporting.recurrences import cell_of, exported_layers
 
 # Operations that return their operand: the latter marks a number format.
 _SAME = ("Identity", "FakeQuantWithMinMaxArgs")
@@ -109,10 +109,10 @@ def partition(model, inputs, calls, quantization, trained=None):
     batch = next(iter(inputs.values())).shape[0]
     placeholders = dict(inputs)
     for k, call in enumerate(calls):
-        for kind in ("sequence", "final"):
-            value = getattr(call, kind)
+        for name, value in zip(
+            _result_names(_unique_name(k, call), call.layer), (call.sequence, *call.finals)
+        ):
             if value is not None:
-                name = f"{_unique_name(k, call)}/{kind}"
                 placeholders[name] = tf.TensorSpec((batch, *value.shape[1:]), tf.float32)
     trace = _Trace()
 
@@ -124,22 +124,28 @@ def partition(model, inputs, calls, quantization, trained=None):
 
         def cut(layer, _, sequences, initial_state, mask):
             name = _unique_name(len(trace.recurrences), calls[len(trace.recurrences)])
-            trace.recurrences.append(_recurrence(name, layer, trace, sequences, initial_state[0], mask))
-            # Nothing reads a result that the layer does not return: any tensor will do.
-            made = {kind: values.get(f"{name}/{kind}") for kind in ("sequence", "final")}
+            recurrence = _recurrence(name, layer, trace, sequences, initial_state, mask)
+            trace.recurrences.append(recurrence)
+            made = {key: values[key] for key in recurrence.results}
             if trained is not None:
-                state = trained.state_format(len(trace.recurrences) - 1)
-                made = {kind: v if v is None else trained.mark(v, state) for kind, v in made.items()}
-            final = initial_state[0] if made["final"] is None else made["final"]
-            sequence = final if made["sequence"] is None else made["sequence"]
+                formats = trained.state_formats(len(trace.recurrences) - 1)
+                made = {
+                    key: trained.mark(made[key], formats[state]) for key, state in recurrence.results.items()
+                }
+            # Nothing reads a result that the layer does not return: any tensor will do.
+            finals = [
+                made.get(key, start) for key, start in zip(recurrence.finals, initial_state, strict=True)
+            ]
+            final = finals[0]
+            sequence = made.get(recurrence.sequence, final)
             last = final
             if mask is not None and zeroes_last(layer):
                 counts = trace.number(mask, values)
                 last = final * (counts[:, :1] if layer.go_backwards else counts[:, -1:])
-            return last, sequence, [final]
+            return last, sequence, finals
 
         with (
-            recurrences_replaced(vanilla_layers(model), cut),
+            recurrences_replaced(exported_layers(model), cut),
             plain_layers(model, quantization, lambda mask: trace.number(mask, values)),
             trained_layers(trained),
         ):
@@ -238,8 +244,15 @@ def _refuse_float_tokens(inputs):
             )
 
 
+def _result_names(name, layer):
+    """Returns the names of all outputs of a recurrence and of its last states."""
+    others = range(1, len(keras.tree.flatten(layer.cell.state_size)))
+    return f"{name}/sequence", f"{name}/final", *(f"{name}/final_{k}" for k in others)
+
+
 def _recurrence(name, layer, trace, sequences, initial_state, mask):
-    sequence, final = emitted(layer, f"{name}/sequence", f"{name}/final")
+    all_outputs, *last_states = _result_names(name, layer)
+    sequence, finals = emitted(layer, all_outputs, last_states)
     return Recurrence(
         name=name,
         layer=layer.name,
@@ -249,9 +262,9 @@ def _recurrence(name, layer, trace, sequences, initial_state, mask):
         timesteps=int(sequences.shape[1]),
         x=trace.use(sequences),
         mask=None if mask is None else trace.use_mask(mask),
-        initial_state=None if trace.is_zero(initial_state) else trace.use(initial_state),
+        initial_states=tuple(None if trace.is_zero(state) else trace.use(state) for state in initial_state),
         sequence=sequence,
-        final=final,
+        finals=finals,
     )
 
 

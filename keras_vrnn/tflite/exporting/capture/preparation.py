@@ -3,14 +3,10 @@
 Needs the TensorFlow backend.
 """
 
-import keras
-
-from keras_vrnn.layers import VanillaRNNCell
-from keras_vrnn.layers.interception import layers_of, recurrent_layers, vanilla_layers
+from keras_vrnn.layers.interception import layers_of, recurrent_layers
 from keras_vrnn.tflite.exporting.capture.inputs import with_float32_inputs, with_integer_tokens
 from keras_vrnn.tflite.exporting.capture.rebuilding import rebuilt
-
-_STEPS = (keras.layers.SimpleRNNCell.call, VanillaRNNCell.call)
+from keras_vrnn.tflite.exporting.recurrences import exported_layers, has_own_step
 
 
 def prepared(model):
@@ -25,7 +21,7 @@ def prepared(model):
             f"`model` must be a built functional or Sequential Keras model. Received: a {type(model).__name__} without "
             "inputs. Start a Sequential model with keras.Input, or wrap the layers in a functional model."
         )
-    recurrent = vanilla_layers(model)
+    recurrent = exported_layers(model)
     if not recurrent:
         others = [f"{layer.name!r} ({type(layer).__name__})" for layer in recurrent_layers(model)]
         advice = (
@@ -35,13 +31,13 @@ def prepared(model):
             else "tf.lite.TFLiteConverter takes models without recurrences."
         )
         raise ValueError(
-            "`model` must contain a VanillaRNN or SimpleRNN layer. "
+            "`model` must contain a VanillaRNN, SimpleRNN, GRU or LSTM layer. "
             f"Received: {'the recurrent layers ' + ', '.join(others) if others else 'a model without any'}. {advice}"
         )
     for layer in recurrent:
-        if type(layer.cell).call not in _STEPS:
+        if has_own_step(layer):
             raise ValueError(
-                "`model` must have cells that compute what VanillaRNNCell or keras.layers.SimpleRNNCell does. "
+                "`model` must have cells that compute what the class of this package or of Keras does. "
                 f"Received: layer {layer.name!r} with a {type(layer.cell).__name__}, which has a `call` of its own."
             )
     stateful = any(getattr(layer, "stateful", False) for layer in layers_of(model))

@@ -42,12 +42,13 @@ def calibrated(model, options, parts, arrays):
     if options.streaming:  # every step of every sample is a sample
         values = {name: value.reshape(-1, 1, *value.shape[2:]) for name, value in values.items()}
         for recurrence, states in zip(parts.recurrences, measured.states, strict=True):
-            steps = states.reshape(-1, 1, recurrence.cell.units)
-            values |= {recurrence.sequence: steps, recurrence.final: steps[:, 0]}
+            for name, state in recurrence.results.items():
+                steps = states[state].reshape(-1, 1, recurrence.cell.units)
+                values[name] = steps if name == recurrence.sequence else steps[:, 0]
     spans = dict.fromkeys(parts.numbers, (0.0, 1.0))
     for recurrence, ranges in zip(parts.recurrences, measured.ranges, strict=True):
-        held = recurrence.cell.state_span(scheme, ranges)
-        spans |= {name: held for name in (recurrence.sequence, recurrence.final) if name is not None}
+        for name, state in recurrence.results.items():
+            spans[name] = recurrence.cell.state_span(scheme, ranges, state)
     for name, held in spans.items():
         values[name] = np.clip(values[name], *held)
 
@@ -59,9 +60,8 @@ def calibrated(model, options, parts, arrays):
     # For values so small, the converter would choose a scale that no runtime can read.
     spans |= {n: span(f, scheme.dtype) for n, f in value_formats.items() if f.scale == LEAST_SCALE}
     for recurrence in parts.recurrences:
-        value_formats |= dict.fromkeys(
-            (recurrence.sequence, recurrence.final), formats_of[recurrence.name].signal("h")
-        )
+        formats = formats_of[recurrence.name]
+        value_formats |= {name: formats.signal(state) for name, state in recurrence.results.items()}
 
     def samples():
         for rows in _batches(len(next(iter(values.values()))), options.batch_size):

@@ -10,10 +10,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_vrnn.layers.interception import recurrences_replaced, vanilla_layers
+from keras_vrnn.layers.interception import recurrences_replaced
 from keras_vrnn.models import structure
 from keras_vrnn.tflite.exporting.capture.inputs import with_inputs
 from keras_vrnn.tflite.exporting.capture.observation import zeroes_last
+from keras_vrnn.tflite.exporting.recurrences import exported_layers
 from keras_vrnn.tflite.running.runner import STATE_IN
 
 # float32 rounding of two orders of summation, relative to the largest value of the output.
@@ -38,7 +39,7 @@ def one_step(model, arrays):
     """
     if any(array.ndim < 2 for array in arrays) or len({array.shape[1] for array in arrays}) > 1:
         raise _refused("inputs without a common time axis")
-    for layer in vanilla_layers(model):
+    for layer in exported_layers(model):
         if layer.go_backwards:
             raise _refused(
                 f"layer {layer.name!r}, which goes backwards in time (as half of Bidirectional does)"
@@ -113,17 +114,17 @@ def _run_steps(step, arrays):
         made = []
 
         def carry(layer, loop, sequences, initial_state, mask):
-            (state,) = states[len(made)] if states else initial_state
-            _, _, (new,) = loop(sequences, [state], None)
-            output = new
+            current = states[len(made)] if states else initial_state
+            _, _, new = loop(sequences, list(current), None)
+            output = new[0]
             if mask is not None:  # Keras' loop returns zero for a first step that is masked, not the state
-                new = tf.where(mask, new, state)
+                new = [tf.where(mask, *pair) for pair in zip(new, current, strict=True)]
                 zero = layer.zero_output_for_mask and layer.return_sequences
-                output = tf.where(mask, new, 0.0) if zero or zeroes_last(layer) else new
-            made.append([new])
-            return output, output[:, None], [new]
+                output = tf.where(mask, new[0], 0.0) if zero or zeroes_last(layer) else new[0]
+            made.append(list(new))
+            return output, output[:, None], list(new)
 
-        with recurrences_replaced(vanilla_layers(step), carry):
+        with recurrences_replaced(exported_layers(step), carry):
             outputs = structure.call(step, inputs)
         return keras.tree.flatten(outputs), made
 
@@ -142,14 +143,19 @@ def with_states(parts):
     """
     states, recurrences = {}, []
     for recurrence in parts.recurrences:
-        if recurrence.initial_state is not None:
+        if any(state is not None for state in recurrence.initial_states):
             raise ValueError(
                 "`model` must have recurrences that start from zero to run one time step at a time. Received: layer "
                 f"{recurrence.layer!r}, which takes its initial state from another layer. Export the part from that "
                 "layer on as a model of its own, or use form='sequence'."
             )
-        prefix = f"{recurrence.name}_" if len(parts.recurrences) > 1 else ""
-        final = recurrence.final or f"{recurrence.name}/final"
-        states[f"{prefix}{STATE_IN}"] = final
-        recurrences.append(dataclasses.replace(recurrence, initial_state=f"{prefix}{STATE_IN}", final=final))
+        several = len(parts.recurrences) > 1
+        names = tuple(
+            (f"{recurrence.name}_" if several else "") + (f"{state}_" if k else "") + STATE_IN
+            for k, state in enumerate(recurrence.cell.states)
+        )
+        states |= {
+            name: (recurrence.name, state) for name, state in zip(names, recurrence.cell.states, strict=True)
+        }
+        recurrences.append(dataclasses.replace(recurrence, initial_states=names))
     return dataclasses.replace(parts, states=states, recurrences=recurrences)

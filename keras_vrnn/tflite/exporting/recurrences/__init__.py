@@ -5,10 +5,35 @@ Needs the TensorFlow backend.
 
 import keras
 
+from keras_vrnn.layers import VanillaRNNCell
+from keras_vrnn.layers.interception import recurrent_layers
+from keras_vrnn.tflite.exporting.recurrences.gru import GRU
+from keras_vrnn.tflite.exporting.recurrences.lstm import LSTM
 from keras_vrnn.tflite.exporting.recurrences.vanilla import Vanilla
 
 # Keras cell class, subclasses included -> its class here. `VanillaRNNCell` is a subclass of SimpleRNNCell.
-CELLS = {keras.layers.SimpleRNNCell: Vanilla}
+CELLS = {
+    keras.layers.SimpleRNNCell: Vanilla,
+    keras.layers.GRUCell: GRU,
+    keras.layers.LSTMCell: LSTM,
+}
+# The steps that the cells here compute; a subclass may have another one.
+_STEPS = {VanillaRNNCell.call, *(kind.call for kind in CELLS)}
+
+
+def is_exported(layer):
+    """Whether the recurrence of a Keras RNN layer has a cell here."""
+    return isinstance(layer.cell, tuple(CELLS))
+
+
+def exported_layers(model):
+    """Returns the RNN layers of a model whose recurrence has a cell here."""
+    return [layer for layer in recurrent_layers(model) if is_exported(layer)]
+
+
+def has_own_step(layer):
+    """Whether the cell of an exported layer computes another step than the Keras class that it is a subclass of."""
+    return type(layer.cell).call not in _STEPS
 
 
 def cell_of(layer):

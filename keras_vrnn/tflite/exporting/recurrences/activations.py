@@ -21,7 +21,7 @@ from keras_vrnn.tflite.exporting.writing import operators as op
 
 _NAMES = {
     function: name
-    for name in ("tanh", "sigmoid", "linear", "relu", "relu6", "hard_tanh")
+    for name in ("tanh", "sigmoid", "linear", "relu", "relu6", "hard_tanh", "hard_sigmoid")
     for function in (
         getattr(keras.activations, name),
         getattr(keras.ops, name, None),
@@ -60,6 +60,11 @@ class Activation:
         return self.name in _OPERATORS or self.name in _FUSED
 
     @property
+    def is_operator(self):
+        """Whether TFLite has a separate operator for it."""
+        return self.name in _OPERATORS
+
+    @property
     def is_fused(self):
         """Whether the addition before it computes it too, so that no tensor holds z + r."""
         return self.name in _FUSED
@@ -72,10 +77,19 @@ class Activation:
         """
         if self.is_native or not scheme.integer:
             return
+        self._check_elsewhere(layer, scheme, (*_OPERATORS, *_FUSED))
+
+    def check_wide(self, layer, scheme):
+        """As `check`, for an activation that is computed in 16 bits."""
+        if self.is_native or self.name == "hard_sigmoid" or not scheme.integer:
+            return
+        self._check_elsewhere(layer, scheme, (*_OPERATORS, *_FUSED, "hard_sigmoid"))
+
+    def _check_elsewhere(self, layer, scheme, native):
         subject = f"model: layer {layer!r} has the activation {self.name!r}"
         if scheme.dtype != np.int8:
             raise ValueError(
-                f"{subject}, for which there is no int16 operator; {', '.join((*_OPERATORS, *_FUSED))} can be exported "
+                f"{subject}, for which there is no int16 operator; {', '.join(native)} can be exported "
                 "with quantization='int16x8'. Choose quantization='int8', which holds it as a table, or 'float32'."
             )
         probe = np.linspace(-3, 3, 8, dtype=np.float32)
@@ -90,15 +104,19 @@ class Activation:
         """Adds φ(z + r) to a graph and returns its tensor, given the formats of z + r and φ(z + r)."""
         if self.name in _FUSED:
             return op.add(graph, "h_t", z, r, output_format, _FUSED[self.name])
-        a = op.add(graph, "a", z, r, sum_format)
+        return self.apply(graph, "h_t", op.add(graph, "a", z, r, sum_format), output_format)
+
+    def apply(self, graph, name, a, output_format):
+        """Adds φ(a) to a graph and returns its tensor, given the format of φ(a); fused activations in float only."""
         if self.name in _OPERATORS:
-            return op.unary(graph, _OPERATORS[self.name], "h_t", a, output_format)
+            return op.unary(graph, _OPERATORS[self.name], name, a, output_format)
         if graph.dtype(a) == np.int8:
-            return self._look_up(graph, a, sum_format, output_format)
+            return self._look_up(graph, name, a, output_format)
         return self._inline(graph, a)
 
-    def _look_up(self, graph, a, source, target):
+    def _look_up(self, graph, name, a, target):
         """Adds φ as a table of its values for the 256 possible integers."""
+        source = graph.quantization(a)
         integers = np.arange(INT8_MIN, INT8_MAX + 1)
         real = self(source.scale * (integers - source.zero_point))
         values = np.clip(np.round(real / target.scale) + target.zero_point, INT8_MIN, INT8_MAX).astype(
@@ -108,7 +126,7 @@ class Activation:
         index = op.add(
             graph, "position", index, graph.constant("first", np.array([-INT8_MIN], np.int32)), None
         )
-        return op.take(graph, "h_t", graph.constant("table", values, target), index)
+        return op.take(graph, name, graph.constant("table", values, target), index)
 
     def _inline(self, graph, a):
         """Adds φ as the operators that the stock converter gives it."""

@@ -1,9 +1,9 @@
 """The contract of a recurrent cell: what the exporter needs from it. Each file in this folder implements one cell.
 
-A cell splits its step where the state enters:
+A cell splits its step where its states enter:
 
-    z_t = project(x_t)              the input product, which can be computed for all steps at once
-    h_t = step(z_t, h_{t-1})
+    z_t = project(x_t)              the input products, which can be computed for all steps at once
+    states_t = step(z_t, states_{t-1})
 
 Calibration runs both in NumPy and measures the signals. The exported graph computes both with TFLite operators.
 """
@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from keras_vrnn.quantization.formats import Quantization
+from keras_vrnn.quantization.gated import wide
 from keras_vrnn.quantization.schemes import Scheme, Stored
 
 
@@ -25,13 +26,15 @@ class Formats:
         scheme: the quantization scheme.
         signals: signal -> `Quantization`; empty if the signals are float32.
         moments: operand of a product -> (count, Σ v·vᵀ), which guides the rounding of its weights.
-        products: operand of a product -> its weights and bias as a quantization-aware model has learned them.
+        products: product -> its weights and bias as a quantization-aware model has learned them.
+        wide: signal -> `Quantization`, for signals of 16 bits whatever the scheme; see `quantization.gated`.
     """
 
     scheme: Scheme
     signals: dict[str, Quantization] = field(default_factory=dict)
     moments: dict[str, tuple[int, Any]] = field(default_factory=dict)
     products: dict[str, tuple[Stored, Stored | None]] = field(default_factory=dict)
+    wide: dict[str, Quantization] = field(default_factory=dict)
 
     @property
     def dtype(self):
@@ -42,23 +45,45 @@ class Formats:
         """Returns the quantization of a signal, or None if it is float32."""
         return self.signals.get(name)
 
-    def product(self, matrix, bias, operand, x, result):
-        """Returns the weights and bias as `Scheme.product` stores them; `operand` names what they multiply."""
-        if operand in self.products:
-            return self.products[operand]
-        return self.scheme.product(matrix, bias, x, result, self.moments.get(operand))
+    def state(self, name) -> tuple[Any, Quantization | None]:
+        """Returns the dtype and the quantization in which the recurrence keeps a state."""
+        if name in self.wide:
+            return wide(self.scheme).dtype, self.wide[name]
+        return self.dtype, self.signal(name)
+
+    def product(self, name, weights, x, result):
+        """Returns the weights and bias of a `Product` as `Scheme.product` stores them, given its formats."""
+        if name in self.products:
+            return self.products[name]
+        moment = self.moments.get(weights.operand)
+        return self.scheme.product(weights.matrix, weights.bias, x, result, moment)
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one step has computed, in float32.
+
+    Attributes:
+        signals: signal -> array, with the new states.
+        operands: operand of a product -> array; of states, the last ones.
+    """
+
+    signals: dict[str, Any]
+    operands: dict[str, Any]
 
 
 class Cell(ABC):
     """One recurrent cell with its weights.
 
     Attributes:
-        signals: the names of the values that are measured and get a format; the state is "h".
-        operands: the names of the values that the weights multiply, which are measured too.
+        states: the names of the states; the first, "h", is the output.
+        signals: the names of the values that are measured and get a format, with the states.
+        projections: the names of the input products; the last has as many columns as "h".
     """
 
+    states: ClassVar[tuple[str, ...]]
     signals: ClassVar[tuple[str, ...]]
-    operands: ClassVar[tuple[str, ...]]
+    projections: ClassVar[tuple[str, ...]]
 
     @classmethod
     @abstractmethod
@@ -67,8 +92,13 @@ class Cell(ABC):
 
     @property
     @abstractmethod
+    def operands(self) -> tuple[str, ...]:
+        """The names of the values that the weights multiply, which are measured too."""
+
+    @property
+    @abstractmethod
     def units(self) -> int:
-        """The size of the state."""
+        """The size of each state."""
 
     @property
     @abstractmethod
@@ -78,17 +108,22 @@ class Cell(ABC):
         The terms of a sum lose nothing: their formats have no room where the sum saturates anyway.
         """
 
+    @property
+    @abstractmethod
+    def matrices(self) -> dict[str, Any]:
+        """Name -> weights (inputs, outputs)."""
+
     @abstractmethod
     def check(self, layer, scheme):
         """Raises a ValueError that names the layer if the cell can't be written in a scheme."""
 
     @abstractmethod
-    def project(self, x) -> Any:
-        """Returns z = x·W_x + b of an array (..., features)."""
+    def project(self, x) -> tuple[Any, ...]:
+        """Returns the input products of an array (..., features), one array for each of `projections`."""
 
     @abstractmethod
-    def step(self, z_t, h) -> dict[str, Any]:
-        """Returns every signal of one step by name; the new state is "h"."""
+    def step(self, z_t, states) -> Step:
+        """Computes one step, given the input products and the last states."""
 
     @abstractmethod
     def formats(self, scheme, ranges, moments) -> Formats:
@@ -101,17 +136,19 @@ class Cell(ABC):
         """
 
     @abstractmethod
-    def state_span(self, scheme, ranges) -> tuple[float, float]:
-        """Returns the range of real values that the state's format holds."""
+    def state_span(self, scheme, ranges, state) -> tuple[float, float]:
+        """Returns the range of real values that a state's format holds."""
 
     @abstractmethod
     def multiply_inside(self) -> bool:
         """Whether a loop that returns only its last state computes each z_t inside: slightly slower, smaller arena."""
 
     @abstractmethod
-    def write_projection(self, graph, name, formats, x, flat=False) -> int:
-        """Adds z = x·W_x + b to a graph and returns its tensor; `name` is the name of the recurrence."""
+    def write_projections(self, graph, name, formats, x, flat=False) -> tuple[int, ...]:
+        """Adds the input products to a graph and returns their tensors; `name` is the name of the recurrence."""
 
     @abstractmethod
-    def write_step(self, graph, name, formats) -> Callable[[int, int], int]:
-        """Adds the weights of a step to a graph and returns a function (z_t, h_{t-1}) → h_t that adds one step."""
+    def write_step(
+        self, graph, name, formats
+    ) -> Callable[[tuple[int, ...], tuple[int, ...]], tuple[int, ...]]:
+        """Adds the weights of a step to a graph and returns a function (z_t, states) → states that adds one step."""

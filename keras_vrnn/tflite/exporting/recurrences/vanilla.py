@@ -8,11 +8,12 @@ It has four signals, each with one format for all time steps:
 from dataclasses import dataclass
 
 import numpy as np
-import tensorflow as tf
 
 from keras_vrnn.quantization import vanilla
 from keras_vrnn.tflite.exporting.recurrences.activations import Activation
-from keras_vrnn.tflite.exporting.recurrences.base import Cell, Formats
+from keras_vrnn.tflite.exporting.recurrences.arithmetic import Product
+from keras_vrnn.tflite.exporting.recurrences.base import Cell, Formats, Step
+from keras_vrnn.tflite.exporting.recurrences.weights import weights_of
 from keras_vrnn.tflite.exporting.writing import operators as op
 
 
@@ -32,18 +33,14 @@ class Vanilla(Cell):
     bias: np.ndarray
     activation: Activation
 
+    states = ("h",)
     signals = ("z", "r", "a", "h")
     operands = ("x", "h")
+    projections = ("z",)
 
     @classmethod
     def of(cls, layer):
-        cell = layer.cell
-        with tf.init_scope():  # outside of any trace: the values of the weights, not tensors of its graph
-            kernel, recurrent_kernel = (
-                np.asarray(w, np.float32) for w in (cell.kernel, cell.recurrent_kernel)
-            )
-            bias = np.zeros(cell.units) if cell.bias is None else np.asarray(cell.bias)
-        return cls(kernel, recurrent_kernel, bias.astype(np.float32), Activation(cell.activation))
+        return cls(*weights_of(layer.cell), Activation(layer.cell.activation))
 
     @property
     def units(self):
@@ -53,45 +50,49 @@ class Vanilla(Cell):
     def results(self):
         return ("h",) if self.activation.name in vanilla.FUSED else ("a", "h")
 
+    @property
+    def matrices(self):
+        return {"kernel": self.kernel, "recurrent_kernel": self.recurrent_kernel}
+
     def check(self, layer, scheme):
         self.activation.check(layer, scheme)
 
     def project(self, x):
-        return x @ self.kernel + self.bias
+        return (x @ self.kernel + self.bias,)
 
-    def step(self, z_t, h):
+    def step(self, z_t, states):
+        (z_t,), (h,) = z_t, states
         r = h @ self.recurrent_kernel
         a = z_t + r
-        return {"r": r, "a": a, "h": self.activation(a)}
+        return Step({"r": r, "a": a, "h": self.activation(a)}, {"h": h})
 
     def formats(self, scheme, ranges, moments):
         x = scheme.format(*ranges["x"])
         weights = self.kernel, self.recurrent_kernel
         return Formats(scheme, vanilla.formats(scheme, ranges, x, *weights, self.activation.name), moments)
 
-    def state_span(self, scheme, ranges):
+    def state_span(self, scheme, ranges, state):
         return scheme.output_span(self.activation.name, ranges["h"])
 
     def multiply_inside(self):
         features, units = self.kernel.shape
         return features < units
 
-    def write_projection(self, graph, name, formats, x, flat=False):
-        kernel, bias = formats.product(
-            self.kernel, self.bias, "x", graph.quantization(x), formats.signal("z")
-        )
+    def write_projections(self, graph, name, formats, x, flat=False):
+        product = Product("x", self.kernel, self.bias)
+        kernel, bias = formats.product("z", product, graph.quantization(x), formats.signal("z"))
         kernel = op.weights(graph, f"{name}/kernel", kernel)
         bias = graph.constant("bias", bias.array, bias.quantization)
-        return op.fully_connected(graph, "z", x, kernel, bias, formats.dtype, formats.signal("z"), flat)
+        return (op.fully_connected(graph, "z", x, kernel, bias, formats.dtype, formats.signal("z"), flat),)
 
     def write_step(self, graph, name, formats):
-        stored, _ = formats.product(
-            self.recurrent_kernel, None, "h", formats.signal("h"), formats.signal("r")
-        )
+        product = Product("h", self.recurrent_kernel)
+        stored, _ = formats.product("r", product, formats.signal("h"), formats.signal("r"))
         kernel = op.weights(graph, f"{name}/recurrent_kernel", stored)
 
-        def step(z_t, h):
+        def step(z_t, states):
+            (z_t,), (h,) = z_t, states
             r = op.fully_connected(graph, "r", h, kernel, -1, formats.dtype, formats.signal("r"))
-            return self.activation.write(graph, z_t, r, formats.signal("a"), formats.signal("h"))
+            return (self.activation.write(graph, z_t, r, formats.signal("a"), formats.signal("h")),)
 
         return step

@@ -6,6 +6,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 _MOST_PARTS = 10
+RELU6 = schema.ActivationFunctionType.RELU6
 
 
 def fully_connected(graph, name, x, weights, bias, dtype, quantization, flat=False):
@@ -25,6 +26,20 @@ def add(graph, name, x, y, quantization, activation=schema.ActivationFunctionTyp
     options = schema.AddOptionsT()
     options.fusedActivationFunction = activation
     graph.operator("ADD", [x, y], [result], options)
+    return result
+
+
+def subtract(graph, name, x, y, quantization):
+    """x − y."""
+    result = graph.tensor(name, graph.shape(x), graph.dtype(x), quantization)
+    graph.operator("SUB", [x, y], [result], schema.SubOptionsT())
+    return result
+
+
+def multiply(graph, name, x, y, quantization):
+    """x ⊙ y, where y may have one row for all rows of x."""
+    result = graph.tensor(name, graph.shape(x), graph.dtype(x), quantization)
+    graph.operator("MUL", [x, y], [result], schema.MulOptionsT())
     return result
 
 
@@ -136,6 +151,17 @@ def halves(graph, name, source):
     return results
 
 
+def columns(graph, name, source, count):
+    """The equal parts of a tensor along its last axis."""
+    *rows, width = graph.shape(source)
+    like = (*rows, width // count), graph.dtype(source), graph.quantization(source)
+    results = [graph.tensor(name, *like) for _ in range(count)]
+    options = schema.SplitOptionsT()
+    options.numSplits = count
+    graph.operator("SPLIT", [graph.constant("axis", np.array(len(rows), np.int32)), source], results, options)
+    return results
+
+
 def split(graph, name, source):
     """The time steps of a tensor (B, T, U) as T tensors (B, 1, U); of a (B, U) the one that it is."""
     if len(graph.shape(source)) == 2 or graph.shape(source)[1] == 1:
@@ -183,6 +209,13 @@ def quantize(graph, name, source, quantization, dtype=None):
 def quantize_into(graph, source, target):
     """The same real numbers in the format of `target`, an existing tensor."""
     graph.operator("QUANTIZE", [source], [target], schema.QuantizeOptionsT())
+
+
+def in_format(graph, name, source, quantization, dtype):
+    """The same real numbers in a format; no operator is added if they have it already."""
+    if graph.dtype(source) == dtype and graph.quantization(source) == quantization:
+        return source
+    return quantize(graph, name, source, quantization, dtype)
 
 
 def dequantize(graph, name, source):

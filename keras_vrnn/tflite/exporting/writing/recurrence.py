@@ -25,13 +25,13 @@ from keras_vrnn.tflite.exporting.writing.loop import Loop
 
 @dataclass
 class _Operands:
-    """The main tensors that a recurrence reads: rows z (B,T,U) or x (B,T,F); h (B,1,U); mask (B,T,1) or None.
+    """The main tensors that a recurrence reads: rows z (B,T,U) or x (B,T,F); states (B,1,U); mask (B,T,1) or None.
 
-    A single step has no time axis: z (B,U), h (B,U), mask (B,1).
+    A single step has no time axis: z (B,U), states (B,U), mask (B,1).
     """
 
-    rows: int
-    h: int
+    rows: tuple[int, ...]
+    states: tuple[int, ...]
     mask: int | None
 
 
@@ -43,47 +43,64 @@ def write(recurrence, formats, file, values, unrolled):
         formats: Its number formats.
         file: The `flatbuffer.ModelFile` to write into.
         values: Value name -> index of its tensor in the main graph. It contains `x` and, if the recurrence has them,
-            `mask` and `initial_state`, and receives the results.
+            `mask` and `initial_states`, and receives the results.
         unrolled: Whether to write every step instead of a loop.
+
+    Returns:
+        State -> its last value (B,U) in the format in which the recurrence keeps it.
     """
     main, mask, cell = file.main, recurrence.mask, recurrence.cell
     x, units = values[recurrence.x], cell.units
     batch, timesteps, _ = main.shape(x)
     single = unrolled and timesteps == 1
     inside = not unrolled and recurrence.sequence is None and cell.multiply_inside()
+    shape = (batch, units) if single else (batch, 1, units)
     operands = _Operands(
-        rows=x if inside else cell.write_projection(main, recurrence.name, formats, x, flat=single),
-        h=_initial_state(recurrence, formats, main, values, (batch, units) if single else (batch, 1, units)),
+        rows=(x,) if inside else cell.write_projections(main, recurrence.name, formats, x, flat=single),
+        states=tuple(
+            _initial_state(state, given, formats, main, values, shape)
+            for state, given in zip(cell.states, recurrence.initial_states, strict=True)
+        ),
         mask=None
         if mask is None
         else op.shaped(main, "mask", values[mask], (batch, 1) if single else (batch, timesteps, 1)),
     )
     if unrolled:
-        sequence, final = _write_steps(recurrence, formats, file, operands)
+        sequence, last = _write_steps(recurrence, formats, file, operands)
     else:
-        sequence, final = _write_loop(recurrence, formats, file, operands, inside)
+        sequence, last = _write_loop(recurrence, formats, file, operands, inside)
     if recurrence.sequence is not None:
         shape = (batch, timesteps, units)
         values[recurrence.sequence] = op.shaped(main, "sequence", sequence, shape)
-    if recurrence.final is not None:
-        values[recurrence.final] = op.shaped(main, "final", final, (batch, units))
+    kept = {
+        state: op.shaped(main, "final", tensor, (batch, units))
+        for state, tensor in zip(cell.states, last, strict=True)
+    }
+    for name, state in zip(recurrence.finals, cell.states, strict=True):
+        if name is not None:
+            values[name] = _as_value(main, "final", kept[state], formats, state)
+    return kept
 
 
-def _initial_state(recurrence, formats, main, values, shape):
+def _initial_state(state, given, formats, main, values, shape):
     """Returns the given initial state in the recurrence's own format, or zeros."""
-    name, quantization = "h_0", formats.signal("h")
-    if recurrence.initial_state is None:
-        return op.zeros(main, name, shape, formats.dtype, quantization)
-    state = values[recurrence.initial_state]
-    if main.quantization(state) != quantization:
-        state = op.quantize(main, f"{name}/given", state, quantization)
-    return op.shaped(main, name, state, shape)
+    name, (dtype, quantization) = f"{state}_0", formats.state(state)
+    if given is None:
+        return op.zeros(main, name, shape, dtype, quantization)
+    return op.shaped(
+        main, name, op.in_format(main, f"{name}/given", values[given], quantization, dtype), shape
+    )
+
+
+def _as_value(graph, name, tensor, formats, state):
+    """Returns a state in the format in which the rest of the model reads it."""
+    return op.in_format(graph, name, tensor, formats.signal(state), formats.dtype)
 
 
 def _write_loop(recurrence, formats, file, operands, inside):
-    """Returns the main tensors of all outputs (or None) and of the last state; with `inside`, the loop computes z."""
+    """Returns the main tensors of all outputs (or None) and of the last states; with `inside`, the loop computes z."""
     main, name, cell = file.main, recurrence.name, recurrence.cell
-    batch, timesteps, width = main.shape(operands.rows)
+    batch, timesteps, _ = main.shape(operands.rows[0])
     backwards = recurrence.go_backwards
     start, stride = (timesteps - 1, -1) if backwards else (0, 1)
     loop = Loop(file, main, name)
@@ -92,7 +109,8 @@ def _write_loop(recurrence, formats, file, operands, inside):
     # Every turn of a loop that writes `rows` copies them twice: two steps per turn halve that.
     block = 2 if recurrence.sequence is not None and operands.mask is None and timesteps % 2 == 0 else 1
     t = loop.count("t", [start], [block * stride])
-    rows, h = loop.carry("rows", operands.rows), loop.carry("h", operands.h)
+    rows = [loop.carry("rows", each) for each in operands.rows]
+    states = [loop.carry(state, each) for state, each in zip(cell.states, operands.states, strict=True)]
     position = keep = None
     if recurrence.sequence is not None or operands.mask is not None or formats.dtype == np.int16:
         # The first row of the turn in the order of time, in either direction.
@@ -100,51 +118,57 @@ def _write_loop(recurrence, formats, file, operands, inside):
         position = loop.count("position", [0, first, 0], [0, block * stride, 0])
     # In TFLite Micro, SLICE supports int16 and bool, GATHER does not.
     if formats.dtype == np.int16 or block > 1:
-        row = op.slice_(body, "row", rows, position, (batch, block, width))
+        z = [op.slice_(body, "row", each, position, (batch, block, body.shape(each)[2])) for each in rows]
     else:
-        row = op.gather(body, "row", rows, t)
-    z = cell.write_projection(body, name, formats, row) if inside else row
+        z = [op.gather(body, "row", each, t) for each in rows]
+    if inside:
+        z = cell.write_projections(body, name, formats, *z)
     if operands.mask is not None:
         mask = loop.carry("mask", operands.mask)
         keep = op.slice_(body, "mask_t", mask, position, (batch, 1, 1))
-    step, state, outputs = cell.write_step(body, name, formats), h, []
-    for z_t in op.halves(body, "z_t", z)[::stride] if block > 1 else [z]:
-        state, output = _masked_step(recurrence, formats, body, step, z_t, state, keep)
+    step, new, outputs = cell.write_step(body, name, formats), tuple(states), []
+    turns = zip(*(op.halves(body, "z_t", each)[::stride] for each in z), strict=True) if block > 1 else [z]
+    for z_t in turns:
+        new, output = _masked_step(recurrence, formats, body, step, z_t, new, keep)
         outputs.append(output)
-    loop.set(h, state)
+    for state, value in zip(states, new, strict=True):
+        loop.set(state, value)
     if recurrence.sequence is not None:
         written = op.concatenate(body, "h", outputs[::stride])
-        loop.set(rows, op.update(body, "next_rows", rows, written, position))
+        loop.set(rows[-1], op.update(body, "next_rows", rows[-1], written, position))
 
     results = loop.close("GREATER_EQUAL", 0) if backwards else loop.close("LESS", timesteps)
+    last = tuple(results[state] for state in states)
     if recurrence.sequence is None:
-        return None, results[h]
-    sequence = results[rows]
+        return None, last
+    sequence = results[rows[-1]]
     main.declare(sequence, formats.signal("h"))
-    return (op.reverse(main, "sequence", sequence) if backwards else sequence), results[h]
+    return (op.reverse(main, "sequence", sequence) if backwards else sequence), last
 
 
 def _write_steps(recurrence, formats, file, operands):
-    """Returns the main tensors of all outputs (or None) and of the last state."""
+    """Returns the main tensors of all outputs (or None) and of the last states."""
     main, name = file.main, recurrence.name
-    steps = op.split(main, f"{name}/z_t", operands.rows)
+    steps = list(zip(*(op.split(main, f"{name}/z_t", each) for each in operands.rows), strict=True))
     masks = [None] * len(steps) if operands.mask is None else op.split(main, f"{name}/mask_t", operands.mask)
     order = range(len(steps))
-    step, h, outputs = recurrence.cell.write_step(main, name, formats), operands.h, []
+    step, states, outputs = recurrence.cell.write_step(main, name, formats), operands.states, []
     for t in reversed(order) if recurrence.go_backwards else order:
-        h, output = _masked_step(recurrence, formats, main, step, steps[t], h, masks[t])
+        states, output = _masked_step(recurrence, formats, main, step, steps[t], states, masks[t])
         outputs.append(output)
     sequence = None if recurrence.sequence is None else op.concatenate(main, "sequence", outputs)
-    return sequence, h
+    return sequence, states
 
 
-def _masked_step(recurrence, formats, graph, step, z_t, h, keep):
-    """Returns the state and the output of one step; a masked step keeps the state, and may return zeros."""
-    new = step(z_t, h)
-    if keep is None:
-        return new, new
-    new = op.select(graph, "h_kept", keep, new, h)
-    if recurrence.sequence is None or not recurrence.zero_output_for_mask:
-        return new, new
-    zero = op.zeros(graph, "zero", graph.shape(new), formats.dtype, formats.signal("h"))
-    return new, op.select(graph, "output", keep, new, zero)
+def _masked_step(recurrence, formats, graph, step, z_t, states, keep):
+    """Returns the states and the output of one step; a masked step keeps the states, and may return zeros."""
+    new = step(z_t, states)
+    if keep is not None:
+        new = tuple(op.select(graph, "kept", keep, *pair) for pair in zip(new, states, strict=True))
+    if recurrence.sequence is None:
+        return new, None
+    output = _as_value(graph, "output", new[0], formats, recurrence.cell.states[0])
+    if keep is None or not recurrence.zero_output_for_mask:
+        return new, output
+    zero = op.zeros(graph, "zero", graph.shape(output), formats.dtype, formats.signal("h"))
+    return new, op.select(graph, "output", keep, output, zero)

@@ -68,9 +68,12 @@ def stitch(parts, stock, formats_of, value_formats, options):
     for name, mask in parts.numbers.items():
         number = masks.write_number(main, name, values[mask], options.scheme.dtype)
         _connect(main, values, source=number, target=expected[name])
+    kept = {}
     for recurrence in parts.recurrences:
-        recurrences.write(recurrence, formats_of[recurrence.name], file, values, options.unrolled)
-        for made in (recurrence.sequence, recurrence.final):
+        kept[recurrence.name] = recurrences.write(
+            recurrence, formats_of[recurrence.name], file, values, options.unrolled
+        )
+        for made in recurrence.results:
             if made in expected:
                 _connect(main, values, source=values[made], target=expected[made])
 
@@ -80,10 +83,12 @@ def stitch(parts, stock, formats_of, value_formats, options):
         results = [edges.float_output(main, index) for index in results]
     outputs = dict(zip(parts.outputs, results, strict=True))
     if options.state == "internal":
-        variables.keep(file, states, {name: values[final] for name, final in parts.states.items()})
+        variables.keep(
+            file, states, {name: kept[owner][state] for name, (owner, state) in parts.states.items()}
+        )
     elif states:
         inputs |= states
-        final = [values[name] for name in parts.states.values()]
+        final = [kept[owner][state] for owner, state in parts.states.values()]
         taken = {*inputs.values(), *outputs.values()}
         names = [name.removesuffix(STATE_IN) + STATE_OUT for name in parts.states]
         outputs |= zip(names, _distinct(main, final, taken), strict=True)
@@ -103,11 +108,11 @@ def _add_states(file, parts, values, formats_of, options):
     """Adds the tensors of the initial states; returns state name -> tensor."""
     states = {}
     for recurrence in parts.recurrences:
-        name = recurrence.initial_state
-        if name in parts.states:
-            formats = formats_of[recurrence.name]
-            shape = (options.batch_size, recurrence.cell.units)
-            states[name] = values[name] = file.main.tensor(name, shape, formats.dtype, formats.signal("h"))
+        for name, state in zip(recurrence.initial_states, recurrence.cell.states, strict=True):
+            if name in parts.states:
+                shape = (options.batch_size, recurrence.cell.units)
+                formats = formats_of[recurrence.name].state(state)
+                states[name] = values[name] = file.main.tensor(name, shape, *formats)
     return states
 
 
