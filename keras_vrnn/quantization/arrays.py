@@ -101,6 +101,12 @@ def total(x, axis=None, keepdims=False):
     return (np.sum if tf is None else tf.reduce_sum)(x, axis=axis, keepdims=keepdims)
 
 
+def concatenate(parts, axis):
+    """numpy.concatenate"""
+    tf = _tensorflow(*parts)
+    return np.concatenate(parts, axis) if tf is None else tf.concat(parts, axis)
+
+
 def size(x):
     """The number of elements."""
     return int(np.prod(x.shape)) if hasattr(x, "shape") else 1

@@ -104,8 +104,9 @@ def _units(model, arrays, parts):
             )
         middle = np.median(reach)
         if reach.max() > _UNEQUAL * max(middle, 1e-30):
+            unit = int(reach.argmax()) % recurrence.cell.units  # gates stand side by side
             found.append(
-                f"in layer {recurrence.layer!r} the input product of unit {int(reach.argmax()) % recurrence.cell.units} reaches "
+                f"in layer {recurrence.layer!r} the input product of unit {unit} reaches "
                 f"{reach.max():.3g}, while the median is {middle:.3g}, and all units share one scale: scale down its "
                 "weights or inputs"
             )

@@ -105,5 +105,5 @@ def test_a_model_without_recurrence(tmp_path):
     kernel, bias = (np.array(weight) for weight in model.weights)
     convert(tmp_path / "m", lambda x: x @ kernel + bias, tf.TensorSpec((1, 3), name="x"))
     report = kv.tflite.verify(model, tmp_path / "m", X[:, 0])
-    assert report.states_note == "the model has no vanilla RNN"
+    assert report.states_note == "the model has no recurrence that is exported"
     assert report.max_error < 1e-6  # float32 rounding of three terms

@@ -109,9 +109,8 @@ def partition(model, inputs, calls, quantization, trained=None):
     batch = next(iter(inputs.values())).shape[0]
     placeholders = dict(inputs)
     for k, call in enumerate(calls):
-        for name, value in zip(
-            _result_names(_unique_name(k, call), call.layer), (call.sequence, *call.finals)
-        ):
+        names = _result_names(_unique_name(k, call), call.layer)
+        for name, value in zip(names, (call.sequence, *call.finals), strict=True):
             if value is not None:
                 placeholders[name] = tf.TensorSpec((batch, *value.shape[1:]), tf.float32)
     trace = _Trace()

@@ -1,21 +1,25 @@
-"""The recurrent cells that can be exported, one per file; `base` states what each of them provides.
+"""The recurrent cells that can be exported; `base` states what the exporter needs of each.
 
 Needs the TensorFlow backend.
 """
+
+import functools
 
 import keras
 
 from keras_vrnn.layers import VanillaRNNCell
 from keras_vrnn.layers.interception import recurrent_layers
-from keras_vrnn.tflite.exporting.recurrences.gru import GRU
-from keras_vrnn.tflite.exporting.recurrences.lstm import LSTM
+from keras_vrnn.quantization.cells.gru import GRU
+from keras_vrnn.quantization.cells.lstm import LSTM
+from keras_vrnn.tflite.exporting.recurrences.gated import Gated
 from keras_vrnn.tflite.exporting.recurrences.vanilla import Vanilla
 
-# Keras cell class, subclasses included -> its class here. `VanillaRNNCell` is a subclass of SimpleRNNCell.
+# Keras cell class, subclasses included -> a function that makes the `Cell` of a layer. `VanillaRNNCell` is a subclass of
+# SimpleRNNCell.
 CELLS = {
-    keras.layers.SimpleRNNCell: Vanilla,
-    keras.layers.GRUCell: GRU,
-    keras.layers.LSTMCell: LSTM,
+    keras.layers.SimpleRNNCell: Vanilla.of,
+    keras.layers.GRUCell: functools.partial(Gated.of, kind=GRU),
+    keras.layers.LSTMCell: functools.partial(Gated.of, kind=LSTM),
 }
 # The steps that the cells here compute; a subclass may have another one.
 _STEPS = {VanillaRNNCell.call, *(kind.call for kind in CELLS)}
@@ -38,4 +42,4 @@ def has_own_step(layer):
 
 def cell_of(layer):
     """Returns the `Cell` of a Keras RNN layer."""
-    return next(cell for kind, cell in CELLS.items() if isinstance(layer.cell, kind)).of(layer)
+    return next(made for kind, made in CELLS.items() if isinstance(layer.cell, kind))(layer)

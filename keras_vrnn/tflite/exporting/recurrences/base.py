@@ -11,10 +11,10 @@ Calibration runs both in NumPy and measures the signals. The exported graph comp
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
+from keras_vrnn.quantization.cells.formats import wide
 from keras_vrnn.quantization.formats import Quantization
-from keras_vrnn.quantization.gated import wide
 from keras_vrnn.quantization.schemes import Scheme, Stored
 
 
@@ -27,7 +27,8 @@ class Formats:
         signals: signal -> `Quantization`; empty if the signals are float32.
         moments: operand of a product -> (count, Σ v·vᵀ), which guides the rounding of its weights.
         products: product -> its weights and bias as a quantization-aware model has learned them.
-        wide: signal -> `Quantization`, for signals of 16 bits whatever the scheme; see `quantization.gated`.
+        constants: signal -> the factor that it is scaled by, as a quantization-aware model has learned it.
+        wide: signal -> `Quantization`, for signals of 16 bits whatever the scheme; see `quantization.cells.formats`.
     """
 
     scheme: Scheme
@@ -35,6 +36,7 @@ class Formats:
     moments: dict[str, tuple[int, Any]] = field(default_factory=dict)
     products: dict[str, tuple[Stored, Stored | None]] = field(default_factory=dict)
     wide: dict[str, Quantization] = field(default_factory=dict)
+    constants: dict[str, Stored] = field(default_factory=dict)
 
     @property
     def dtype(self):
@@ -73,22 +75,22 @@ class Step:
 
 
 class Cell(ABC):
-    """One recurrent cell with its weights.
+    """One recurrent cell with its weights."""
 
-    Attributes:
-        states: the names of the states; the first, "h", is the output.
-        signals: the names of the values that are measured and get a format, with the states.
-        projections: the names of the input products; the last has as many columns as "h".
-    """
-
-    states: ClassVar[tuple[str, ...]]
-    signals: ClassVar[tuple[str, ...]]
-    projections: ClassVar[tuple[str, ...]]
-
-    @classmethod
+    @property
     @abstractmethod
-    def of(cls, layer) -> "Cell":
-        """Returns the cell of a built Keras layer of this kind."""
+    def states(self) -> tuple[str, ...]:
+        """The names of the states; the first, "h", is the output."""
+
+    @property
+    @abstractmethod
+    def signals(self) -> tuple[str, ...]:
+        """The names of the values that are measured and get a format, with the states."""
+
+    @property
+    @abstractmethod
+    def projections(self) -> tuple[str, ...]:
+        """The names of the input products; the last has as many columns as "h"."""
 
     @property
     @abstractmethod

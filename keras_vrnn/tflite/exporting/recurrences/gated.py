@@ -1,57 +1,51 @@
-"""A cell of several products and gates, whose step is stated in the operations of `arithmetic`.
+"""A gated cell as the exporter needs it; `quantization.cells` has the cells and their steps."""
 
-A subclass states its weights (`products`), which of them read the input (`projections`), and its step (`equations`).
-Everything that the export needs follows from these.
-"""
+from dataclasses import dataclass
 
-from abc import abstractmethod
-from typing import Any
-
-from keras_vrnn.quantization import gated
+from keras_vrnn.quantization.cells import formats as rules
+from keras_vrnn.quantization.cells.cell import GatedCell
+from keras_vrnn.quantization.cells.formatting import Formatting
+from keras_vrnn.quantization.cells.measured import Measured
 from keras_vrnn.quantization.formats import span
-from keras_vrnn.tflite.exporting.recurrences.arithmetic import Arithmetic, Product
+from keras_vrnn.tflite.exporting.recurrences.activations import Activation
 from keras_vrnn.tflite.exporting.recurrences.base import Cell, Formats, Step
-from keras_vrnn.tflite.exporting.recurrences.formatting import Formatting
 from keras_vrnn.tflite.exporting.recurrences.lowered import Lowered
-from keras_vrnn.tflite.exporting.recurrences.measured import Measured
+from keras_vrnn.tflite.exporting.recurrences.weights import weights_of
 
 
+@dataclass(frozen=True)
 class Gated(Cell):
     """One gated cell with its weights.
 
     Attributes:
-        products: name -> `Product`.
-        bounded_by: state -> the name of the activation between whose ends it stays; the others are measured.
-        activations: every `Activation` of the cell.
+        cell: its form, with float32 arrays.
     """
 
-    products: dict[str, Product]
+    cell: GatedCell
+
+    @classmethod
+    def of(cls, layer, kind):
+        return cls(kind.of(layer.cell, weights_of(layer.cell), Activation))
 
     @property
-    @abstractmethod
-    def bounded_by(self) -> dict[str, str]: ...
+    def states(self):
+        return self.cell.states
 
     @property
-    @abstractmethod
-    def activations(self) -> tuple[Any, ...]: ...
+    def signals(self):
+        return self.cell.signals
 
-    @abstractmethod
-    def equations(self, on: Arithmetic, z: tuple[Any, ...], states: tuple[Any, ...]) -> tuple[Any, ...]:
-        """One step: returns the new states.
-
-        Args:
-            on: the arithmetic.
-            z: the input products, in the order of `projections`.
-            states: the last states, in the order of `states`.
-        """
+    @property
+    def projections(self):
+        return self.cell.projections
 
     @property
     def operands(self):
-        return tuple(dict.fromkeys(product.operand for product in self.products.values()))
+        return self.cell.operands
 
     @property
     def units(self):
-        return self.products[self.projections[-1]].matrix.shape[1]
+        return self.cell.products[self.projections[-1]].matrix.shape[1]
 
     @property
     def results(self):
@@ -59,40 +53,40 @@ class Gated(Cell):
 
     @property
     def matrices(self):
-        return {name: product.matrix for name, product in self.products.items()}
+        return {name: product.matrix for name, product in self.cell.products.items()}
 
     def check(self, layer, scheme):
-        for activation in self.activations:
+        for activation in self.cell.activations:
             activation.check_wide(layer, scheme)
 
     def project(self, x):
-        on = Measured(self.products)
+        on = Measured(self.cell.products)
         return tuple(on.product(name, x) for name in self.projections)
 
     def step(self, z_t, states):
-        on = Measured(self.products)
-        made = self.equations(on, z_t, states)
+        on = Measured(self.cell.products)
+        made = self.cell.equations(on, z_t, states)
         return Step(on.signals | dict(zip(self.states, made, strict=True)), on.operands)
 
     def formats(self, scheme, ranges, moments):
-        on = Formatting(scheme, ranges, self.products, self.bounded_by)
+        on = Formatting(scheme, ranges, self.cell.products, self.cell.bounded_by)
         states = tuple(on.state(name) for name in self.states)
         z = tuple(on.product(name) for name in self.projections)
-        self.equations(on, z, states)
+        self.cell.equations(on, z, states)
         return Formats(scheme, on.narrow_formats, moments, wide=on.wide_formats)
 
     def state_span(self, scheme, ranges, state):
-        narrow, _ = gated.state_formats(scheme, ranges[state], self.bounded_by.get(state))
+        narrow, _ = rules.state_formats(scheme, ranges[state], self.cell.bounded_by.get(state))
         return span(narrow, scheme.dtype)
 
     def multiply_inside(self):
-        features = self.products[self.projections[0]].matrix.shape[0]
-        return features < sum(self.products[name].matrix.shape[1] for name in self.projections)
+        features = self.cell.products[self.projections[0]].matrix.shape[0]
+        return features < sum(self.cell.products[name].matrix.shape[1] for name in self.projections)
 
     def write_projections(self, graph, name, formats, x, flat=False):
-        on = Lowered(graph, name, formats, self.products)
+        on = Lowered(graph, name, formats, self.cell.products)
         return tuple(on.product(projection, x, flat) for projection in self.projections)
 
     def write_step(self, graph, name, formats):
-        on = Lowered(graph, name, formats, self.products)
-        return lambda z_t, states: self.equations(on, z_t, states)
+        on = Lowered(graph, name, formats, self.cell.products)
+        return lambda z_t, states: self.cell.equations(on, z_t, states)

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from keras_vrnn.quantization import gated
-from keras_vrnn.quantization.schemes import SCHEMES
-from keras_vrnn.tflite.exporting.recurrences.arithmetic import Arithmetic
-from keras_vrnn.tflite.exporting.recurrences.formatting import ARGUMENT
+from keras_vrnn.quantization.cells import formats as rules
+from keras_vrnn.quantization.cells.arithmetic import Arithmetic
+from keras_vrnn.quantization.cells.formatting import ARGUMENT
+from keras_vrnn.quantization.schemes import Stored
 from keras_vrnn.tflite.exporting.writing import operators as op
 
 
@@ -55,17 +55,17 @@ class Lowered(Arithmetic):
         formats, graph = self._formats, self._graph
         if not formats.scheme.integer:
             return function.apply(graph, name, x, None)
-        if gated.is_table(function.name, formats.dtype):  # a table of the values for all int8 numbers
+        if rules.is_table(function.name, formats.dtype):  # a table of the values for all int8 numbers
             argument = self.narrow(name + ARGUMENT, x) if graph.dtype(x) != formats.dtype else x
             return self._wide(function.apply(graph, name, argument, formats.signals[name]))
         x, made = self._wide(x), formats.wide[name]
         if function.name == "linear":
             return x
         if function.is_fused:
-            return function.write(graph, x, self._constant("zero", x, [0.0]), None, made)
+            return function.write(graph, x, self._constant("zero", x, 0.0), None, made)
         if function.name == "hard_sigmoid":  # min(max(x + 3, 0), 6) / 6
-            shifted = op.add(graph, "shifted", x, self._constant("three", x, [3.0]), gated.SIX, op.RELU6)
-            return op.multiply(graph, name, shifted, self._constant("sixth", x, [1 / 6]), made)
+            shifted = op.add(graph, "shifted", x, self._constant("three", x, 3.0), rules.SIX, op.RELU6)
+            return op.multiply(graph, name, shifted, self._constant("sixth", x, 1 / 6), made)
         return function.apply(graph, name, x, made)
 
     def total(self, name, x, y):
@@ -79,9 +79,11 @@ class Lowered(Arithmetic):
 
     def scaled(self, name, x, factor):
         x = self._wide(x)
-        return op.multiply(
-            self._graph, name, x, self._constant("factor", x, factor), self._formats.wide.get(name)
+        stored = self._formats.constants.get(name)
+        constant = (
+            self._constant("factor", x, factor) if stored is None else self._stored("factor", x, stored)
         )
+        return op.multiply(self._graph, name, x, constant, self._formats.wide.get(name))
 
     def split(self, x, parts):
         return op.columns(self._graph, "part", x, parts)
@@ -90,13 +92,18 @@ class Lowered(Arithmetic):
         graph = self._graph
         if graph.dtype(x) != np.int8:
             return x
-        return op.quantize(graph, "wide", x, gated.widened(graph.quantization(x)), np.int16)
+        return op.quantize(graph, "wide", x, rules.widened(graph.quantization(x)), np.int16)
 
-    def _constant(self, name, like, values):
-        """Adds real numbers, one or one per unit, in the type of a wide tensor."""
+    def _constant(self, name, like, value):
+        """Adds a real number as a constant for the units of a wide tensor."""
+        if self._formats.scheme.integer:
+            # Zero has any format; that of the other term is one that the addition can read.
+            integer, held = rules.constant(value, self._graph.quantization(like))
+            return self._stored(name, like, Stored(integer, held))
+        return self._stored(name, like, Stored(np.float32(value)))
+
+    def _stored(self, name, like, stored):
         graph = self._graph
-        real = np.asarray(values, np.float32).reshape((1,) * (len(graph.shape(like)) - 1) + (-1,))
-        if not self._formats.scheme.integer:
-            return graph.constant(name, real)
-        held = SCHEMES["int16x8"].format(real.min(), real.max())
-        return graph.constant(name, np.round(real / held.scale).astype(np.int16), held)
+        *rows, units = graph.shape(like)
+        values = np.full((1,) * len(rows) + (units,), stored.array)
+        return graph.constant(name, values, stored.quantization)

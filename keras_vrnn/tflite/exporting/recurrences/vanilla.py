@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from keras_vrnn.quantization import vanilla
+from keras_vrnn.quantization.cells.arithmetic import Product
 from keras_vrnn.tflite.exporting.recurrences.activations import Activation
-from keras_vrnn.tflite.exporting.recurrences.arithmetic import Product
 from keras_vrnn.tflite.exporting.recurrences.base import Cell, Formats, Step
 from keras_vrnn.tflite.exporting.recurrences.weights import weights_of
 from keras_vrnn.tflite.exporting.writing import operators as op

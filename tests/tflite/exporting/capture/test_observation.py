@@ -21,12 +21,12 @@ def test_calls_in_order_with_what_went_in_and_came_out():
     a, b = observe(model, [X])
     assert [call.layer.name for call in (a, b)] == ["a", "b"]
     np.testing.assert_array_equal(a.x, X)
-    np.testing.assert_array_equal(a.initial_state, np.zeros((3, 5)))
-    np.testing.assert_array_equal(a.sequence[:, -1], a.final)
+    np.testing.assert_array_equal(a.initial_states[0], np.zeros((3, 5)))
+    np.testing.assert_array_equal(a.sequence[:, -1], a.finals[0])
     np.testing.assert_array_equal(b.x, a.sequence)
-    np.testing.assert_array_equal(b.initial_state, a.final[:, :2])
+    np.testing.assert_array_equal(b.initial_states[0], a.finals[0][:, :2])
     assert b.sequence is None
-    np.testing.assert_array_equal(b.final, model(X))
+    np.testing.assert_array_equal(b.finals[0], model(X))
     assert a.mask is None
 
 
@@ -48,14 +48,14 @@ def test_a_shared_layer_is_seen_once_per_call():
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        (dict(), (None, "final")),
-        (dict(return_sequences=True), ("sequence", None)),
-        (dict(return_state=True), (None, "final")),
-        (dict(return_sequences=True, return_state=True), ("sequence", "final")),
+        (dict(), (None, ("h", None))),
+        (dict(return_sequences=True), ("sequence", (None, None))),
+        (dict(return_state=True), (None, ("h", "c"))),
+        (dict(return_sequences=True, return_state=True), ("sequence", ("h", "c"))),
     ],
 )
 def test_what_a_layer_returns(options, expected):
-    assert emitted(kv.VanillaRNN(3, **options), "sequence", "final") == expected
+    assert emitted(layers.LSTM(3, **options), "sequence", ("h", "c")) == expected
 
 
 @pytest.mark.parametrize("zero", [False, True])

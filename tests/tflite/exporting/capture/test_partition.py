@@ -23,9 +23,9 @@ def test_nothing_but_recurrences_has_no_stock_part():
     x = kv.VanillaRNN(3, return_sequences=True, name="a")(inputs)
     parts = parts_of(keras.Model(inputs, kv.VanillaRNN(2, name="b")(x)), random_data(2, 6, 4))
     assert parts.stock is None
-    assert [(r.x, r.sequence, r.final) for r in parts.recurrences] == [
-        ("x", "a_0/sequence", None),
-        ("a_0/sequence", None, "b_1/final"),
+    assert [(r.x, r.sequence, r.finals) for r in parts.recurrences] == [
+        ("x", "a_0/sequence", (None,)),
+        ("a_0/sequence", None, ("b_1/final",)),
     ]
     assert parts.outputs == {"b": "b_1/final"}
 
@@ -63,7 +63,7 @@ def test_values_that_depend_on_no_input_are_constants():
     parts = parts_of(keras.Model(inputs, y), random_data(2, 6, 4))
     ((name, value),) = parts.constants.items()
     np.testing.assert_array_equal(value, np.full((1, 3), 0.25))
-    assert parts.recurrences[0].initial_state == name
+    assert parts.recurrences[0].initial_states == (name,)
     assert name not in parts.stock_outputs
 
 
@@ -71,7 +71,7 @@ def test_zero_states_are_not_values_of_their_own():
     inputs = keras.Input((6, 4), name="x")
     y = kv.VanillaRNN(3)(inputs, initial_state=ops.zeros_like(inputs[:, 0, :3]))
     parts = parts_of(keras.Model(inputs, y), random_data(2, 6, 4))
-    assert parts.recurrences[0].initial_state is None
+    assert parts.recurrences[0].initial_states == (None,)
 
 
 def test_float_tokens_inside_a_nested_model_are_refused(tmp_path):

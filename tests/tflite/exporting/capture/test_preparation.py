@@ -25,8 +25,9 @@ def refused(kind):
     inputs = keras.Input((9, 4))
     if kind == "no recurrence":
         return keras.Model(inputs, layers.Dense(3)(inputs))
-    if kind == "LSTM":
-        return keras.Model(inputs, layers.GRU(3)(layers.LSTM(3, return_sequences=True, name="a")(inputs)))
+    if kind == "stacked":
+        cells = [layers.GRUCell(3), layers.LSTMCell(3)]
+        return keras.Model(inputs, layers.RNN(cells, name="a")(inputs))
     if kind == "cell":
         return keras.Model(inputs, layers.RNN(DoubledCell(3))(inputs))
     if kind == "configuration":
@@ -39,8 +40,8 @@ def refused(kind):
     [
         ("no recurrence", "Received: a model without any. tf.lite.TFLiteConverter takes models without"),
         (
-            "LSTM",
-            r"Received: the recurrent layers 'a' \(LSTM\), 'gru.*' \(GRU\). .* batch_size=1.* unroll=True",
+            "stacked",
+            r"Received: the recurrent layers 'a' \(RNN\). .* batch_size=1.* unroll=True",
         ),
         ("cell", "layer 'rnn.*' with a DoubledCell, which has a `call` of its own"),
         (

@@ -3,6 +3,8 @@
 import keras
 import numpy as np
 import pytest
+from keras_vrnn.quantization.gated import wide
+from keras_vrnn.tflite.exporting.recurrences.arithmetic import Product
 
 from keras_vrnn.quantization.formats import Quantization, span
 from keras_vrnn.quantization.schemes import SCHEMES
@@ -19,12 +21,14 @@ def layer(request):
 
 def signals_of(cell, x):
     """Every signal and operand over a sequence, by name."""
-    z, h = cell.project(x), np.zeros((len(x), cell.units), np.float32)
+    states = tuple(np.zeros((len(x), cell.units), np.float32) for _ in cell.states)
     made = {name: [] for name in (*cell.signals, *cell.operands)}
     for t in range(x.shape[1]):
-        step = {"z": z[:, t], "x": x[:, t], **cell.step(z[:, t], h)}
-        h = step["h"]
-        for name, values in step.items():
+        z = cell.project(x[:, t])
+        step = cell.step(z, states)
+        states = tuple(step.signals[name] for name in cell.states)
+        projections = dict(zip(cell.projections, z, strict=True))
+        for name, values in {"x": x[:, t], **step.operands, **projections, **step.signals}.items():
             made[name].append(values)
     return {name: np.stack(values, axis=1) for name, values in made.items()}
 
@@ -45,19 +49,20 @@ def test_formats_hold_every_signal(layer, scheme):
     moments = {"h": (1, np.eye(cell.units))}
     formats = cell.formats(scheme, ranges, moments)
     assert formats.moments is moments
-    assert set(formats.signals) == set(cell.signals)
-    for name in cell.signals:
-        quantization = formats.signal(name)
-        low, high = span(quantization, scheme.dtype)
-        # Zero is exact in an int8 format, which moves its range by up to half a step.
-        assert low - quantization.scale / 2 <= ranges[name][0], name
-        assert high + quantization.scale / 2 >= ranges[name][1], name
-    assert cell.state_span(scheme, ranges) == span(formats.signal("h"), scheme.dtype)
+    assert {*formats.signals, *formats.wide} >= set(cell.signals)
+    for held, dtype in ((formats.signals, scheme.dtype), (formats.wide, wide(scheme).dtype)):
+        for name, quantization in held.items():
+            low, high = span(quantization, dtype)
+            # Zero is exact in an int8 format, which moves its range by up to half a step.
+            assert low - quantization.scale / 2 <= ranges[name][0], name
+            assert high + quantization.scale / 2 >= ranges[name][1], name
+    for state in cell.states:
+        assert cell.state_span(scheme, ranges, state) == span(formats.signal(state), scheme.dtype)
 
 
 def test_a_cell_that_lacks_a_part_of_the_contract_is_refused():
     class Partial(Cell):
-        signals = operands = ("h",)
+        states = signals = ("h",)
 
     with pytest.raises(TypeError, match="abstract"):
         Partial()
@@ -78,7 +83,7 @@ def test_the_moments_of_an_operand_guide_its_weights():
     signal = Quantization(0.1, 0)
 
     def error(operand):
-        stored, _ = formats.product(matrix, None, operand, signal, signal)
+        stored, _ = formats.product("r", Product(operand, matrix), signal, signal)
         weights = stored.array * np.reshape(stored.quantization.scale, (-1, 1))
         return np.abs(x @ weights.T - x @ matrix).max()
 

@@ -27,7 +27,7 @@ def test_float_step_equals_keras(kind, use_bias):
     own = cell_of(layer)
     rng = np.random.default_rng(0)
     x, h = rng.normal(size=(4, 3)).astype("float32"), rng.normal(size=(4, 5)).astype("float32")
-    signals = own.step(own.project(x), h)
+    signals = own.step(own.project(x), (h,)).signals
     assert isinstance(own, Vanilla)
     assert own.units == 5
     assert {"z", *signals} == set(own.signals)

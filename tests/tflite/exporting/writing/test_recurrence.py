@@ -63,9 +63,9 @@ def test_against_the_oracle(unrolled, backwards, sequences, masked, zero, timest
         timesteps=timesteps,
         x="x",
         mask="mask" if masked else None,
-        initial_state="h",
+        initial_states=("h",),
         sequence="sequence" if sequences else None,
-        final="final",
+        finals=("final",),
     )
     recurrences.write(part, Formats(SCHEMES["float32"]), file, values, unrolled)
     names = ["sequence", "final"] if sequences else ["final"]

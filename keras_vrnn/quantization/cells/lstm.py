@@ -9,19 +9,17 @@ With integers, c has 16 bits (Li and Alvarez 2021, arXiv:2101.05453, section 3).
 """
 
 from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
-
-from keras_vrnn.tflite.exporting.recurrences.activations import Activation
-from keras_vrnn.tflite.exporting.recurrences.arithmetic import Product
-from keras_vrnn.tflite.exporting.recurrences.gated import Gated
-from keras_vrnn.tflite.exporting.recurrences.weights import weights_of
+from keras_vrnn.quantization import arrays as xp
+from keras_vrnn.quantization.cells.arithmetic import Product
+from keras_vrnn.quantization.cells.cell import GatedCell
 
 _GATES = ("sigmoid", "hard_sigmoid")  # their outputs are between 0 and 1
 
 
 @dataclass(frozen=True)
-class LSTM(Gated):
+class LSTM(GatedCell):
     """The weights of one LSTM cell.
 
     Attributes:
@@ -31,8 +29,8 @@ class LSTM(Gated):
     """
 
     products: dict[str, Product]
-    activation: Activation
-    recurrent_activation: Activation
+    activation: Any
+    recurrent_activation: Any
 
     states = ("h", "c")
     projections = ("x_gates", "x_new")
@@ -42,19 +40,16 @@ class LSTM(Gated):
     )
 
     @classmethod
-    def of(cls, layer):
-        cell = layer.cell
+    def of(cls, cell, weights, activation):
         units = cell.units
-        order = np.arange(4 * units).reshape(4, units)[[0, 1, 3, 2]].ravel()  # from i, f, g, o
-        kernel, recurrent_kernel, bias = (weight[..., order] for weight in weights_of(cell))
-        gates, new = slice(None, 3 * units), slice(3 * units, None)
+        gates, new = zip(*(_parts(weight, units) for weight in weights), strict=True)
         products = {
-            "x_gates": Product("x", kernel[:, gates], bias[gates]),
-            "x_new": Product("x", kernel[:, new], bias[new]),
-            "h_gates": Product("h", recurrent_kernel[:, gates]),
-            "h_new": Product("h", recurrent_kernel[:, new]),
+            "x_gates": Product("x", gates[0], gates[2]),
+            "x_new": Product("x", new[0], new[2]),
+            "h_gates": Product("h", gates[1]),
+            "h_new": Product("h", new[1]),
         }
-        return cls(products, Activation(cell.activation), Activation(cell.recurrent_activation))
+        return cls(products, activation(cell.activation), activation(cell.recurrent_activation))
 
     @property
     def bounded_by(self):
@@ -73,3 +68,9 @@ class LSTM(Gated):
         new = on.activated("new", "a_new", self.activation, x_new, h_new)
         c = on.total("c", on.times("kept", forget, c), on.times("added", enter, new))
         return on.times("h", leave, on.activate("squashed", self.activation, c)), c
+
+
+def _parts(weight, units):
+    """Returns the columns of the gates i, f, o and those of g; in Keras they are i, f, g, o."""
+    first, new, last = weight[..., : 2 * units], weight[..., 2 * units : 3 * units], weight[..., 3 * units :]
+    return xp.concatenate([first, last], -1), new

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_vrnn.tflite.exporting.recurrences.arithmetic import Arithmetic
+from keras_vrnn.quantization.cells.arithmetic import Arithmetic
 
 
 class Measured(Arithmetic):

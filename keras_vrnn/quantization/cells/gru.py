@@ -8,17 +8,14 @@ h_t = u ⊙ h + (1 − u) ⊙ n
 """
 
 from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
-
-from keras_vrnn.tflite.exporting.recurrences.activations import Activation
-from keras_vrnn.tflite.exporting.recurrences.arithmetic import Product
-from keras_vrnn.tflite.exporting.recurrences.gated import Gated
-from keras_vrnn.tflite.exporting.recurrences.weights import weights_of
+from keras_vrnn.quantization.cells.arithmetic import Product
+from keras_vrnn.quantization.cells.cell import GatedCell
 
 
 @dataclass(frozen=True)
-class GRU(Gated):
+class GRU(GatedCell):
     """The weights of one GRU cell.
 
     Attributes:
@@ -29,8 +26,8 @@ class GRU(Gated):
     """
 
     products: dict[str, Product]
-    activation: Activation
-    recurrent_activation: Activation
+    activation: Any
+    recurrent_activation: Any
     reset_after: bool
 
     states = ("h",)
@@ -41,25 +38,22 @@ class GRU(Gated):
     )
 
     @classmethod
-    def of(cls, layer):
-        cell = layer.cell
-        kernel, recurrent_kernel, bias = weights_of(cell)
-        units = cell.units
-        gates, new = slice(None, 2 * units), slice(2 * units, None)
-        recurrent_bias = None
-        if cell.reset_after and cell.use_bias:
-            bias, recurrent_bias = bias
-            bias = bias + np.where(np.arange(3 * units) < 2 * units, recurrent_bias, 0).astype(np.float32)
-            recurrent_bias = recurrent_bias[new]
+    def of(cls, cell, weights, activation):
+        kernel, recurrent_kernel, bias = weights
+        gates, new = slice(None, 2 * cell.units), slice(2 * cell.units, None)
+        gates_bias, new_bias, recurrent_bias = bias[..., gates], bias[..., new], None
+        if cell.reset_after and cell.use_bias:  # (2, 3U): of the input and of the state
+            gates_bias = gates_bias[0] + gates_bias[1]
+            new_bias, recurrent_bias = new_bias[0], new_bias[1]
         products = {
-            "x_gates": Product("x", kernel[:, gates], bias[gates]),
-            "x_new": Product("x", kernel[:, new], bias[new]),
+            "x_gates": Product("x", kernel[:, gates], gates_bias),
+            "x_new": Product("x", kernel[:, new], new_bias),
             "h_gates": Product("h", recurrent_kernel[:, gates]),
             "h_new": Product(
                 "h" if cell.reset_after else "reset_h", recurrent_kernel[:, new], recurrent_bias
             ),
         }
-        activations = Activation(cell.activation), Activation(cell.recurrent_activation)
+        activations = activation(cell.activation), activation(cell.recurrent_activation)
         return cls(products, *activations, cell.reset_after)
 
     @property

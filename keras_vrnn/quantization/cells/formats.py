@@ -10,7 +10,7 @@ the whole range. See docs/decisions/cells.md.
 import numpy as np
 
 from keras_vrnn.quantization import arrays as xp
-from keras_vrnn.quantization.formats import Quantization
+from keras_vrnn.quantization.formats import Quantization, short
 from keras_vrnn.quantization.schemes import SCHEMES
 from keras_vrnn.quantization.vanilla import FUSED
 
@@ -83,8 +83,17 @@ def state_formats(scheme, ends, bounded_by):
     if bounded_by in BOUNDED:
         return scheme.output_format(bounded_by), wide(scheme).output_format(bounded_by)
     largest = xp.maximum(-ends[0], ends[1]) * _ROOM
-    held = wide(scheme).format(-largest, largest)
-    return (held if scheme.dtype == np.int16 else scheme.format(*ends)), held
+    held = short(wide(scheme).format(-largest, largest), np.int16)  # other layers read the formats of states
+    return (held if scheme.dtype == np.int16 else short(scheme.format(*ends), scheme.dtype)), held
+
+
+def constant(value, zero):
+    """Returns a real number as an int16 integer, and its format; `zero` is the format of the number zero."""
+    if isinstance(value, float) and value == 0.0:
+        return np.int16(0), zero
+    size = xp.abs(xp.astype(value, np.float64))
+    held = SCHEMES["int16x8"].format(-size, size)
+    return xp.narrow(xp.round(xp.astype(value, np.float64) / held.scale), np.int16), held
 
 
 def widened(quantization: Quantization) -> Quantization:

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from keras_vrnn.quantization import arrays as xp
-from keras_vrnn.quantization import gated
+from keras_vrnn.quantization.cells import formats as rules
+from keras_vrnn.quantization.cells.arithmetic import Arithmetic
 from keras_vrnn.quantization.formats import no_finer
-from keras_vrnn.tflite.exporting.recurrences.arithmetic import Arithmetic
 
 ARGUMENT = "/argument"  # after the name of a signal: the int8 numbers at which its table is read
 
@@ -36,13 +36,13 @@ class Formatting(Arithmetic):
 
     def __init__(self, scheme, ranges, products, bounded_by):
         self._scheme, self._ranges, self._products, self._bounded_by = scheme, ranges, products, bounded_by
-        self._wide = gated.wide(scheme)
+        self._wide = rules.wide(scheme)
         self.narrow_formats: dict[str, Any] = {"x": scheme.format(*ranges["x"])}
         self.wide_formats: dict[str, Any] = {}
 
     def state(self, name):
         """Returns a state of the last step, whose formats are made."""
-        formats = gated.state_formats(self._scheme, self._ranges[name], self._bounded_by.get(name))
+        formats = rules.state_formats(self._scheme, self._ranges[name], self._bounded_by.get(name))
         self.narrow_formats[name], self.wide_formats[name] = formats
         return _Signal(name)
 
@@ -70,7 +70,7 @@ class Formatting(Arithmetic):
             for t in (x, y)
             for p in [self._products[t.name]]
         ]
-        (first, second), held = gated.sum_formats(self._scheme, function.name, self._ranges[made], *terms)
+        (first, second), held = rules.sum_formats(self._scheme, function.name, self._ranges[made], *terms)
         self.narrow_formats |= {x.name: first, y.name: second, total: held}
         if function.is_fused:
             self.narrow_formats[name] = held
@@ -79,15 +79,17 @@ class Formatting(Arithmetic):
         return self.activate(name, function, _Signal(total))
 
     def activate(self, name, function, x):
-        if gated.is_table(function.name, self._scheme.dtype):
-            if x.name not in self.narrow_formats:
-                self.narrow_formats[name + ARGUMENT] = self._scheme.format(*self._ranges[x.name])
+        if rules.is_table(function.name, self._scheme.dtype):
+            if x.name in self.wide_formats:
+                argument = self.narrow_formats.get(x.name) or self._scheme.format(*self._ranges[x.name])
+                self.narrow_formats[name + ARGUMENT] = argument
             self.narrow_formats[name] = self._scheme.format(*self._ranges[name])
             self.wide_formats[name] = self._widened(self.narrow_formats[name])
         elif function.name == "linear":
             self.wide_formats[name] = self._wide_format(x)
         else:
-            self.wide_formats[name] = gated.activated_format(self._scheme, function.name, self._ranges[name])
+            made = rules.activated_format(self._scheme, function.name, self._ranges[name])
+            self.wide_formats[name] = self._sum(x, x, made) if function.is_fused else made
         return _Signal(name)
 
     def _wide_format(self, x):
@@ -95,12 +97,12 @@ class Formatting(Arithmetic):
         return self.wide_formats[x.name] if x.name in self.wide_formats else self._widened(narrow)
 
     def _widened(self, held):
-        return held if self._scheme.dtype == np.int16 else gated.widened(held)
+        return held if self._scheme.dtype == np.int16 else rules.widened(held)
 
     def _sum(self, x, y, result):
         """Returns the format of a wide sum, not so fine that an ADD could not compute it."""
         largest = xp.maximum(self._wide_format(x).scale, self._wide_format(y).scale)
-        return no_finer(result, largest * gated.LEAST_SUM)
+        return no_finer(result, largest * rules.LEAST_SUM)
 
     def total(self, name, x, y):
         made = self._measured(name)

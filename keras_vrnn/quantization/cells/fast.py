@@ -4,46 +4,36 @@ h_t = α · φ(x_t·W_x + h_{t-1}·W_h + b) + β · h_{t-1}
 """
 
 from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
-import tensorflow as tf
-
-from keras_vrnn.tflite.exporting.recurrences.activations import Activation
-from keras_vrnn.tflite.exporting.recurrences.arithmetic import Product
-from keras_vrnn.tflite.exporting.recurrences.gated import Gated
-from keras_vrnn.tflite.exporting.recurrences.weights import weights_of
+from keras_vrnn.quantization.cells.arithmetic import Product
+from keras_vrnn.quantization.cells.cell import GatedCell
 
 
 @dataclass(frozen=True)
-class Fast(Gated):
+class Fast(GatedCell):
     """The weights of one FastRNN cell.
 
     Attributes:
         products: z = x·W_x + b and r = h·W_h.
         activation: φ.
-        alpha, beta: α and β, (units,) each.
+        alpha, beta: α and β, one number each.
     """
 
     products: dict[str, Product]
-    activation: Activation
-    alpha: np.ndarray
-    beta: np.ndarray
+    activation: Any
+    alpha: Any
+    beta: Any
 
     states = ("h",)
     projections = ("z",)
     signals = ("z", "r", "a", "new", "added", "kept", "h")
 
     @classmethod
-    def of(cls, layer):
-        cell = layer.cell
-        kernel, recurrent_kernel, bias = weights_of(cell)
-        with tf.init_scope():
-            factors = [
-                np.broadcast_to(np.asarray(tf.sigmoid(w), np.float32), (cell.units,)).copy()
-                for w in (cell.alpha, cell.beta)
-            ]
+    def of(cls, cell, weights, activation):
+        kernel, recurrent_kernel, bias, alpha, beta = weights
         products = {"z": Product("x", kernel, bias), "r": Product("h", recurrent_kernel)}
-        return cls(products, Activation(cell.activation), *factors)
+        return cls(products, activation(cell.activation), alpha, beta)
 
     @property
     def bounded_by(self):
