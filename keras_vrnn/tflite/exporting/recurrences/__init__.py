@@ -14,8 +14,8 @@ from keras_vrnn.quantization.cells.lstm import LSTM
 from keras_vrnn.tflite.exporting.recurrences.gated import Gated
 from keras_vrnn.tflite.exporting.recurrences.vanilla import Vanilla
 
-# Keras cell class, subclasses included -> a function that makes the `Cell` of a layer. `VanillaRNNCell` is a subclass of
-# SimpleRNNCell.
+# Keras cell class, subclasses included -> a function that makes the `Cell` of a layer.
+# `VanillaRNNCell` is a subclass of SimpleRNNCell.
 CELLS = {
     keras.layers.SimpleRNNCell: Vanilla.of,
     keras.layers.GRUCell: functools.partial(Gated.of, kind=GRU),

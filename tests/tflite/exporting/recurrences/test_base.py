@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from keras_vrnn.quantization.gated import wide
+from keras_vrnn.quantization.cells.formats import wide
 from keras_vrnn.tflite.exporting.recurrences.arithmetic import Product
 
 from keras_vrnn.quantization.formats import Quantization, span
