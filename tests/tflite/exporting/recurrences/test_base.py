@@ -3,9 +3,9 @@
 import keras
 import numpy as np
 import pytest
-from keras_vrnn.quantization.cells.formats import wide
-from keras_vrnn.tflite.exporting.recurrences.arithmetic import Product
 
+from keras_vrnn.quantization.cells.arithmetic import Product
+from keras_vrnn.quantization.cells.formats import wide
 from keras_vrnn.quantization.formats import Quantization, span
 from keras_vrnn.quantization.schemes import SCHEMES
 from keras_vrnn.tflite.exporting.recurrences import CELLS, cell_of
