@@ -9,13 +9,14 @@ from keras_vrnn.compression.copying import check_built
 from keras_vrnn.compression.following import GRAPHS
 from keras_vrnn.compression.quantized import conversion, signals
 from keras_vrnn.layers.call_checks import named
-from keras_vrnn.layers.interception import layers_of, recurrent_layers, vanilla_layers
+from keras_vrnn.layers.interception import layers_of, recurrent_layers
 from keras_vrnn.models import structure
 from keras_vrnn.models.encoder_decoder import EncoderDecoder
 from keras_vrnn.models.input_arrays import as_inputs
 from keras_vrnn.training import Model
 from keras_vrnn.training.trainer import GradientTraining
 
+_CELLS = (keras.layers.SimpleRNNCell, keras.layers.GRUCell, keras.layers.LSTMCell)
 _BATCH = 64  # samples at a time in calibration; it limits memory and changes nothing
 
 
@@ -121,9 +122,9 @@ def _check_model(model):
             f"`model` must be a functional or Sequential model. Received: {kind}, whose `call` is Python code. Build "
             "it from a keras.Input with keras.Model(inputs, outputs)."
         )
-    if not vanilla_layers(model):
+    if not any(isinstance(layer.cell, _CELLS) for layer in recurrent_layers(model)):
         raise ValueError(
-            f"`model` must contain a VanillaRNN or SimpleRNN layer. Received: {kind} without any, which "
+            f"`model` must contain a VanillaRNN, SimpleRNN, GRU or LSTM layer. Received: {kind} without any, which "
             "kv.tflite.export does not write. tf.lite.TFLiteConverter quantizes models without recurrences."
         )
     for layer in layers_of(model):

@@ -11,6 +11,7 @@ from keras_vrnn.compression.quantized import refusals, signals
 from keras_vrnn.compression.quantized.bidirectional import MERGE_MODES, QuantizedBidirectional
 from keras_vrnn.compression.quantized.convolution import QuantizedConv1D, QuantizedDepthwiseConv1D
 from keras_vrnn.compression.quantized.embedding import QuantizedEmbedding
+from keras_vrnn.compression.quantized.gated_rnn import QuantizedGRU, QuantizedLSTM, check_activations
 from keras_vrnn.compression.quantized.linear import ACTIVATIONS, QuantizedDense, is_function
 from keras_vrnn.compression.quantized.merging import QuantizedAdd, QuantizedConcatenate
 from keras_vrnn.compression.quantized.pooling import (
@@ -80,11 +81,24 @@ def _of(kind):
 
 def _vanilla(layer, scheme):
     check_activation(layer, scheme)
-    zeroes = layer.zero_output_for_mask and not layer.return_sequences
-    if zeroes and not isinstance(layer, VanillaRNN):
+    if not isinstance(layer, VanillaRNN):
+        _check_last(layer)
+    return _of(QuantizedVanillaRNN)(layer, scheme)
+
+
+def _gated(kind):
+    def made(layer, scheme):
+        check_activations(layer, scheme)
+        _check_last(layer)
+        return _of(kind)(layer, scheme)
+
+    return made
+
+
+def _check_last(layer):
+    if layer.zero_output_for_mask and not layer.return_sequences:
         why = "with zero_output_for_mask and without return_sequences, its output is zero where the last step is masked"
         raise refusals.refused(layer, why, "set zero_output_for_mask=False")
-    return _of(QuantizedVanillaRNN)(layer, scheme)
 
 
 def _linear(kind):
@@ -145,6 +159,8 @@ _FORMS = {
     keras.layers.DepthwiseConv1D: _linear(QuantizedDepthwiseConv1D),
     keras.layers.Embedding: _of(QuantizedEmbedding),
     keras.layers.GlobalAveragePooling1D: _of(QuantizedGlobalAveragePooling1D),
+    keras.layers.GRU: _gated(QuantizedGRU),
+    keras.layers.LSTM: _gated(QuantizedLSTM),
     keras.layers.Masking: _masking,
     keras.layers.Normalization: scaling,
     keras.layers.Rescaling: scaling,

@@ -197,6 +197,32 @@ def ends(*signals):
     return ops.stack([ops.stack([ops.min(each), ops.max(each)]) for each in map(ops.stop_gradient, signals)])
 
 
+def masked_ends(names, measured):
+    """Returns the lowest and highest number of signals, (signals, 2); zeros where a signal was not measured.
+
+    Args:
+        names: the names of the signals, in order.
+        measured: name -> the signal (batch, ..., units) and a mask (batch, ...) or (batch, 1), or None.
+    """
+    found = []
+    for name in names:
+        signal, mask = measured.get(name, (None, None))
+        if signal is None:
+            found.append(ops.zeros((2,)))
+            continue
+        if mask is not None:
+            mask = mask if ops.ndim(mask) == ops.ndim(signal) else ops.expand_dims(mask, -1)
+            signal = ops.where(mask, signal, 0.0)
+        found.append(ends(signal)[0])
+    return ops.stack(found)
+
+
+def joined_ends(one, other):
+    """Returns the lowest and highest of two results of `ends`."""
+    low = ops.minimum(one[:, 0], other[:, 0])
+    return ops.stack([low, ops.maximum(one[:, 1], other[:, 1])], axis=1)
+
+
 def straight_through(real, exact):
     """Returns the value of `exact` with the gradient of `real`."""
     return real + ops.stop_gradient(exact - real)

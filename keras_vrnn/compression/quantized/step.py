@@ -6,6 +6,8 @@ Integers travel as floats without their zero points: the products of float32 are
 2⁵³. What is brought to another scale is int64 for that moment.
 """
 
+from typing import ClassVar
+
 import numpy as np
 import tensorflow as tf
 
@@ -26,7 +28,16 @@ class Step:
         weights: W_h, W_x and perhaps b, float32 tensors.
         activation: φ, a function of tensors.
         name: its name in `quantization.vanilla`.
+
+    Attributes:
+        formats: signal -> format.
+        products: product -> its weights and its bias or None, as the file holds them.
+        states, wide, constants: as in `GatedStep`.
     """
+
+    states: ClassVar[tuple[str, ...]] = ("h",)
+    wide: ClassVar[dict] = {}
+    constants: ClassVar[dict] = {}
 
     def __init__(self, scheme, x, ranges, weights, activation, name):
         recurrent_kernel, kernel, *bias = map(tf.convert_to_tensor, weights)
@@ -39,6 +50,7 @@ class Step:
         bias = bias[0] if bias else tf.zeros(kernel.shape[1])
         self.kernel, self.bias = scheme.product(kernel, bias, x, self.z)
         self.recurrent_kernel, _ = scheme.product(recurrent_kernel, None, self.h, self.r)
+        self.products = {"z": (self.kernel, self.bias), "r": (self.recurrent_kernel, None)}
         self._addition = integer.Addition.of(self.z, self.r, self.a_or_h, scheme.dtype)
         self._z_factor = fixed_point.factor(
             integer.product_factors(x, self.kernel.quantization, self.z, single=True)

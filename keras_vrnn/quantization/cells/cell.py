@@ -56,6 +56,16 @@ class GatedCell(ABC):
         """
 
     @property
+    def factors(self) -> dict[str, Any]:
+        """Signal -> the number that it is scaled by."""
+        return {}
+
+    def formats(self, on):
+        """Makes the formats of all signals of a step in the arithmetic `on`, a `Formatting`."""
+        states = tuple(on.state(name) for name in self.states)
+        self.equations(on, tuple(on.product(name) for name in self.projections), states)
+
+    @property
     def operands(self) -> tuple[str, ...]:
         """The names of the values that the weights multiply."""
         return tuple(dict.fromkeys(product.operand for product in self.products.values()))

@@ -43,6 +43,10 @@ class Fast(GatedCell):
     def activations(self):
         return (self.activation,)
 
+    @property
+    def factors(self):
+        return {"added": self.alpha, "kept": self.beta}
+
     def equations(self, on, z, states):
         (z,), (h,) = z, states
         r = on.product("r", on.narrow("h", h))

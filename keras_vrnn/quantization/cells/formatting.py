@@ -29,15 +29,16 @@ class Formatting(Arithmetic):
         ranges: signal -> (low, high).
         products: name -> `Product`.
         bounded_by: state -> the name of the activation between whose ends it stays.
+        x: the format of the input; None for that of its range.
 
     Attributes:
         narrow_formats, wide_formats: signal -> `Quantization`.
     """
 
-    def __init__(self, scheme, ranges, products, bounded_by):
+    def __init__(self, scheme, ranges, products, bounded_by, x=None):
         self._scheme, self._ranges, self._products, self._bounded_by = scheme, ranges, products, bounded_by
         self._wide = rules.wide(scheme)
-        self.narrow_formats: dict[str, Any] = {"x": scheme.format(*ranges["x"])}
+        self.narrow_formats: dict[str, Any] = {"x": scheme.format(*ranges["x"]) if x is None else x}
         self.wide_formats: dict[str, Any] = {}
 
     def state(self, name):

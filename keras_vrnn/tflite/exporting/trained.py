@@ -84,7 +84,8 @@ class Trained:
     def state_formats(self, index):
         """Returns state -> its format in the call of a recurrence with this number."""
         steps = [note.step for note in self._notes if note.step is not None]
-        return {"h": signals.plain(steps[index].h)}
+        step = steps[index]
+        return {state: signals.plain(step.formats[state]) for state in step.states}
 
     def value_formats(self, parts):
         """Returns name of a float input or of a recurrence's result -> the `Quantization` that holds it."""
@@ -99,18 +100,23 @@ class Trained:
 
     def _formats(self, step):
         scheme = SCHEMES[self._scheme]
-        bias = Stored(
-            np.asarray(step.bias.array).astype(scheme.bias_dtype), signals.plain(step.bias.quantization)
-        )
+
+        def stored(constant, dtype):
+            if constant is None:
+                return None
+            array = np.asarray(constant.array).astype(dtype)
+            return Stored(array, signals.plain(constant.quantization), constant.int4)
+
         return Formats(
             scheme,
             {name: signals.plain(form) for name, form in step.formats.items()},
-            products={"z": (_int8(step.kernel), bias), "r": (_int8(step.recurrent_kernel), None)},
+            products={
+                name: (stored(weights, np.int8), stored(bias, scheme.bias_dtype))
+                for name, (weights, bias) in step.products.items()
+            },
+            wide={name: signals.plain(form) for name, form in step.wide.items()},
+            constants={name: stored(constant, np.int16) for name, constant in step.constants.items()},
         )
-
-
-def _int8(stored):
-    return Stored(np.asarray(stored.array).astype(np.int8), signals.plain(stored.quantization), stored.int4)
 
 
 def _plain_call(layer, notes, mark):

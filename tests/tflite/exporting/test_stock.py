@@ -72,15 +72,16 @@ def test_operations_without_a_builtin_are_named(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def with_lstm(unroll):
+def with_stacked_cells(unroll):
     inputs = keras.Input((5, 3))
     x = kv.VanillaRNN(4, return_sequences=True)(inputs)
-    return keras.Model(inputs, layers.LSTM(3, unroll=unroll)(x))
+    cells = [layers.LSTMCell(3), layers.GRUCell(3)]
+    return keras.Model(inputs, layers.RNN(cells, unroll=unroll)(x))
 
 
 @pytest.mark.parametrize(("quantization", "unroll"), [("float32", False), ("int8", True)])
 def test_other_recurrences_beside_ours(quantization, unroll, tmp_path):
-    errors = exported_errors(with_lstm(unroll), random_data(9, 5, 3), tmp_path / "m", quantization)
+    errors = exported_errors(with_stacked_cells(unroll), random_data(9, 5, 3), tmp_path / "m", quantization)
     assert max(errors) <= (1e-5 if quantization == "float32" else 0.05)  # rounding; int8
 
 
@@ -88,7 +89,7 @@ def test_a_loop_is_not_calibrated(tmp_path):
     with pytest.raises(
         ValueError, match=r"must have no loop besides .* Received: the operations .*While.*unroll=True"
     ):
-        kv.tflite.export(with_lstm(False), tmp_path / "m", calibration_data=random_data(9, 5, 3))
+        kv.tflite.export(with_stacked_cells(False), tmp_path / "m", calibration_data=random_data(9, 5, 3))
     assert list(tmp_path.iterdir()) == []
 
 

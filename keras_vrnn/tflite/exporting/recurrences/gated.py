@@ -70,9 +70,7 @@ class Gated(Cell):
 
     def formats(self, scheme, ranges, moments):
         on = Formatting(scheme, ranges, self.cell.products, self.cell.bounded_by)
-        states = tuple(on.state(name) for name in self.states)
-        z = tuple(on.product(name) for name in self.projections)
-        self.cell.equations(on, z, states)
+        self.cell.formats(on)
         return Formats(scheme, on.narrow_formats, moments, wide=on.wide_formats)
 
     def state_span(self, scheme, ranges, state):

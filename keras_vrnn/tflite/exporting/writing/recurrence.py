@@ -47,7 +47,7 @@ def write(recurrence, formats, file, values, unrolled):
         unrolled: Whether to write every step instead of a loop.
 
     Returns:
-        State -> its last value (B,U) in the format in which the recurrence keeps it.
+        State -> the tensor of its last value in the format in which the recurrence keeps it.
     """
     main, mask, cell = file.main, recurrence.mask, recurrence.cell
     x, units = values[recurrence.x], cell.units
@@ -72,14 +72,11 @@ def write(recurrence, formats, file, values, unrolled):
     if recurrence.sequence is not None:
         shape = (batch, timesteps, units)
         values[recurrence.sequence] = op.shaped(main, "sequence", sequence, shape)
-    kept = {
-        state: op.shaped(main, "final", tensor, (batch, units))
-        for state, tensor in zip(cell.states, last, strict=True)
-    }
-    for name, state in zip(recurrence.finals, cell.states, strict=True):
+    for name, state, tensor in zip(recurrence.finals, cell.states, last, strict=True):
         if name is not None:
-            values[name] = _as_value(main, "final", kept[state], formats, state)
-    return kept
+            value = _as_value(main, "final", tensor, formats, state)
+            values[name] = op.shaped(main, "final", value, (batch, units))
+    return dict(zip(cell.states, last, strict=True))
 
 
 def _initial_state(state, given, formats, main, values, shape):

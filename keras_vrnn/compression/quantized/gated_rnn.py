@@ -1,0 +1,220 @@
+"""GRU and LSTM that compute the integers of their exported file."""
+
+from typing import Any, ClassVar
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_vrnn.compression.quantized import signals
+from keras_vrnn.layers.scan import scan
+from keras_vrnn.layers.stepping import run
+from keras_vrnn.quantization import integer
+from keras_vrnn.quantization.cells.cell import GatedCell
+from keras_vrnn.quantization.cells.formatting import Formatting
+from keras_vrnn.quantization.cells.gru import GRU
+from keras_vrnn.quantization.cells.lstm import LSTM
+from keras_vrnn.quantization.cells.measured import Measured
+
+
+class Activation:
+    """A Keras activation function as the cells in `quantization.cells` take it.
+
+    Attributes:
+        name: "tanh" and so on; "table" for a function that is a table in the file.
+        is_fused: whether the addition before it computes it.
+    """
+
+    NAMES = ("tanh", "sigmoid", "hard_sigmoid", "linear", "relu", "relu6", "hard_tanh")
+
+    def __init__(self, function):
+        self._function = function
+        functions = ((name, getattr(keras.activations, name)) for name in self.NAMES)
+        self.name = next((name for name, other in functions if function is other), "table")
+        self.is_fused = self.NAMES.index(self.name) > 2 if self.name != "table" else False
+
+    def __call__(self, x):
+        if isinstance(x, np.ndarray):
+            return np.array(self._function(ops.convert_to_tensor(x, "float32")))
+        return self._function(x)
+
+
+class QuantizedGated(signals.Quantized):
+    """What the quantized gated layers share; a mixin of a Keras layer.
+
+    The gradients are those of the float layer at the numbers that the integers stand for (straight-through).
+    """
+
+    kind: ClassVar[type[GatedCell]]
+    _step: Any = None
+
+    def build(self, sequences_shape, initial_state_shape=None):
+        super().build(sequences_shape)
+        form = self._form()
+        names = dict.fromkeys((*form.operands, *form.signals))
+        self.signals = signals.Signals(self, tuple(name for name in names if name != "x"), self.scheme)
+
+    def call(self, sequences, initial_state=None, mask=None, training=False):
+        if signals.is_calibrating():
+            return super().call(sequences, initial_state=initial_state, mask=mask, training=training)
+        self._step = step = self.step(signals.format_of(sequences, self))
+        signals.note(self, step.formats, step=step)
+        try:
+            if initial_state is not None:
+                initial_state = self._in_own_formats(initial_state)
+            made = super().call(sequences, initial_state=initial_state, mask=mask, training=training)
+        finally:
+            self._step = None
+        if not self.return_state:
+            return signals.carrying(made, step.formats["h"])
+        output, *states = made
+        names = step.states
+        return [
+            signals.carrying(output, step.formats["h"]),
+            *(step.as_value(name, state) for name, state in zip(names, states, strict=True)),
+        ]
+
+    def plain(self, sequences, note, mark_format, initial_state=None, mask=None, **_):
+        """Returns what the Keras layer does, for a trace in which the recurrence is replaced."""
+        return super().call(sequences, initial_state=initial_state, mask=mask)
+
+    def step(self, x):
+        """Returns the `GatedStep` of the layer for inputs in the format `x`."""
+        from keras_vrnn.compression.quantized.gated_arithmetic import GatedStep
+
+        cell = self._form()
+        ranges = {name: self.signals.range(name) for name in self.signals.names}
+        on = Formatting(self.signals.scheme, ranges, cell.products, cell.bounded_by, x)
+        cell.formats(on)
+        return GatedStep(cell, self.signals.scheme, on.narrow_formats, on.wide_formats)
+
+    def inner_loop(self, sequences, initial_state, mask, training=False):
+        if signals.is_calibrating():
+            self._calibrate(sequences, initial_state, mask)
+            return super().inner_loop(sequences, initial_state, mask, training)
+        step, cell = self._step, self.cell
+        masks = {}
+        if training and cell.dropout > 0:
+            masks["x"] = ops.expand_dims(cell.get_dropout_mask(sequences[:, 0]), 1)
+        if training and cell.recurrent_dropout > 0:
+            masks["h"] = cell.get_recurrent_dropout_mask(initial_state[0])
+        z, measured = step.project(sequences, masks)
+        measured = {name: (signal, mask) for name, signal in measured.items()}
+        ends = signals.masked_ends(self.signals.names, measured)
+
+        def turn(carry, inputs):
+            *states, ends = carry
+            *z_t, mask_t = (*inputs, None) if mask is None else inputs
+            new, output, measured = step(z_t, states, mask_t, masks)
+            if training:
+                measured = {name: (signal, mask_t) for name, signal in measured.items()}
+                ends = signals.joined_ends(ends, signals.masked_ends(self.signals.names, measured))
+            return (*new, ends), output
+
+        given = z if mask is None else (*z, ops.expand_dims(mask, -1))
+        carry, outputs = scan(
+            turn,
+            (*initial_state, ends),
+            batch_major=given,
+            reverse=self.go_backwards,
+            unroll=self.unroll,
+            autodiff=True,
+        )
+        *states, ends = carry
+        if training:
+            self.signals.average(ends)
+        outputs = ops.swapaxes(outputs, 0, 1)
+        last = outputs[:, 0 if self.go_backwards else -1]
+        if mask is not None and self.zero_output_for_mask:
+            outputs = ops.where(ops.expand_dims(mask, -1), outputs, 0.0)
+        return last, ops.flip(outputs, axis=1) if self.go_backwards else outputs, list(states)
+
+    def _form(self):
+        """Returns the `GatedCell` of the layer, with tensors."""
+        cell = self.cell
+        kernel, recurrent_kernel = (
+            ops.convert_to_tensor(w) + 0.0 for w in (cell.kernel, cell.recurrent_kernel)
+        )
+        bias = ops.zeros(kernel.shape[1]) if cell.bias is None else ops.convert_to_tensor(cell.bias) + 0.0
+        return self.kind.of(cell, (kernel, recurrent_kernel, bias, *self._factors()), Activation)
+
+    def _factors(self):
+        return ()
+
+    def _in_own_formats(self, initial_state):
+        """Converts states to their own formats, as a QUANTIZE in the file does."""
+        nested = isinstance(initial_state, (list, tuple))
+        states = initial_state if nested else [initial_state]
+        step, made = self._step, []
+        for name, state in zip(step.states, states, strict=True):
+            source, target = signals.format_of(state, self), step.wide[name]
+            integers = integer.requantize(signals.integers_of(state, source), source, target, np.int16)
+            made.append(signals.straight_through(state, integer.dequantize(integers, target)))
+        return made if nested else made[0]
+
+    def _calibrate(self, sequences, initial_state, mask):
+        cell = self.kind.of(self.cell, tuple(map(np.array, self._weights_of())), Activation)
+        on = Measured(cell.products)
+        x = np.array(sequences)
+        mask = np.ones(x.shape[:2], bool) if mask is None else np.array(mask, bool)
+        z = [on.product(name, x) for name in cell.projections]
+        start = tuple(np.array(state) for state in initial_state)
+        widen = self.signals.widen
+        widen(dict(zip(cell.states, start, strict=True)))
+        widen({name: values[mask] for name, values in on.signals.items()})
+
+        def step(t, states):
+            on = Measured(cell.products)
+            with np.errstate(over="ignore", invalid="ignore"):  # `widen` refuses what is not finite
+                made = cell.equations(on, tuple(each[:, t] for each in z), states)
+            kept = mask[:, t]
+            widen({name: values[kept] for name, values in (on.operands | on.signals).items()})
+            widen({name: values[kept] for name, values in zip(cell.states, made, strict=True)})
+            return made
+
+        run(step, start, x.shape[1], mask, self.go_backwards)
+
+    def _weights_of(self):
+        form = self.cell
+        bias = ops.zeros(form.kernel.shape[1]) if form.bias is None else form.bias
+        return form.kernel, form.recurrent_kernel, bias, *self._factors()
+
+
+@keras.saving.register_keras_serializable(package="keras_vrnn")
+class QuantizedGRU(QuantizedGated, keras.layers.GRU):
+    """A `keras.layers.GRU` that computes, in training and inference, the integers of its exported file.
+
+    Made by `kv.compression.quantize_aware`.
+
+    Args:
+        scheme: a key of `quantization.schemes.SCHEMES`.
+        *args, **kwargs: as for `keras.layers.GRU`.
+    """
+
+    kind = GRU
+
+
+@keras.saving.register_keras_serializable(package="keras_vrnn")
+class QuantizedLSTM(QuantizedGated, keras.layers.LSTM):
+    """A `keras.layers.LSTM` that computes, in training and inference, the integers of its exported file.
+
+    Made by `kv.compression.quantize_aware`.
+
+    Args:
+        scheme: a key of `quantization.schemes.SCHEMES`.
+        *args, **kwargs: as for `keras.layers.LSTM`.
+    """
+
+    kind = LSTM
+
+
+def check_activations(layer, scheme):
+    """Raises unless the activations of a gated layer can be written in a scheme."""
+    functions = layer.cell.activation, getattr(layer.cell, "recurrent_activation", None)
+    for function in functions if scheme == "int16x8" else ():
+        if function is not None and Activation(function).name == "table":
+            raise ValueError(
+                f"layer {layer.name!r}: its activation {getattr(function, '__name__', function)!r} has no integer form "
+                f"in training with quantization={scheme!r}. Use one of {', '.join(Activation.NAMES)}, or "
+                "quantization='int8', which holds it as a table."
+            )
