@@ -9,7 +9,6 @@ from keras import ops
 from keras_vrnn.compression.quantized import signals
 from keras_vrnn.layers.scan import scan
 from keras_vrnn.layers.stepping import run
-from keras_vrnn.quantization import integer
 from keras_vrnn.quantization.cells.cell import GatedCell
 from keras_vrnn.quantization.cells.formatting import Formatting
 from keras_vrnn.quantization.cells.gru import GRU
@@ -47,6 +46,7 @@ class QuantizedGated(signals.Quantized):
 
     kind: ClassVar[type[GatedCell]]
     _step: Any = None
+    _sources: Any = None
 
     def build(self, sequences_shape, initial_state_shape=None):
         super().build(sequences_shape)
@@ -59,20 +59,19 @@ class QuantizedGated(signals.Quantized):
             return super().call(sequences, initial_state=initial_state, mask=mask, training=training)
         self._step = step = self.step(signals.format_of(sequences, self))
         signals.note(self, step.formats, step=step)
+        self._sources = (None,) * len(step.states)
+        if initial_state is not None:
+            self._sources = tuple(signals.format_of(each, self) for each in keras.tree.flatten(initial_state))
         try:
-            if initial_state is not None:
-                initial_state = self._in_own_formats(initial_state)
             made = super().call(sequences, initial_state=initial_state, mask=mask, training=training)
         finally:
-            self._step = None
+            self._step = self._sources = None
+        output, *states = made if self.return_state else [made]
+        signals.carrying(output, step.formats["h"])
         if not self.return_state:
-            return signals.carrying(made, step.formats["h"])
-        output, *states = made
-        names = step.states
-        return [
-            signals.carrying(output, step.formats["h"]),
-            *(step.as_value(name, state) for name, state in zip(names, states, strict=True)),
-        ]
+            return output
+        kept = zip(step.states, states, strict=True)
+        return [output, *(step.as_value(name, step.start(name, state)) for name, state in kept)]
 
     def plain(self, sequences, note, mark_format, initial_state=None, mask=None, **_):
         """Returns what the Keras layer does, for a trace in which the recurrence is replaced."""
@@ -86,7 +85,7 @@ class QuantizedGated(signals.Quantized):
         ranges = {name: self.signals.range(name) for name in self.signals.names}
         on = Formatting(self.signals.scheme, ranges, cell.products, cell.bounded_by, x)
         cell.formats(on)
-        return GatedStep(cell, self.signals.scheme, on.narrow_formats, on.wide_formats)
+        return GatedStep(cell, self.signals.scheme, on.signals, on.kept)
 
     def inner_loop(self, sequences, initial_state, mask, training=False):
         if signals.is_calibrating():
@@ -102,6 +101,9 @@ class QuantizedGated(signals.Quantized):
         measured = {name: (signal, mask) for name, signal in measured.items()}
         ends = signals.masked_ends(self.signals.names, measured)
 
+        starts = zip(step.states, initial_state, self._sources, strict=True)
+        start = tuple(step.start(name, state, source) for name, state, source in starts)
+
         def turn(carry, inputs):
             *states, ends = carry
             *z_t, mask_t = (*inputs, None) if mask is None else inputs
@@ -114,7 +116,7 @@ class QuantizedGated(signals.Quantized):
         given = z if mask is None else (*z, ops.expand_dims(mask, -1))
         carry, outputs = scan(
             turn,
-            (*initial_state, ends),
+            (*start, ends),
             batch_major=given,
             reverse=self.go_backwards,
             unroll=self.unroll,
@@ -127,7 +129,7 @@ class QuantizedGated(signals.Quantized):
         last = outputs[:, 0 if self.go_backwards else -1]
         if mask is not None and self.zero_output_for_mask:
             outputs = ops.where(ops.expand_dims(mask, -1), outputs, 0.0)
-        return last, ops.flip(outputs, axis=1) if self.go_backwards else outputs, list(states)
+        return last, ops.flip(outputs, axis=1) if self.go_backwards else outputs, [real for real, _ in states]
 
     def _form(self):
         """Returns the `GatedCell` of the layer, with tensors."""
@@ -140,17 +142,6 @@ class QuantizedGated(signals.Quantized):
 
     def _factors(self):
         return ()
-
-    def _in_own_formats(self, initial_state):
-        """Converts states to their own formats, as a QUANTIZE in the file does."""
-        nested = isinstance(initial_state, (list, tuple))
-        states = initial_state if nested else [initial_state]
-        step, made = self._step, []
-        for name, state in zip(step.states, states, strict=True):
-            source, target = signals.format_of(state, self), step.wide[name]
-            integers = integer.requantize(signals.integers_of(state, source), source, target, np.int16)
-            made.append(signals.straight_through(state, integer.dequantize(integers, target)))
-        return made if nested else made[0]
 
     def _calibrate(self, sequences, initial_state, mask):
         cell = self.kind.of(self.cell, tuple(map(np.array, self._weights_of())), Activation)

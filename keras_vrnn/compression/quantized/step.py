@@ -32,11 +32,11 @@ class Step:
     Attributes:
         formats: signal -> format.
         products: product -> its weights and its bias or None, as the file holds them.
-        states, wide, constants: as in `GatedStep`.
+        states, kept, constants: as in `GatedStep`.
     """
 
     states: ClassVar[tuple[str, ...]] = ("h",)
-    wide: ClassVar[dict] = {}
+    kept: ClassVar[dict] = {}
     constants: ClassVar[dict] = {}
 
     def __init__(self, scheme, x, ranges, weights, activation, name):

@@ -1,10 +1,7 @@
 """The operations of which a gated cell is made.
 
 A cell states its step once, in these operations. Each subclass of `Arithmetic` gives them another meaning: float
-numbers with their ranges (`measured`), number formats (`formatting`), or operators of a file (`lowered`).
-
-With integers there are two types of signals. *Narrow* ones have the type of the scheme and are what a product reads and
-makes; *wide* ones have 16 bits, and gates, sums and states are computed in them.
+numbers with their ranges (`measured`), number formats (`formatting`), operators of a file, or integers with gradients.
 """
 
 from abc import ABC, abstractmethod
@@ -30,40 +27,48 @@ class Product:
 
 
 class Arithmetic(ABC):
-    """Operations on values, whatever these are; the first argument names the signal that each one makes."""
+    """Operations on values, whatever these are.
+
+    The first argument names the signal that an operation makes. A state is kept in a form of its own (`states`), which
+    `read` makes a signal of.
+    """
 
     @abstractmethod
     def product(self, name, x) -> Any:
-        """x·W + b, narrow, with the weights of the cell's `Product` of that name."""
-
-    @abstractmethod
-    def narrow(self, name, x) -> Any:
-        """x as a narrow signal, which a product reads."""
+        """x·W + b with the weights of the cell's `Product` of that name."""
 
     @abstractmethod
     def activated(self, name, total, function, x, y) -> Any:
-        """φ(x + y), wide; `total` names the sum, and `function` is an `Activation`."""
+        """φ(x + y); `total` names the sum, and `function` is an activation."""
 
     @abstractmethod
     def activate(self, name, function, x) -> Any:
-        """φ(x), wide, of a wide x."""
-
-    @abstractmethod
-    def total(self, name, x, y) -> Any:
-        """x + y, wide."""
-
-    @abstractmethod
-    def difference(self, name, x, y) -> Any:
-        """x − y, wide."""
+        """φ(x)."""
 
     @abstractmethod
     def times(self, name, x, y) -> Any:
-        """x ⊙ y, wide."""
-
-    @abstractmethod
-    def scaled(self, name, x, factor) -> Any:
-        """x ⊙ a constant (units,), wide."""
+        """x ⊙ y."""
 
     @abstractmethod
     def split(self, x, parts) -> list[Any]:
         """The equal parts of x along its last axis."""
+
+    @abstractmethod
+    def read(self, name, state) -> Any:
+        """A state as a signal."""
+
+    @abstractmethod
+    def keep(self, state, x) -> Any:
+        """A signal as the new value of the state with that name."""
+
+    @abstractmethod
+    def blend(self, state, h, new, gate, opens) -> Any:
+        """The state h + g ⊙ (new − h) if the gate g `opens`, else new + g ⊙ (h − new)."""
+
+    @abstractmethod
+    def accumulate(self, state, c, forget, enter, new) -> Any:
+        """The state forget ⊙ c + enter ⊙ new."""
+
+    @abstractmethod
+    def leak(self, state, h, new, alpha, beta) -> Any:
+        """The state α · new + β · h."""

@@ -55,9 +55,8 @@ class GatedCell(ABC):
             The new states.
         """
 
-    @property
-    def factors(self) -> dict[str, Any]:
-        """Signal -> the number that it is scaled by."""
+    def factors(self, formats) -> dict[str, Any]:
+        """Returns state -> its integer factors, given the format of each signal, where it has any."""
         return {}
 
     def formats(self, on):

@@ -8,6 +8,7 @@ from typing import Any
 
 from keras_vrnn.quantization.cells.arithmetic import Product
 from keras_vrnn.quantization.cells.cell import GatedCell
+from keras_vrnn.quantization.cells.states import ADDED, KEPT, leak_factors
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Fast(GatedCell):
 
     states = ("h",)
     projections = ("z",)
-    signals = ("z", "r", "a", "new", "added", "kept", "h")
+    signals = ("z", "r", "a", "new", "h" + ADDED, "h" + KEPT, "h")
 
     @classmethod
     def of(cls, cell, weights, activation):
@@ -43,12 +44,10 @@ class Fast(GatedCell):
     def activations(self):
         return (self.activation,)
 
-    @property
-    def factors(self):
-        return {"added": self.alpha, "kept": self.beta}
+    def factors(self, formats):
+        return {"h": leak_factors(self.alpha, self.beta, formats["new"], formats["h"])}
 
     def equations(self, on, z, states):
         (z,), (h,) = z, states
-        r = on.product("r", on.narrow("h", h))
-        new = on.activated("new", "a", self.activation, z, r)
-        return (on.total("h", on.scaled("added", new, self.alpha), on.scaled("kept", h, self.beta)),)
+        new = on.activated("new", "a", self.activation, z, on.product("r", on.read("h", h)))
+        return (on.leak("h", h, new, self.alpha, self.beta),)

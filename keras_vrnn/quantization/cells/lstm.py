@@ -5,7 +5,7 @@
     c_t = f ⊙ c + i ⊙ g
     h_t = o ⊙ φ(c_t)
 
-With integers, c has 16 bits (Li and Alvarez 2021, arXiv:2101.05453, section 3).
+With integers, c has 16 bits; see `states`.
 """
 
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ from typing import Any
 from keras_vrnn.quantization import arrays as xp
 from keras_vrnn.quantization.cells.arithmetic import Product
 from keras_vrnn.quantization.cells.cell import GatedCell
+from keras_vrnn.quantization.cells.states import ADDED, KEPT
 
 _GATES = ("sigmoid", "hard_sigmoid")  # their outputs are between 0 and 1
 
@@ -36,7 +37,7 @@ class LSTM(GatedCell):
     projections = ("x_gates", "x_new")
     signals = (
         *("x_gates", "x_new", "h_gates", "h_new", "a_gates", "gates", "a_new", "new"),
-        *("kept", "added", "c", "squashed", "h"),
+        *("c" + KEPT, "c" + ADDED, "c", "c_read", "squashed", "h"),
     )
 
     @classmethod
@@ -61,13 +62,14 @@ class LSTM(GatedCell):
 
     def equations(self, on, z, states):
         (x_gates, x_new), (h, c) = z, states
-        read = on.narrow("h", h)
+        read = on.read("h", h)
         h_gates, h_new = on.product("h_gates", read), on.product("h_new", read)
         gates = on.activated("gates", "a_gates", self.recurrent_activation, x_gates, h_gates)
         enter, forget, leave = on.split(gates, 3)
         new = on.activated("new", "a_new", self.activation, x_new, h_new)
-        c = on.total("c", on.times("kept", forget, c), on.times("added", enter, new))
-        return on.times("h", leave, on.activate("squashed", self.activation, c)), c
+        c = on.accumulate("c", c, forget, enter, new)
+        squashed = on.activate("squashed", self.activation, on.read("c_read", c))
+        return on.keep("h", on.times("h", leave, squashed)), c
 
 
 def _parts(weight, units):

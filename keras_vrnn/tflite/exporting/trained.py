@@ -114,8 +114,8 @@ class Trained:
                 name: (stored(weights, np.int8), stored(bias, scheme.bias_dtype))
                 for name, (weights, bias) in step.products.items()
             },
-            wide={name: signals.plain(form) for name, form in step.wide.items()},
-            constants={name: stored(constant, np.int16) for name, constant in step.constants.items()},
+            kept={name: (signals.plain(form), dtype) for name, (form, dtype) in step.kept.items()},
+            constants={name: tuple(map(int, factors)) for name, factors in step.constants.items()},
         )
 
 

@@ -95,7 +95,7 @@ def _arithmetic(function, unquantized, fused=True):
 
     def apply(graph, operator, x, y):
         *operands, target = _formats(graph, operator)
-        if target is None:
+        if target is None or x.dtype == np.int32:  # plain numbers, whatever they stand for
             made = unquantized(x, y)
             return made if not fused else _clamp_real(made, _fused(operator))
         x, y = np.broadcast_arrays(x, y)
@@ -218,6 +218,7 @@ _EXACT = """
 _FLOAT = {*_EXACT.split(), *MOVEMENTS}
 # Quantized types that the kernels of some operators take; the others take both.
 _BOTH = (np.dtype("int8"), np.dtype("int16"))
+_PLAIN = {"ADD", "MUL", "QUANTIZE", "SUB", *MOVEMENTS}  # take int32 that stands for real numbers
 _TYPES = dict.fromkeys(("DIV", "ELU", "HARD_SWISH", "L2_NORMALIZATION", "LOG_SOFTMAX"), _BOTH[:1])
 
 
@@ -234,7 +235,8 @@ def obstacle(graph, operator):
         dtype = graph.dtypes[index]
         if dtype == np.float32 and name not in _FLOAT:
             return f"computes {name} in float32 (tensor {graph.names[index]!r}), whose last bit depends on the device"
-        if graph.formats[index] is not None and dtype not in _TYPES.get(name, _BOTH):
+        is_plain = dtype == np.int32 and name in _PLAIN
+        if graph.formats[index] is not None and dtype not in _TYPES.get(name, _BOTH) and not is_plain:
             return (
                 f"computes {name} in {TYPE_NAMES[graph.types[index]].lower()}, which its kernel does not take"
             )

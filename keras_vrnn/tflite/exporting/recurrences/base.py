@@ -13,7 +13,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from keras_vrnn.quantization.cells.formats import wide
 from keras_vrnn.quantization.formats import Quantization
 from keras_vrnn.quantization.schemes import Scheme, Stored
 
@@ -27,16 +26,16 @@ class Formats:
         signals: signal -> `Quantization`; empty if the signals are float32.
         moments: operand of a product -> (count, Σ v·vᵀ), which guides the rounding of its weights.
         products: product -> its weights and bias as a quantization-aware model has learned them.
-        constants: signal -> the factor that it is scaled by, as a quantization-aware model has learned it.
-        wide: signal -> `Quantization`, for signals of 16 bits whatever the scheme; see `quantization.cells.formats`.
+        kept: state -> the `Quantization` and dtype in which the recurrence keeps it, if not those of the signal.
+        constants: state -> its integer factors, as a quantization-aware model has learned them.
     """
 
     scheme: Scheme
     signals: dict[str, Quantization] = field(default_factory=dict)
     moments: dict[str, tuple[int, Any]] = field(default_factory=dict)
     products: dict[str, tuple[Stored, Stored | None]] = field(default_factory=dict)
-    wide: dict[str, Quantization] = field(default_factory=dict)
-    constants: dict[str, Stored] = field(default_factory=dict)
+    kept: dict[str, tuple[Quantization, Any]] = field(default_factory=dict)
+    constants: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
     @property
     def dtype(self):
@@ -49,9 +48,8 @@ class Formats:
 
     def state(self, name) -> tuple[Any, Quantization | None]:
         """Returns the dtype and the quantization in which the recurrence keeps a state."""
-        if name in self.wide:
-            return wide(self.scheme).dtype, self.wide[name]
-        return self.dtype, self.signal(name)
+        quantization, dtype = self.kept.get(name, (self.signal(name), self.dtype))
+        return dtype, quantization
 
     def product(self, name, weights, x, result):
         """Returns the weights and bias of a `Product` as `Scheme.product` stores them, given its formats."""
@@ -59,6 +57,19 @@ class Formats:
             return self.products[name]
         moment = self.moments.get(weights.operand)
         return self.scheme.product(weights.matrix, weights.bias, x, result, moment)
+
+
+@dataclass(frozen=True)
+class State:
+    """The tensors of a state in a graph.
+
+    Attributes:
+        kept: the state as the recurrence keeps it.
+        value: the state as a signal, if there is a tensor of it; the same tensor where both have one format.
+    """
+
+    kept: int
+    value: int | None
 
 
 @dataclass(frozen=True)
@@ -152,5 +163,5 @@ class Cell(ABC):
     @abstractmethod
     def write_step(
         self, graph, name, formats
-    ) -> Callable[[tuple[int, ...], tuple[int, ...]], tuple[int, ...]]:
+    ) -> Callable[[tuple[int, ...], tuple[State, ...]], tuple[State, ...]]:
         """Adds the weights of a step to a graph and returns a function (z_t, states) → states that adds one step."""

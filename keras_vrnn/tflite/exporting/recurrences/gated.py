@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from keras_vrnn.quantization.cells import formats as rules
+from keras_vrnn.quantization.cells import states as rules
 from keras_vrnn.quantization.cells.cell import GatedCell
 from keras_vrnn.quantization.cells.formatting import Formatting
 from keras_vrnn.quantization.cells.measured import Measured
@@ -71,11 +71,11 @@ class Gated(Cell):
     def formats(self, scheme, ranges, moments):
         on = Formatting(scheme, ranges, self.cell.products, self.cell.bounded_by)
         self.cell.formats(on)
-        return Formats(scheme, on.narrow_formats, moments, wide=on.wide_formats)
+        return Formats(scheme, on.signals, moments, kept=on.kept)
 
     def state_span(self, scheme, ranges, state):
-        narrow, _ = rules.state_formats(scheme, ranges[state], self.cell.bounded_by.get(state))
-        return span(narrow, scheme.dtype)
+        held = rules.signal_format(scheme, ranges[state], self.cell.bounded_by.get(state))
+        return span(held, scheme.dtype)
 
     def multiply_inside(self):
         features = self.cell.products[self.projections[0]].matrix.shape[0]

@@ -12,7 +12,7 @@ import numpy as np
 from keras_vrnn.quantization import vanilla
 from keras_vrnn.quantization.cells.arithmetic import Product
 from keras_vrnn.tflite.exporting.recurrences.activations import Activation
-from keras_vrnn.tflite.exporting.recurrences.base import Cell, Formats, Step
+from keras_vrnn.tflite.exporting.recurrences.base import Cell, Formats, State, Step
 from keras_vrnn.tflite.exporting.recurrences.weights import weights_of
 from keras_vrnn.tflite.exporting.writing import operators as op
 
@@ -92,7 +92,8 @@ class Vanilla(Cell):
 
         def step(z_t, states):
             (z_t,), (h,) = z_t, states
-            r = op.fully_connected(graph, "r", h, kernel, -1, formats.dtype, formats.signal("r"))
-            return (self.activation.write(graph, z_t, r, formats.signal("a"), formats.signal("h")),)
+            r = op.fully_connected(graph, "r", h.value, kernel, -1, formats.dtype, formats.signal("r"))
+            h = self.activation.write(graph, z_t, r, formats.signal("a"), formats.signal("h"))
+            return (State(h, h),)
 
         return step

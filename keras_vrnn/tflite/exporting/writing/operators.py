@@ -218,6 +218,15 @@ def in_format(graph, name, source, quantization, dtype):
     return quantize(graph, name, source, quantization, dtype)
 
 
+def unquantized(graph, source):
+    """The same integers as plain numbers, which the kernels of int32 take; no operator is added if they are that."""
+    if graph.quantization(source) is None:
+        return source
+    result = reshape(graph, "plain", source, graph.shape(source))
+    graph.declare(result, None)
+    return result
+
+
 def dequantize(graph, name, source):
     """A float16 or quantized tensor as float32."""
     result = graph.tensor(name, graph.shape(source), np.float32)

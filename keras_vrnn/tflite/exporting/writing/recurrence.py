@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from keras_vrnn.tflite.exporting.recurrences.base import State
 from keras_vrnn.tflite.exporting.writing import operators as op
 from keras_vrnn.tflite.exporting.writing.loop import Loop
 
@@ -31,7 +32,7 @@ class _Operands:
     """
 
     rows: tuple[int, ...]
-    states: tuple[int, ...]
+    states: tuple[State, ...]
     mask: int | None
 
 
@@ -58,7 +59,7 @@ def write(recurrence, formats, file, values, unrolled):
     operands = _Operands(
         rows=(x,) if inside else cell.write_projections(main, recurrence.name, formats, x, flat=single),
         states=tuple(
-            _initial_state(state, given, formats, main, values, shape)
+            _initial_state(main, state, None if given is None else values[given], formats, shape)
             for state, given in zip(cell.states, recurrence.initial_states, strict=True)
         ),
         mask=None
@@ -72,26 +73,81 @@ def write(recurrence, formats, file, values, unrolled):
     if recurrence.sequence is not None:
         shape = (batch, timesteps, units)
         values[recurrence.sequence] = op.shaped(main, "sequence", sequence, shape)
-    for name, state, tensor in zip(recurrence.finals, cell.states, last, strict=True):
+    for name, state, tensors in zip(recurrence.finals, cell.states, last, strict=True):
         if name is not None:
-            value = _as_value(main, "final", tensor, formats, state)
+            value = _value(main, state, tensors, formats)
             values[name] = op.shaped(main, "final", value, (batch, units))
-    return dict(zip(cell.states, last, strict=True))
+    return {state: tensors.kept for state, tensors in zip(cell.states, last, strict=True)}
 
 
-def _initial_state(state, given, formats, main, values, shape):
-    """Returns the given initial state in the recurrence's own format, or zeros."""
-    name, (dtype, quantization) = f"{state}_0", formats.state(state)
+def _initial_state(main, state, given, formats, shape):
+    """Returns a state with a given value, as it is kept or as a signal, or of zeros."""
+    name, held, signal = f"{state}_0", formats.state(state), (formats.dtype, formats.signal(state))
+    if given is not None:
+        given = op.shaped(main, name, given, shape)
+    if held[0] == np.int32 and (given is None or main.dtype(given) != np.int32):
+        value = _start(main, name, given, signal, shape)
+        kept = (
+            op.zeros(main, f"{name}/kept", shape, *held) if given is None else _in_int32(main, value, held[1])
+        )
+        return State(kept, value)
+    kept = _start(main, name, given, held, shape)
+    if held[0] == np.int32:
+        return State(kept, op.in_format(main, f"{name}/value", kept, signal[1], signal[0]))
+    return State(kept, kept if held == signal else None)
+
+
+def _start(main, name, given, held, shape):
+    dtype, quantization = held
     if given is None:
         return op.zeros(main, name, shape, dtype, quantization)
-    return op.shaped(
-        main, name, op.in_format(main, f"{name}/given", values[given], quantization, dtype), shape
-    )
+    return op.in_format(main, f"{name}/given", given, quantization, dtype)
 
 
-def _as_value(graph, name, tensor, formats, state):
+def _in_int32(main, value, held):
+    """Returns the integers of a signal, without their zero point, in a format of int32 that divides its steps."""
+    name, form = "kept", main.quantization(value)
+    integer = op.cast(main, name, value, np.int32)
+    for operator, number in (("SUB", form.zero_point), ("MUL", round(form.scale / held.scale))):
+        if number != (0 if operator == "SUB" else 1):
+            constant = main.constant("integer", np.full((1,) * len(main.shape(value)), number, np.int32))
+            add = op.subtract if operator == "SUB" else op.multiply
+            integer = add(main, name, integer, constant, None)
+    return integer
+
+
+def _value(graph, state, tensors, formats):
     """Returns a state in the format in which the rest of the model reads it."""
-    return op.in_format(graph, name, tensor, formats.signal(state), formats.dtype)
+    if tensors.value is not None:
+        return tensors.value
+    return op.in_format(graph, f"{state}/value", tensors.kept, formats.signal(state), formats.dtype)
+
+
+class _CarriedState:
+    """The variables of a loop for one state."""
+
+    def __init__(self, loop, name, start):
+        self._loop, is_one = loop, start.kept == start.value
+        value = None if start.value is None else loop.carry(name, start.value)
+        kept = value
+        if not is_one:
+            initial = (
+                op.unquantized(loop.main, start.kept)
+                if loop.main.dtype(start.kept) == np.int32
+                else start.kept
+            )
+            kept = loop.carry(f"{name}_kept", initial)
+        self.state = State(kept, value)
+
+    def set(self, new):
+        for variable, tensor in {self.state.kept: new.kept, self.state.value: new.value}.items():
+            if variable is not None:
+                self._loop.set(variable, tensor)
+
+    def result(self, results):
+        return State(
+            *(None if each is None else results[each] for each in (self.state.kept, self.state.value))
+        )
 
 
 def _write_loop(recurrence, formats, file, operands, inside):
@@ -107,7 +163,9 @@ def _write_loop(recurrence, formats, file, operands, inside):
     block = 2 if recurrence.sequence is not None and operands.mask is None and timesteps % 2 == 0 else 1
     t = loop.count("t", [start], [block * stride])
     rows = [loop.carry("rows", each) for each in operands.rows]
-    states = [loop.carry(state, each) for state, each in zip(cell.states, operands.states, strict=True)]
+    states = [
+        _CarriedState(loop, state, each) for state, each in zip(cell.states, operands.states, strict=True)
+    ]
     position = keep = None
     if recurrence.sequence is not None or operands.mask is not None or formats.dtype == np.int16:
         # The first row of the turn in the order of time, in either direction.
@@ -123,19 +181,19 @@ def _write_loop(recurrence, formats, file, operands, inside):
     if operands.mask is not None:
         mask = loop.carry("mask", operands.mask)
         keep = op.slice_(body, "mask_t", mask, position, (batch, 1, 1))
-    step, new, outputs = cell.write_step(body, name, formats), tuple(states), []
+    step, new, outputs = cell.write_step(body, name, formats), tuple(each.state for each in states), []
     turns = zip(*(op.halves(body, "z_t", each)[::stride] for each in z), strict=True) if block > 1 else [z]
     for z_t in turns:
         new, output = _masked_step(recurrence, formats, body, step, z_t, new, keep)
         outputs.append(output)
-    for state, value in zip(states, new, strict=True):
-        loop.set(state, value)
+    for variables, state in zip(states, new, strict=True):
+        variables.set(state)
     if recurrence.sequence is not None:
         written = op.concatenate(body, "h", outputs[::stride])
         loop.set(rows[-1], op.update(body, "next_rows", rows[-1], written, position))
 
     results = loop.close("GREATER_EQUAL", 0) if backwards else loop.close("LESS", timesteps)
-    last = tuple(results[state] for state in states)
+    last = tuple(variables.result(results) for variables in states)
     if recurrence.sequence is None:
         return None, last
     sequence = results[rows[-1]]
@@ -161,11 +219,25 @@ def _masked_step(recurrence, formats, graph, step, z_t, states, keep):
     """Returns the states and the output of one step; a masked step keeps the states, and may return zeros."""
     new = step(z_t, states)
     if keep is not None:
-        new = tuple(op.select(graph, "kept", keep, *pair) for pair in zip(new, states, strict=True))
+        new = tuple(_selected(graph, keep, *pair) for pair in zip(new, states, strict=True))
     if recurrence.sequence is None:
         return new, None
-    output = _as_value(graph, "output", new[0], formats, recurrence.cell.states[0])
+    output = _value(graph, recurrence.cell.states[0], new[0], formats)
     if keep is None or not recurrence.zero_output_for_mask:
         return new, output
     zero = op.zeros(graph, "zero", graph.shape(output), formats.dtype, formats.signal("h"))
     return new, op.select(graph, "output", keep, output, zero)
+
+
+def _selected(graph, keep, new, old):
+    """Returns the new state where a step is not masked, else the old one."""
+    if graph.dtype(new.kept) == np.int32:  # SELECT_V2 of TFLite Micro lacks int32
+        before = op.unquantized(graph, old.kept)
+        moved = op.subtract(graph, "moved", op.unquantized(graph, new.kept), before, None)
+        moved = op.multiply(graph, "moved", moved, op.cast(graph, "mask_number", keep, np.int32), None)
+        kept = op.add(graph, "kept", before, moved, None)
+    else:
+        kept = op.select(graph, "kept", keep, new.kept, old.kept)
+    if new.value == new.kept or new.value is None:
+        return State(kept, None if new.value is None else kept)
+    return State(kept, op.select(graph, "value", keep, new.value, old.value))
