@@ -112,7 +112,7 @@ class Formatting(Arithmetic):
             self._sum(state + states.CHANGE, new.name, state)
             self.signals[state + states.KEPT] = self._measured(state + states.KEPT)
             return self.keep(state, h)
-        if not opens and self._scheme.output_format("sigmoid") != self.signals[gate.name]:
+        if not opens:  # otherwise it is a sigmoid's
             self.signals[gate.name] = states.power_of_two(self.signals[gate.name])
         self.kept[state] = (
             states.blend_format(self.signals[state], self.signals[gate.name]),
