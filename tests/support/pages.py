@@ -16,7 +16,6 @@ SOURCES = [
 ]
 ELSEWHERE = {
     "tensorflow/lite/micro/tools/project_generation/create_tflm_tree.py",
-    "tflite/exporting/recurrences/gru.py",
 }
 
 

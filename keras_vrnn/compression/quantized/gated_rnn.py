@@ -94,9 +94,9 @@ class QuantizedGated(signals.Quantized):
         step, cell = self._step, self.cell
         masks = {}
         if training and cell.dropout > 0:
-            masks["x"] = ops.expand_dims(cell.get_dropout_mask(sequences[:, 0]), 1)
+            masks["x"] = ops.expand_dims(_one(cell.get_dropout_mask(sequences[:, 0])), 1)
         if training and cell.recurrent_dropout > 0:
-            masks["h"] = cell.get_recurrent_dropout_mask(initial_state[0])
+            masks["h"] = _one(cell.get_recurrent_dropout_mask(initial_state[0]))
         z, measured = step.project(sequences, masks)
         measured = {name: (signal, mask) for name, signal in measured.items()}
         ends = signals.masked_ends(self.signals.names, measured)
@@ -197,6 +197,11 @@ class QuantizedLSTM(QuantizedGated, keras.layers.LSTM):
     """
 
     kind = LSTM
+
+
+def _one(masks):
+    """Returns one dropout mask for all gates, as Keras uses with implementation=2; it may have made one for each."""
+    return masks[0] if isinstance(masks, (list, tuple)) else masks
 
 
 def check_activations(layer, scheme):

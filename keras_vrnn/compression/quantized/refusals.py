@@ -14,8 +14,6 @@ _ATTENTION = (
 )
 _FUNCTION = "its function can be anything", "replace it by layers of Keras"
 _KNOWN = {
-    keras.layers.LSTM: _RECURRENT,
-    keras.layers.GRU: _RECURRENT,
     keras.layers.ConvLSTM1D: _RECURRENT,
     keras.layers.RNN: (
         "its cells run step by step",

@@ -13,8 +13,6 @@ class Own(layers.Dense):
 @pytest.mark.parametrize(
     ("layer", "kind", "way"),
     [
-        (layers.LSTM(4, return_sequences=True, name="odd"), "LSTM", "Replace it by kv.VanillaRNN"),
-        (layers.GRU(4, return_sequences=True, name="odd"), "GRU", "Replace it by kv.VanillaRNN"),
         (layers.LayerNormalization(name="odd"), "LayerNormalization", "Replace it by BatchNormalization"),
         (layers.Lambda(lambda x: 2 * x, name="odd"), "Lambda", "Replace it by layers of Keras"),
         (layers.Dense(4, activation="elu", name="odd"), "Dense", "Replace it by linear, relu"),

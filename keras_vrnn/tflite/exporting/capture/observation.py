@@ -42,15 +42,8 @@ def observe(model, x):
     def record(layer, loop, sequences, initial_state, mask):
         last, outputs, states = loop(sequences, initial_state, mask)
         sequence, finals = emitted(layer, outputs, states)
-        calls.append(
-            Call(
-                layer,
-                *map(_array, (sequences, mask)),
-                tuple(map(_array, initial_state)),
-                _array(sequence),
-                tuple(map(_array, finals)),
-            )
-        )
+        starts, ends = (tuple(map(_array, each)) for each in (initial_state, finals))
+        calls.append(Call(layer, _array(sequences), _array(mask), starts, _array(sequence), ends))
         return last, outputs, states
 
     with recurrences_replaced(exported_layers(model), record):

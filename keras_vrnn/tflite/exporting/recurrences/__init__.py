@@ -4,6 +4,7 @@ Needs the TensorFlow backend.
 """
 
 import functools
+from collections.abc import Callable
 
 import keras
 
@@ -11,12 +12,13 @@ from keras_vrnn.layers import VanillaRNNCell
 from keras_vrnn.layers.interception import recurrent_layers
 from keras_vrnn.quantization.cells.gru import GRU
 from keras_vrnn.quantization.cells.lstm import LSTM
+from keras_vrnn.tflite.exporting.recurrences.base import Cell
 from keras_vrnn.tflite.exporting.recurrences.gated import Gated
 from keras_vrnn.tflite.exporting.recurrences.vanilla import Vanilla
 
 # Keras cell class, subclasses included -> a function that makes the `Cell` of a layer.
 # `VanillaRNNCell` is a subclass of SimpleRNNCell.
-CELLS = {
+CELLS: dict[type, Callable[..., Cell]] = {
     keras.layers.SimpleRNNCell: Vanilla.of,
     keras.layers.GRUCell: functools.partial(Gated.of, kind=GRU),
     keras.layers.LSTMCell: functools.partial(Gated.of, kind=LSTM),

@@ -32,8 +32,9 @@ class Lowered(Arithmetic):
             constant = op.weights(self._graph, f"{self._recurrence}/{name}", kernel)
             offset = -1 if bias is None else self._graph.constant("bias", bias.array, bias.quantization)
             self._weights[name] = constant, offset
+        kernel, offset = self._weights[name]
         return op.fully_connected(
-            self._graph, name, x, *self._weights[name], formats.dtype, formats.signal(name), flat
+            self._graph, name, x, kernel, offset, formats.dtype, formats.signal(name), flat
         )
 
     def activated(self, name, total, function, x, y):
@@ -88,29 +89,29 @@ class Lowered(Arithmetic):
         graph, formats = self._graph, self._formats
         if not self._is_int8:
             kept, added = state + rules.KEPT, state + rules.ADDED
-            terms = (
-                op.multiply(graph, kept, forget, c.value, formats.signal(kept)),
-                op.multiply(graph, added, enter, new, formats.signal(added)),
-            )
-            return self.keep(state, op.add(graph, state, *terms, formats.signal(state)))
+            lasting = op.multiply(graph, kept, forget, c.value, formats.signal(kept))
+            entering = op.multiply(graph, added, enter, new, formats.signal(added))
+            return self.keep(state, op.add(graph, state, lasting, entering, formats.signal(state)))
         dtype, held = formats.state(state)
         factors = rules.cell_factors(graph.quantization(new), held)
-        kept = op.multiply(graph, "kept", self._offset(forget), self._integer(c.kept), None)
-        added = op.multiply(graph, "added", self._offset(enter), self._offset(new), None)
-        terms = [self._scaled(term, factor) for term, factor in zip((kept, added), factors, strict=True)]
+        lasting = op.multiply(graph, "kept", self._offset(forget), self._integer(c.kept), None)
+        entering = op.multiply(graph, "added", self._offset(enter), self._offset(new), None)
+        lasting, entering = self._scaled(lasting, factors[0]), self._scaled(entering, factors[1])
         gate = graph.quantization(forget)
         exact = Quantization(held.scale * gate.scale / factors[0], 0)
-        return State(op.quantize(graph, state, op.add(graph, "exact", *terms, exact), held, dtype), None)
+        return State(
+            op.quantize(graph, state, op.add(graph, "exact", lasting, entering, exact), held, dtype), None
+        )
 
     def leak(self, state, h, new, alpha, beta):
         graph, formats = self._graph, self._formats
         if not self._is_int8:
             kept, added = state + rules.KEPT, state + rules.ADDED
-            terms = [
+            entering, lasting = (
                 op.multiply(graph, name, x, self._real("factor", x, factor), formats.signal(name))
                 for name, x, factor in ((added, new, alpha), (kept, h.value, beta))
-            ]
-            return self.keep(state, op.add(graph, state, *terms, formats.signal(state)))
+            )
+            return self.keep(state, op.add(graph, state, entering, lasting, formats.signal(state)))
         factors = formats.constants.get(state)
         if factors is None:
             factors = rules.leak_factors(alpha, beta, graph.quantization(new), formats.signal(state))

@@ -40,7 +40,8 @@ class Vanilla(Cell):
 
     @classmethod
     def of(cls, layer):
-        return cls(*weights_of(layer.cell), Activation(layer.cell.activation))
+        kernel, recurrent_kernel, bias = weights_of(layer.cell)
+        return cls(kernel, recurrent_kernel, bias, Activation(layer.cell.activation))
 
     @property
     def units(self):

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 from keras_vrnn.quantization.cells.arithmetic import Product
-from keras_vrnn.quantization.cells.formats import wide
 from keras_vrnn.quantization.formats import Quantization, span
 from keras_vrnn.quantization.schemes import SCHEMES
 from keras_vrnn.tflite.exporting.recurrences import CELLS, cell_of
@@ -49,13 +48,11 @@ def test_formats_hold_every_signal(layer, scheme):
     moments = {"h": (1, np.eye(cell.units))}
     formats = cell.formats(scheme, ranges, moments)
     assert formats.moments is moments
-    assert {*formats.signals, *formats.wide} >= set(cell.signals)
-    for held, dtype in ((formats.signals, scheme.dtype), (formats.wide, wide(scheme).dtype)):
-        for name, quantization in held.items():
-            low, high = span(quantization, dtype)
-            # Zero is exact in an int8 format, which moves its range by up to half a step.
-            assert low - quantization.scale / 2 <= ranges[name][0], name
-            assert high + quantization.scale / 2 >= ranges[name][1], name
+    for name, quantization in formats.signals.items():
+        low, high = span(quantization, scheme.dtype)
+        # Zero is exact in an int8 format, which moves its range by up to half a step.
+        assert low - quantization.scale / 2 <= ranges[name][0], name
+        assert high + quantization.scale / 2 >= ranges[name][1], name
     for state in cell.states:
         assert cell.state_span(scheme, ranges, state) == span(formats.signal(state), scheme.dtype)
 
