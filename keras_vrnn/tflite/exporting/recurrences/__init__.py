@@ -5,6 +5,7 @@ Needs the TensorFlow backend.
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import keras
 
@@ -18,7 +19,7 @@ from keras_vrnn.tflite.exporting.recurrences.vanilla import Vanilla
 
 # Keras cell class, subclasses included -> a function that makes the `Cell` of a layer.
 # `VanillaRNNCell` is a subclass of SimpleRNNCell.
-CELLS: dict[type, Callable[..., Cell]] = {
+CELLS: dict[Any, Callable[..., Cell]] = {
     keras.layers.SimpleRNNCell: Vanilla.of,
     keras.layers.GRUCell: functools.partial(Gated.of, kind=GRU),
     keras.layers.LSTMCell: functools.partial(Gated.of, kind=LSTM),
