@@ -49,8 +49,10 @@ _AMPLIFIED = 3
 _WARN = {"float16": 0.003, "dynamic": 0.03, "int8": 0.04, "int8x4": 0.1, "int16x8": 0.03}
 # The same error relative to how far the data spreads the output. Beyond this share the file can't tell samples apart.
 _WARN_OF_SPREAD = 0.2
-# Samples that are compared by the simulation, and how far a softmax, which training computes in float32, may be off.
-_SIMULATED, _INTEGER_STEPS = 4, 3
+_SIMULATED = 4  # samples that are compared by the simulation, which is slow
+# The steps by which their outputs may differ: of an activation that is a table, TensorFlow may compute a value on the
+# edge between two integers in another order.
+_INTEGER_STEPS = 3
 # The precision of layers that compute in less than float32.
 _PRECISIONS = {"float16": 2.0**-10, "bfloat16": 2.0**-7}
 
@@ -114,19 +116,26 @@ def check(path, original, model, arrays, parts, options):
     return {name: each.largest if exact else each.mean for name, each in found.items()}
 
 
-def check_integers(path, model, arrays, parts, options):
+def check_integers(path, model, arrays, parts, formats, options):
     """Compares a file, computed as TFLite Micro does, with the quantization-aware model that it was made of.
+
+    Inputs are first moved to numbers that their formats represent: with io="float32" the file rounds halves away from
+    zero and the model rounds them to even, which is a difference of one step that a recurrence may amplify.
 
     Args:
         path, arrays, parts, options: as in `check`.
         model: the model.
+        formats: name of a float input -> the `Quantization` that the model reads it in.
 
     Raises:
         ValueError: an output differs by more than `_INTEGER_STEPS` steps of its scale.
     """
     if refusal(path):  # an operator that the simulation does not have
         return
-    few = [array[:_SIMULATED] for array in arrays]
+    few = [
+        _on_grid(array[:_SIMULATED], formats.get(name))
+        for name, array in zip(parts.inputs, arrays, strict=True)
+    ]
     expected = _keras(model, few)
     runner = Simulator(path)
     made = _file(runner, parts, few, expected, options)
@@ -138,6 +147,14 @@ def check_integers(path, model, arrays, parts, options):
                 f"model: output {name!r} of the file differs from the quantization-aware model by {steps:.0f} steps of "
                 "its scale, so they do not compute the same integers; please report it with the model."
             )
+
+
+def _on_grid(array, quantization):
+    """Returns the nearest numbers, inside of the range or not, that a format represents; None leaves them alone."""
+    if quantization is None:
+        return array
+    scale = np.float32(quantization.scale)
+    return np.round(array / scale) * scale
 
 
 def deviation(actual, expected, step=0.0):

@@ -109,7 +109,7 @@ def to_file(model, path, options, calibration_data, overwrite) -> ExportResult:
         temporary.write_bytes(packed)
         errors = check(temporary, original, model, arrays, parts, options)
         if learned is not None:
-            check_integers(temporary, model, arrays, parts, options)
+            check_integers(temporary, model, arrays, parts, value_formats, options)
     return ExportResult(
         path=path,
         size=len(packed),

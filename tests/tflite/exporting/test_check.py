@@ -10,8 +10,11 @@ from keras import layers
 from random_models import draw
 
 import keras_vrnn as kv
+from keras_vrnn.quantization.formats import short
+from keras_vrnn.quantization.schemes import SCHEMES
 from keras_vrnn.tflite.exporting.check import _WARN, AccuracyWarning, deviation
 from keras_vrnn.tflite.exporting.recurrences.vanilla import Vanilla
+from keras_vrnn.tflite.exporting.trained import input_ranges
 
 X = random_data(40, 9, 4)
 
@@ -160,3 +163,19 @@ def test_deviation_of_classes_is_the_share_of_those_that_differ():
 def test_deviation_of_an_output_that_is_always_zero_is_measured_in_steps():
     zeros = np.zeros((4, 2), np.float32)
     assert deviation(zeros + 0.01, zeros, step=0.01).mean == pytest.approx(1 / 8)
+
+
+def test_halves_are_rounded_differently_and_are_no_fault(tmp_path):
+    """A file with float inputs rounds halves away from zero, training to even; the recurrence amplifies that."""
+    rng = np.random.default_rng(0)
+    inputs = keras.Input((40, 3), name="x")
+    states = kv.VanillaRNN(8, return_sequences=True)(inputs)
+    model = keras.Model(inputs, layers.Dense(2, name="y")(states))
+    model.set_weights(
+        [rng.normal(size=w.shape, scale=1.0 if w.shape == (8, 8) else 0.5) for w in model.get_weights()]
+    )
+    x = rng.normal(size=(16, 40, 3)).astype("float32")
+    aware = kv.compression.quantize_aware(model, "int8", calibration_data=x)
+    step = short(SCHEMES["int8"].format(*input_ranges(aware)["x"]), np.int8).scale
+    halves = ((np.floor(x / step) + 0.5) * np.float32(step)).astype("float32")
+    export(aware, tmp_path, halves, io="float32", max_error=9)
