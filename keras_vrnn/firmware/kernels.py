@@ -51,6 +51,14 @@ static inline int32_t rounded(int32_t x, int32_t n)
 }
 """
 
+_HALVED = """\
+/* The same for n + 1. */
+static inline int32_t halved(int32_t x, int32_t n)
+{
+    return (((x + (x >> 31)) >> n) + 1) >> 1;
+}
+"""
+
 _ROUNDED_WIDE = """\
 /* x / 2^n, rounded to nearest, halves away from zero, for any x and n from 0 to 31. */
 static inline int32_t rounded_wide(int32_t x, int32_t n)
@@ -85,108 +93,83 @@ static inline int32_t clamped(int32_t x, int32_t low, int32_t most)
 }
 """
 
+# The kernels of int8 and int16 differ in how they read four values of x, and in the order of the weights beside them.
+# The DSP form is one statement, so that no compiler keeps more loads in flight than it has registers.
 _SUMS = """\
-#if HAS_DSP
-static inline int32_t word{bits}(const int{bits}_t *from)
-{{
-    int32_t word;
-    memcpy(&word, from, sizeof word);
-    return word;
-}}
-#endif
-"""
-
-_WIDEN = """\
-#if HAS_DSP
-/* Bytes 0 and 2 of a word as two halves. */
-static inline int32_t even_bytes(int32_t word)
-{
-    int32_t result;
-    __asm__("sxtb16 %0, %1" : "=r"(result) : "r"(word));
-    return result;
-}
-
-/* Bytes 1 and 3. */
-static inline int32_t odd_bytes(int32_t word)
-{
-    int32_t result;
-    __asm__("sxtb16 %0, %1, ror #8" : "=r"(result) : "r"(word));
-    return result;
-}
-
-/* The sum and the products of both halves. */
-static inline int32_t with_products(int32_t sum, int32_t a, int32_t b)
-{
-    int32_t result;
-    __asm__("smlad %0, %1, %2, %3" : "=r"(result) : "r"(a), "r"(b), "r"(sum));
-    return result;
-}
-#endif
-"""
-
-# The kernels below differ in how four values of x are read, and in the order of the weights beside them.
-_BLOCK = """\
-/* Adds four values of x times a block of weights, four for each of four sums. */
-static inline void add_block{bits}(const int{bits}_t *x, const int8_t *w, int32_t sum[4])
-{{
-#if HAS_DSP
-{words}
-    int32_t k;
-    for (k = 0; k < 4; ++k) {{
-        const int32_t weights = word8(w + 4 * k);
-        sum[k] = with_products(sum[k], even_bytes(weights), first);
-        sum[k] = with_products(sum[k], odd_bytes(weights), second);
-    }}
-#else
-    int32_t k;
-    for (k = 0; k < 4; ++k) {{
-        sum[k] += w[4 * k] * x[{o[0]}] + w[4 * k + 1] * x[{o[1]}] + w[4 * k + 2] * x[{o[2]}] + w[4 * k + 3] * x[{o[3]}];
-    }}
-#endif
-}}
-
-/* Sums of products, four at a time: sums = bias + weights * x. */
+/* Sums of products: sums = bias + weights * x, four sums and four values of x at a time. */
 static void sums{bits}(const int{bits}_t *x, int32_t inputs, const int8_t *w, const int32_t *bias, int32_t columns, int32_t *sums)
 {{
-    const int32_t whole = inputs & ~3;
     int{bits}_t last[4] = {{0, 0, 0, 0}};
-    int32_t column;
-    int32_t i;
-    for (i = whole; i < inputs; ++i) {{
-        last[i - whole] = x[i];
-    }}
-    for (column = 0; column < columns; column += 4) {{
-        int32_t sum[4];
-        sum[0] = bias[column];
-        sum[1] = bias[column + 1];
-        sum[2] = bias[column + 2];
-        sum[3] = bias[column + 3];
-        for (i = 0; i < whole; i += 4) {{
-            add_block{bits}(x + i, w, sum);
-            w += 16;
+    const int{bits}_t *const whole = x + (inputs & ~3);
+    memcpy(last, whole, (size_t)(inputs & 3) * sizeof last[0]);
+    for (; columns > 0; columns -= 4) {{
+        const int{bits}_t *from = x;
+        const int{bits}_t *end = whole;
+        int32_t a = bias[0];
+        int32_t b = bias[1];
+        int32_t c = bias[2];
+        int32_t d = bias[3];
+        int32_t part;
+        for (part = 0; part < 2; ++part) {{
+            while (from != end) {{
+#if HAS_DSP
+                int32_t low;
+                int32_t high;
+                int32_t even;
+                int32_t odd;
+                __asm__ volatile(
+{load}                    "ldr %[odd], [%[w]], #4\\n\\t" ROW("a")
+                    "ldr %[odd], [%[w]], #4\\n\\t" ROW("b")
+                    "ldr %[odd], [%[w]], #4\\n\\t" ROW("c")
+                    "ldr %[odd], [%[w]], #4\\n\\t" ROW("d")
+                    : [a] "+r"(a), [b] "+r"(b), [c] "+r"(c), [d] "+r"(d), [from] "+r"(from), [w] "+r"(w),
+                      [low] "=&r"(low), [high] "=&r"(high), [even] "=&r"(even), [odd] "=&r"(odd)
+                    :
+                    : "memory");
+#else
+                a += w[0] * from[{o[0]}] + w[1] * from[{o[1]}] + w[2] * from[{o[2]}] + w[3] * from[{o[3]}];
+                b += w[4] * from[{o[0]}] + w[5] * from[{o[1]}] + w[6] * from[{o[2]}] + w[7] * from[{o[3]}];
+                c += w[8] * from[{o[0]}] + w[9] * from[{o[1]}] + w[10] * from[{o[2]}] + w[11] * from[{o[3]}];
+                d += w[12] * from[{o[0]}] + w[13] * from[{o[1]}] + w[14] * from[{o[2]}] + w[15] * from[{o[3]}];
+                from += 4;
+                w += 16;
+#endif
+            }}
+            if (part != 0 || (inputs & 3) == 0) {{
+                break;
+            }}
+            from = last;
+            end = last + 4;
         }}
-        if (whole < inputs) {{
-            add_block{bits}(last, w, sum);
-            w += 16;
-        }}
-        sums[column] = sum[0];
-        sums[column + 1] = sum[1];
-        sums[column + 2] = sum[2];
-        sums[column + 3] = sum[3];
+        sums[0] = a;
+        sums[1] = b;
+        sums[2] = c;
+        sums[3] = d;
+        bias += 4;
+        sums += 4;
     }}
 }}
 """
 
-_SUMS8 = _BLOCK.format(
+_ROW = """\
+#if HAS_DSP
+/* Adds the products of four weights, and of four values in low and high, to a sum. */
+#define ROW(sum) \\
+    "sxtb16 %[even], %[odd]\\n\\tsxtb16 %[odd], %[odd], ror #8\\n\\t" \\
+    "smlad %[" sum "], %[even], %[low], %[" sum "]\\n\\tsmlad %[" sum "], %[odd], %[high], %[" sum "]\\n\\t"
+#endif
+"""
+
+_SUMS8 = _SUMS.format(
     bits=8,
     o=[0, 1, 2, 3],
-    words="    const int32_t values = word8(x);\n    const int32_t first = even_bytes(values);\n"
-    "    const int32_t second = odd_bytes(values);",
+    load='                    "ldr %[high], [%[from]], #4\\n\\tsxtb16 %[low], %[high]\\n\\t"\n'
+    '                    "sxtb16 %[high], %[high], ror #8\\n\\t"\n',
 )
-_SUMS16 = _BLOCK.format(
+_SUMS16 = _SUMS.format(
     bits=16,
     o=[0, 2, 1, 3],
-    words="    const int32_t first = word16(x);\n    const int32_t second = word16(x + 2);",
+    load='                    "ldr %[low], [%[from]], #4\\n\\tldr %[high], [%[from]], #4\\n\\t"\n',
 )
 
 _CURVE = """\
@@ -317,15 +300,14 @@ FUNCTIONS = {
     "high_near": (("dsp",), _HIGH_NEAR),
     "shifted": ((), _SHIFTED),
     "rounded": ((), _ROUNDED),
+    "halved": ((), _HALVED),
     "rounded_wide": ((), _ROUNDED_WIDE),
     "scaled": (("high", "shifted", "rounded_wide"), _SCALED),
     "scaled_long": ((), _SCALED_LONG),
     "clamped": ((), _CLAMPED),
-    "widen": (("dsp",), _WIDEN),
-    "word8": (("dsp",), _SUMS.format(bits=8)),
-    "word16": (("dsp",), _SUMS.format(bits=16)),
-    "sums8": (("widen", "word8"), _SUMS8),
-    "sums16": (("widen", "word8", "word16"), _SUMS16),
+    "row": (("dsp",), _ROW),
+    "sums8": (("row",), _SUMS8),
+    "sums16": (("row",), _SUMS16),
     "between": ((), _CURVE),
     "tanh16": (("between",), _TANH16),
     "logistic16": (("between",), _LOGISTIC16),

@@ -8,7 +8,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from keras_vrnn.firmware import terms
-from keras_vrnn.firmware.buffers import Buffer, Unsupported, View
+from keras_vrnn.firmware.buffers import Buffer, Unsupported
 from keras_vrnn.firmware.nodes import Product
 from keras_vrnn.firmware.terms import Sum
 from keras_vrnn.quantization import fixed_point as fixed
@@ -96,11 +96,8 @@ def _brought(tracer, total, bounds, reals, long):
     else:
         multipliers, shifts = mantissas, exponents
         ends = [fixed.scale(n, mantissas, exponents) for n in bounds]
-    columns = [
-        terms.read(tracer.constant(n.astype(kind)), "column")
-        for n, kind in ((multipliers, np.int32), (shifts, np.int8))
-    ]
-    made = terms.scaled_by_column(total, *columns, long)
+    make = terms.scaled_long_by_column if long else terms.scaled_by_column
+    made = make(total, multipliers, shifts, lambda array: terms.read(tracer.constant(array), "column"))
     overflows = not long and (np.maximum(*map(np.abs, bounds)) << np.maximum(exponents, 0)).max() > 2**31 - 1
     if not overflows:
         made.low, made.high = int(ends[0].min()), int(ends[1].max())
@@ -115,7 +112,3 @@ def blocks(weights, order):
     grouped = padded.reshape(units // BLOCK, BLOCK, inputs // BLOCK, BLOCK)[..., order]
     return np.ascontiguousarray(grouped.transpose(0, 2, 1, 3)).reshape(-1)
 
-
-def as_view(buffer, shape):
-    """Returns all of a buffer in a shape."""
-    return View(buffer, tuple(shape))

@@ -125,15 +125,29 @@ def scaled_long(x, mantissa, exponent):
     return Term(f"scaled_long({{0}}, {short}, {shift})", (x,), low, high, ("scaled_long",))
 
 
-def scaled_by_column(x, mantissas, exponents, long):
-    """Returns `scaled` or `scaled_long` with a factor for each column, two terms that read them."""
-    name = "scaled_long" if long else "scaled"
-    return Term(f"{name}({{0}}, {{1}}, {{2}})", (x, mantissas, exponents), needs=(name,))
+def scaled_by_column(x, mantissas, exponents, read_column):
+    """Returns `scaled` with a factor for each column.
+
+    Args:
+        x: the term, whose values times 2^exponent never overflow or wrap around as in the kernel.
+        mantissas, exponents: integers, one per column.
+        read_column: int array -> the term that reads it at a column.
+    """
+    mantissa = read_column(mantissas.astype(np.int32))
+    if exponents.max() < 0 and x.largest < 1 << 30:
+        product = Term("high_near({0}, {1})", (x, mantissa), -x.largest, x.largest, ("high_near",))
+        if len(set(exponents.tolist())) == 1:
+            return rounded(product, -int(exponents[0]))
+        # The shift less one: (y + 2^(n − 1)) >> n = ((y >> (n − 1)) + 1) >> 1.
+        return Term("halved({0}, {1})", (product, read_column((-exponents - 1).astype(np.int8))), *INT32, ("halved",))
+    exponent = read_column(exponents.astype(np.int8))
+    return Term("scaled({0}, {1}, {2})", (x, mantissa, exponent), *INT32, ("scaled",))
 
 
-def saturating_plus(x, value):
-    """Returns x + a constant of a term whose bounds are unknown but far from the ends of int32."""
-    return Term(f"{{0}} + ({int(value)})", (x,)) if value else x
+def scaled_long_by_column(x, multipliers, shifts, read_column):
+    """Returns `scaled_long` with a factor for each column; arguments as for `scaled_by_column`."""
+    columns = read_column(multipliers.astype(np.int32)), read_column(shifts.astype(np.int8))
+    return Term("scaled_long({0}, {1}, {2})", (x, *columns), *INT32, ("scaled_long",))
 
 
 # Operators of TFLite Micro
