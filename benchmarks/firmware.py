@@ -85,14 +85,53 @@ def measure(path, x, core, options, folder):
     target = ["-mcpu=" + core.flag, "-mthumb", "-ffunction-sections", "-fdata-sections"]
     compiler = ["arm-none-eabi-gcc", "-std=c99", *target]
     objects = []
-    for source, given in ((folder / "net.c", options), (folder / "main.c", ["-O1"]), (BOARD / "board.c", ["-O1"])):
+    for source, given in (
+        (folder / "net.c", options),
+        (folder / "main.c", ["-O1"]),
+        (BOARD / "board.c", ["-O1"]),
+    ):
         objects.append(str(folder / f"{source.stem}.o"))
-        _run([*compiler, *given, f"-I{BOARD}", "-Wall", "-Wextra", "-Werror", "-c", str(source), "-o", objects[-1]])
+        _run(
+            [
+                *compiler,
+                *given,
+                f"-I{BOARD}",
+                "-Wall",
+                "-Wextra",
+                "-Werror",
+                "-c",
+                str(source),
+                "-o",
+                objects[-1],
+            ]
+        )
     image = str(folder / "image.elf")
     places = [f"-Wl,--defsym=FLASH_ORIGIN={core.flash}", f"-Wl,--defsym=RAM_ORIGIN={core.ram}"]
-    _run([*compiler, "-nostartfiles", "-specs=nano.specs", *places, f"-Wl,-T{BOARD / 'link.ld'}", *objects, "-o", image])
+    _run(
+        [
+            *compiler,
+            "-nostartfiles",
+            "-specs=nano.specs",
+            *places,
+            f"-Wl,-T{BOARD / 'link.ld'}",
+            *objects,
+            "-o",
+            image,
+        ]
+    )
     printed = _run(
-        ["qemu-system-arm", "-M", core.machine, "-nographic", "-monitor", "none", "-serial", "none", "-icount", "shift=0"]
+        [
+            "qemu-system-arm",
+            "-M",
+            core.machine,
+            "-nographic",
+            "-monitor",
+            "none",
+            "-serial",
+            "none",
+            "-icount",
+            "shift=0",
+        ]
         + ["-semihosting-config", "enable=on,target=native", "-kernel", image]
     )
     numbers = {label: int(n) for label, n in re.findall(r"(\w+) (\d+)", printed)}
@@ -170,7 +209,9 @@ int main(void)
 def _flash(path):
     """Returns the bytes of code and of constants in an object file."""
     code = constants = 0
-    for name, size in re.findall(r"^(\S+)\s+(\d+)\s+\d+$", _run(["arm-none-eabi-size", "-A", str(path)]), re.M):
+    for name, size in re.findall(
+        r"^(\S+)\s+(\d+)\s+\d+$", _run(["arm-none-eabi-size", "-A", str(path)]), re.M
+    ):
         code += int(size) if name.startswith(".text") else 0
         constants += int(size) if name.startswith((".rodata", ".data")) else 0
     return code, constants

@@ -5,6 +5,9 @@ from typing import Any
 
 import numpy as np
 
+# How many values the kernels may read beyond the end of their input, in memory of the program.
+READ_BEYOND = 3
+
 
 class Unsupported(ValueError):
     """The reason why a file can't become C, such as "holds the operator GELU"."""

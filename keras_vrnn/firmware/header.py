@@ -63,7 +63,7 @@ def _macros(program, upper):
 
 def _state(program, name):
     members = [
-        f"    {edge.type} {edge.argument}[{edge.view.size}]; /* {printable(edge.label)} */"
+        f"    {edge.type} {edge.argument}[{-(-edge.view.size // 4) * 4}]; /* {printable(edge.label)} */"
         for edge in program.states
     ]
     kinds = sorted(program.scratch.items(), key=lambda item: -item[0].itemsize)

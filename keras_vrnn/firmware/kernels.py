@@ -86,6 +86,20 @@ static inline int32_t scaled_long(int32_t x, int32_t multiplier, int32_t n)
 }
 """
 
+_SATURATED = """\
+/* The nearest number of {bits} bits. */
+static inline int32_t saturated{bits}(int32_t x)
+{{
+#if HAS_DSP
+    int32_t result;
+    __asm__("ssat %0, #{bits}, %1" : "=r"(result) : "r"(x));
+    return result;
+#else
+    return x < {low} ? {low} : (x > {high} ? {high} : x);
+#endif
+}}
+"""
+
 _CLAMPED = """\
 static inline int32_t clamped(int32_t x, int32_t low, int32_t most)
 {
@@ -96,57 +110,43 @@ static inline int32_t clamped(int32_t x, int32_t low, int32_t most)
 # The kernels of int8 and int16 differ in how they read four values of x, and in the order of the weights beside them.
 # The DSP form is one statement, so that no compiler keeps more loads in flight than it has registers.
 _SUMS = """\
-/* Sums of products: sums = bias + weights * x, four sums and four values of x at a time. */
+/* Sums of products: sums = bias + weights * x, four sums and four values of x at a time. Where x is not a multiple of
+ * four, weights of zero meet what follows it. */
 static void sums{bits}(const int{bits}_t *x, int32_t inputs, const int8_t *w, const int32_t *bias, int32_t columns, int32_t *sums)
 {{
-    int{bits}_t last[4] = {{0, 0, 0, 0}};
-    const int{bits}_t *const whole = x + (inputs & ~3);
-    memcpy(last, whole, (size_t)(inputs & 3) * sizeof last[0]);
-    for (; columns > 0; columns -= 4) {{
+    const int32_t *const last = sums + columns;
+    const int{bits}_t *const end = x + inputs;
+    for (; sums != last; sums += 4, bias += 4) {{
         const int{bits}_t *from = x;
-        const int{bits}_t *end = whole;
         int32_t a = bias[0];
         int32_t b = bias[1];
         int32_t c = bias[2];
         int32_t d = bias[3];
-        int32_t part;
-        for (part = 0; part < 2; ++part) {{
-            while (from != end) {{
+        do {{
 #if HAS_DSP
-                int32_t low;
-                int32_t high;
-                int32_t even;
-                int32_t odd;
-                __asm__ volatile(
-{load}                    "ldr %[odd], [%[w]], #4\\n\\t" ROW("a")
-                    "ldr %[odd], [%[w]], #4\\n\\t" ROW("b")
-                    "ldr %[odd], [%[w]], #4\\n\\t" ROW("c")
-                    "ldr %[odd], [%[w]], #4\\n\\t" ROW("d")
-                    : [a] "+r"(a), [b] "+r"(b), [c] "+r"(c), [d] "+r"(d), [from] "+r"(from), [w] "+r"(w),
-                      [low] "=&r"(low), [high] "=&r"(high), [even] "=&r"(even), [odd] "=&r"(odd)
-                    :
-                    : "memory");
+            int32_t low;
+            int32_t high;
+            int32_t even;
+            int32_t odd;
+            __asm__ volatile(
+{load}                ROW("a") ROW("b") ROW("c") ROW("d")
+                : [a] "+r"(a), [b] "+r"(b), [c] "+r"(c), [d] "+r"(d), [from] "+r"(from), [w] "+r"(w),
+                  [low] "=&r"(low), [high] "=&r"(high), [even] "=&r"(even), [odd] "=&r"(odd)
+                :
+                : "memory");
 #else
-                a += w[0] * from[{o[0]}] + w[1] * from[{o[1]}] + w[2] * from[{o[2]}] + w[3] * from[{o[3]}];
-                b += w[4] * from[{o[0]}] + w[5] * from[{o[1]}] + w[6] * from[{o[2]}] + w[7] * from[{o[3]}];
-                c += w[8] * from[{o[0]}] + w[9] * from[{o[1]}] + w[10] * from[{o[2]}] + w[11] * from[{o[3]}];
-                d += w[12] * from[{o[0]}] + w[13] * from[{o[1]}] + w[14] * from[{o[2]}] + w[15] * from[{o[3]}];
-                from += 4;
-                w += 16;
+            a += w[0] * from[{o[0]}] + w[1] * from[{o[1]}] + w[2] * from[{o[2]}] + w[3] * from[{o[3]}];
+            b += w[4] * from[{o[0]}] + w[5] * from[{o[1]}] + w[6] * from[{o[2]}] + w[7] * from[{o[3]}];
+            c += w[8] * from[{o[0]}] + w[9] * from[{o[1]}] + w[10] * from[{o[2]}] + w[11] * from[{o[3]}];
+            d += w[12] * from[{o[0]}] + w[13] * from[{o[1]}] + w[14] * from[{o[2]}] + w[15] * from[{o[3]}];
+            from += 4;
+            w += 16;
 #endif
-            }}
-            if (part != 0 || (inputs & 3) == 0) {{
-                break;
-            }}
-            from = last;
-            end = last + 4;
-        }}
+        }} while (from != end);
         sums[0] = a;
         sums[1] = b;
         sums[2] = c;
         sums[3] = d;
-        bias += 4;
-        sums += 4;
     }}
 }}
 """
@@ -155,7 +155,8 @@ _ROW = """\
 #if HAS_DSP
 /* Adds the products of four weights, and of four values in low and high, to a sum. */
 #define ROW(sum) \\
-    "sxtb16 %[even], %[odd]\\n\\tsxtb16 %[odd], %[odd], ror #8\\n\\t" \\
+    "ldr %[odd], [%[w]], #4\\n\\tsxtb16 %[even], %[odd]\\n\\t" \\
+    "sxtb16 %[odd], %[odd], ror #8\\n\\t" \\
     "smlad %[" sum "], %[even], %[low], %[" sum "]\\n\\tsmlad %[" sum "], %[odd], %[high], %[" sum "]\\n\\t"
 #endif
 """
@@ -163,13 +164,13 @@ _ROW = """\
 _SUMS8 = _SUMS.format(
     bits=8,
     o=[0, 1, 2, 3],
-    load='                    "ldr %[high], [%[from]], #4\\n\\tsxtb16 %[low], %[high]\\n\\t"\n'
-    '                    "sxtb16 %[high], %[high], ror #8\\n\\t"\n',
+    load='                "ldr %[high], [%[from]], #4\\n\\tsxtb16 %[low], %[high]\\n\\t"\n'
+    '                "sxtb16 %[high], %[high], ror #8\\n\\t"\n',
 )
 _SUMS16 = _SUMS.format(
     bits=16,
     o=[0, 2, 1, 3],
-    load='                    "ldr %[low], [%[from]], #4\\n\\tldr %[high], [%[from]], #4\\n\\t"\n',
+    load='                "ldr %[low], [%[from]], #4\\n\\tldr %[high], [%[from]], #4\\n\\t"\n',
 )
 
 _CURVE = """\
@@ -304,6 +305,8 @@ FUNCTIONS = {
     "rounded_wide": ((), _ROUNDED_WIDE),
     "scaled": (("high", "shifted", "rounded_wide"), _SCALED),
     "scaled_long": ((), _SCALED_LONG),
+    "saturated8": (("dsp",), _SATURATED.format(bits=8, low=-128, high=127)),
+    "saturated16": (("dsp",), _SATURATED.format(bits=16, low=-32768, high=32767)),
     "clamped": ((), _CLAMPED),
     "row": (("dsp",), _ROW),
     "sums8": (("row",), _SUMS8),

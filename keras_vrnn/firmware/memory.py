@@ -7,6 +7,8 @@ buffers that are never needed at the same time overlap.
 
 import numpy as np
 
+from keras_vrnn.firmware.buffers import READ_BEYOND
+
 from keras_vrnn.firmware.nodes import Compute, Loop, Update, all_reads, anything
 
 
@@ -133,4 +135,4 @@ def _placed(buffers, spans):
         buffer.offset = offset
         done.append((buffer, (first, last)))
         sizes[buffer.stored] = max(sizes.get(buffer.stored, 0), offset + buffer.size)
-    return sizes
+    return {dtype: size + (0 if dtype == np.int32 else READ_BEYOND) for dtype, size in sizes.items()}

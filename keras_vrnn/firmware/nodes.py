@@ -17,6 +17,7 @@ class Product:
         x: the values; row r begins `stride` values after row r − 1.
         weights, bias: buffers of constants, as `products` lays them out.
         sums: int32 memory for a row of results.
+        row: memory for a row of x and what fills it up to a multiple of four.
         kernel: the C function.
     """
 
@@ -28,7 +29,13 @@ class Product:
     weights: Buffer
     bias: Buffer
     sums: Buffer
+    row: Buffer
     kernel: str
+
+    @property
+    def copies_rows(self):
+        """Whether a row of x must be copied, since the kernel would read beyond memory that is not the program's."""
+        return self.row.size != self.inputs and self.x.buffer.memory.place not in ("", "state")
 
     @property
     def multiplications(self):
@@ -66,12 +73,13 @@ class Compute(Node):
     def reads_in_step(self, buffer):
         """Whether it reads a buffer only at the element that it is about to write."""
         reads = [part for part in self.terms() if isinstance(part, Read) and part.view.buffer is buffer]
-        return all(part.pattern == "same" and part.view.whole for part in reads) and all(
-            product.x.buffer is not buffer for product in self.products()
-        )
+        # The sums of a row are complete before its first element is written.
+        before = self.rows == 1 or all(product.x.buffer is not buffer for product in self.products())
+        return before and all(part.pattern == "same" and part.view.whole for part in reads)
 
     def scratch(self):
-        return [product.sums for product in self.products()]
+        products = self.products()
+        return [p.sums for p in products] + [p.row for p in products if p.copies_rows]
 
     def products(self):
         """The sums that it uses."""

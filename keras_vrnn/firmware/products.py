@@ -60,8 +60,9 @@ def _product(tracer, graph, operator, view, weights, bias, sizes, single):
     padded = np.zeros(-(-len(weights) // BLOCK) * BLOCK, np.int32)
     padded[: len(start)] = start
     sums = Buffer(np.dtype(np.int32), len(padded))
+    row = Buffer(view.dtype, -(-inputs // BLOCK) * BLOCK)
     product = Product(
-        view, rows, stride, inputs, len(weights), stored, tracer.constant(padded).buffer, sums, kernel
+        view, rows, stride, inputs, len(weights), stored, tracer.constant(padded).buffer, sums, row, kernel
     )
     total = Sum("", (), int(bounds[0].min()), int(bounds[1].max()), product=product)
     reals = integer.product_factors(source, weights_format, target, single)
@@ -111,4 +112,3 @@ def blocks(weights, order):
     padded[: weights.shape[0], : weights.shape[1]] = weights
     grouped = padded.reshape(units // BLOCK, BLOCK, inputs // BLOCK, BLOCK)[..., order]
     return np.ascontiguousarray(grouped.transpose(0, 2, 1, 3)).reshape(-1)
-

@@ -56,12 +56,15 @@ class Source:
         inner = []
         for product in products:
             self.functions.add(product.kernel)
-            x = self.at(product.x)
-            if rows > 1:
-                x += f" + r * {product.stride}"
-            sums, weights, bias = (self._start(b) for b in (product.sums, product.weights, product.bias))
+            x = self.at(product.x) + (f" + r * {product.stride}" if rows > 1 else "")
+            sums, weights, bias, row = (
+                self._start(b) for b in (product.sums, product.weights, product.bias, product.row)
+            )
+            if product.copies_rows:
+                inner.append(f"memcpy({row}, {x}, {product.inputs * product.row.stored.itemsize});")
+                x = row
             inner.append(
-                f"{product.kernel}({x}, {product.inputs}, {weights}, {bias}, {product.sums.size}, {sums});"
+                f"{product.kernel}({x}, {product.row.size}, {weights}, {bias}, {product.sums.size}, {sums});"
             )
         inner += _loop("i", width, self._element(node, "r * %d + i" % width if rows > 1 else "i"))
         return _loop("r", rows, inner) if rows > 1 else inner

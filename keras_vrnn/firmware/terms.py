@@ -87,6 +87,9 @@ def clamped(x, limits):
     low, high = limits
     if low <= x.low and x.high <= high:
         return x
+    bits = {(-128, 127): 8, (-32768, 32767): 16}.get(limits)
+    if bits:
+        return Term(f"saturated{bits}({{0}})", (x,), low, high, (f"saturated{bits}",))
     return Term(f"clamped({{0}}, {low}, {high})", (x,), low, high, ("clamped",))
 
 
@@ -139,7 +142,9 @@ def scaled_by_column(x, mantissas, exponents, read_column):
         if len(set(exponents.tolist())) == 1:
             return rounded(product, -int(exponents[0]))
         # The shift less one: (y + 2^(n − 1)) >> n = ((y >> (n − 1)) + 1) >> 1.
-        return Term("halved({0}, {1})", (product, read_column((-exponents - 1).astype(np.int8))), *INT32, ("halved",))
+        return Term(
+            "halved({0}, {1})", (product, read_column((-exponents - 1).astype(np.int8))), *INT32, ("halved",)
+        )
     exponent = read_column(exponents.astype(np.int8))
     return Term("scaled({0}, {1}, {2})", (x, mantissa, exponent), *INT32, ("scaled",))
 

@@ -28,10 +28,7 @@ def compiler(name):
 def main_source(program, name, vectors):
     """Returns a C program that reads the integers of all steps from stdin and writes the outputs to stdout."""
     edges = [*program.inputs, *program.outputs]
-    arrays = [
-        f"static {C_TYPES[e.view.dtype.name]} {e.argument}[{e.view.size}];"
-        for e in edges
-    ]
+    arrays = [f"static {C_TYPES[e.view.dtype.name]} {e.argument}[{e.view.size}];" for e in edges]
     read = [f"if (fread({e.argument}, sizeof {e.argument}, 1, stdin) != 1) return 2;" for e in program.inputs]
     write = [f"(void)fwrite({e.argument}, sizeof {e.argument}, 1, stdout);" for e in program.outputs]
     given = ", ".join(["&state", *(e.argument for e in edges)])
