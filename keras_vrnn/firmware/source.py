@@ -278,7 +278,12 @@ def source(program, name, origin):
     writer = Source(program)
     checks = writer.checks()
     lines = checks + writer.body(program.body) + writer.ends(program.carries) + writer.results()
-    body = "\n".join("    " + line for line in lines)
+    unused = [
+        name
+        for name in ("state", *(e.argument for e in program.inputs))
+        if not any(_uses(s, name) for s in lines)
+    ]
+    body = "\n".join("    " + line for line in [f"(void){name};" for name in unused] + lines)
     parts = [
         f'{origin}\n#include "{name}.h"\n\n#include <string.h>\n',
         f"/* Shifts to the right must keep the sign. */\ntypedef char {name}_shifts_keep_the_sign[(-1 >> 1) == -1 ? 1 : -1];\n",

@@ -90,7 +90,7 @@ class Tracer:
         if isinstance(value, View):
             return value
         if isinstance(value, Mapped):
-            value = self.settled(value)
+            return self.view(self.settled(value))
         if isinstance(value, np.ndarray) and value.dtype in _STORED:
             return self.constant(value)
         if isinstance(value, Lazy):

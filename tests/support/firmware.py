@@ -2,10 +2,10 @@
 
 import shutil
 import subprocess
-from pathlib import Path
 
 import numpy as np
 import pytest
+from micro_operators import both
 
 import keras_vrnn as kv
 from keras_vrnn.firmware.program import C_TYPES, program_of
@@ -25,7 +25,7 @@ def compiler(name):
     return found
 
 
-def main_source(program, name, vectors):
+def main_source(program, name, samples, steps):
     """Returns a C program that reads the integers of all steps from stdin and writes the outputs to stdout."""
     edges = [*program.inputs, *program.outputs]
     arrays = [f"static {C_TYPES[e.view.dtype.name]} {e.argument}[{e.view.size}];" for e in edges]
@@ -46,9 +46,9 @@ int main(void)
     int sample;
     int step;
     memset(&state, 0x55, sizeof state);
-    for (sample = 0; sample < {vectors.samples}; ++sample) {{
+    for (sample = 0; sample < {samples}; ++sample) {{
         {reset}
-        for (step = 0; step < {vectors.steps}; ++step) {{
+        for (step = 0; step < {steps}; ++step) {{
             {body}
         }}
     }}
@@ -57,26 +57,50 @@ int main(void)
 """
 
 
-def built(path, folder, name, vectors, command):
-    """Writes and compiles a program; returns its path."""
-    folder = Path(folder)
-    kv.tflite.write_c(path, folder, name=name, overwrite=True)
-    (folder / "main.c").write_text(main_source(program_of(path), name, vectors))
+def compiled(folder, sources, command):
+    """Compiles sources of a folder, warnings being errors; returns the program's path."""
     target = folder / "program"
-    sources = [str(folder / "main.c"), str(folder / f"{name}.c")]
-    done = subprocess.run(
-        [*command, *sources, "-o", str(target)], capture_output=True, text=True, check=False
-    )
+    files = [str(folder / source) for source in sources]
+    done = subprocess.run([*command, *files, "-o", str(target)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return target
 
 
-def differing(path, x, folder, command, name="net"):
-    """Returns how many bytes of the outputs differ from the simulation, and how many there are."""
-    vectors = vectors_of(path, x)
-    target = built(path, folder, name, vectors, command)
-    done = subprocess.run([str(target)], input=vectors.given, capture_output=True, check=False)
+def run(path, folder, given, command, samples=1, steps=1, name="net"):
+    """Writes a file as C, compiles it and runs it on the bytes of its inputs; returns those of its outputs."""
+    kv.tflite.write_c(path, folder, name=name, overwrite=True)
+    (folder / "main.c").write_text(main_source(program_of(path), name, samples, steps))
+    target = compiled(folder, ["main.c", f"{name}.c"], command)
+    done = subprocess.run([str(target)], input=given, capture_output=True, check=False)
     assert done.returncode == 0, (done.returncode, done.stderr.decode())
-    ours, theirs = (np.frombuffer(content, np.int8) for content in (done.stdout, vectors.expected))
-    assert len(ours) == len(theirs)
+    return done.stdout
+
+
+def gcc():
+    """The command that compiles with GCC and all checks; skips the test where there is no GCC."""
+    return [compiler("gcc"), *STRICT, *SANITIZED, "-O1"]
+
+
+def clang():
+    """The command that compiles with Clang and the checks that need no library."""
+    return [compiler("clang"), *STRICT, *TRAPPED, "-O2"]
+
+
+def differing(path, x, folder, command, name="net"):
+    """Returns how many integers of the outputs differ from the simulation, and how many there are."""
+    vectors = vectors_of(path, x)
+    made = run(path, folder, vectors.given, command, vectors.samples, vectors.steps, name)
+    assert len(made) == len(vectors.expected)
+    dtype = next(iter(vectors.outputs.values())).dtype
+    ours, theirs = (np.frombuffer(content, dtype) for content in (made, vectors.expected))
     return int(np.count_nonzero(ours != theirs)), len(theirs)
+
+
+def assert_operator(folder, name, inputs, shape, dtype, target=None, settings=None):
+    """A file of one operator must give the integers of TFLite Micro; arguments as for `micro_operators.both`."""
+    path = folder / "operator.tflite"
+    theirs, _ = both(path, name, inputs, shape, dtype, target, settings)
+    given = b"".join(array.tobytes() for array, _, *constant in inputs if not constant)
+    made = run(path, folder, given, gcc())
+    stored = np.int8 if theirs.dtype == np.bool_ else theirs.dtype
+    np.testing.assert_array_equal(np.frombuffer(made, stored).reshape(theirs.shape), theirs)
