@@ -1,12 +1,13 @@
 """Measures C sources of `kv.tflite.write_c` on emulated Cortex-M processors: `make firmware`.
 
-The model is one vanilla RNN layer, int8, one time step a call. For each processor the program is compiled, run in
-QEMU, and compared with the simulation integer for integer. Flash is the size of the object file (code and constants),
-RAM the state struct, stack what a call wrote. Instructions are counted by QEMU (-icount shift=0: each instruction
-takes one nanosecond of virtual time); the program reads them from the SysTick timer over many steps, and a loop of
-known length gives the instructions of one tick. They are instructions, not cycles or milliseconds.
+The model is one vanilla RNN layer, one time step a call. For each processor the program is compiled, run in QEMU, and
+compared with the simulation integer for integer. Flash is the size of the object file (code and constants), RAM the
+state struct, stack what a call wrote. Instructions are counted by QEMU (-icount shift=0: each instruction takes one
+nanosecond of virtual time); the program reads them from the SysTick timer over many calls, and a loop of known length
+gives the instructions of one tick. A call counts from its caller's loop on, with the functions of the C library in it.
 """
 
+import argparse
 import re
 import shutil
 import subprocess
@@ -26,7 +27,27 @@ TOOLS = {
     "arm-none-eabi-size": "binutils-arm-none-eabi",
     "qemu-system-arm": "qemu-system-arm",
 }
-STEPS, SPINS = 100, 100_000
+SPINS = 100_000
+FORMATS = ("int8", "int8x4", "int16x8")
+LEVELS = ("-Os", "-O3")
+UNITS, FEATURES, STEPS = 32, 6, 100
+NOTE = """
+Instructions are counted, not timed. With c cycles per instruction and a clock of f MHz, a call takes about
+instructions * c / (1000 f) milliseconds. c is 1 to 1.5 on a Cortex-M0+, M4 or M33 that reads flash without wait
+states, and below 1 on an M7, which issues two instructions at once; wait states of the flash come on top. QEMU has no
+Cortex-M0+: its code, of the same instruction set, runs on a Cortex-M0.
+"""
+
+
+_QEMU = [
+    "-nographic",
+    "-monitor",
+    "none",
+    "-serial",
+    "none",
+    "-semihosting-config",
+    "enable=on,target=native",
+]
 
 
 @dataclass(frozen=True)
@@ -119,21 +140,7 @@ def measure(path, x, core, options, folder):
             image,
         ]
     )
-    printed = _run(
-        [
-            "qemu-system-arm",
-            "-M",
-            core.machine,
-            "-nographic",
-            "-monitor",
-            "none",
-            "-serial",
-            "none",
-            "-icount",
-            "shift=0",
-        ]
-        + ["-semihosting-config", "enable=on,target=native", "-kernel", image]
-    )
+    printed = _run(["qemu-system-arm", "-M", core.machine, "-kernel", image, "-icount", "shift=0", *_QEMU])
     numbers = {label: int(n) for label, n in re.findall(r"(\w+) (\d+)", printed)}
     if "differing" not in numbers or "fault" in numbers:
         raise RuntimeError(f"{core.name} did not finish: {printed!r}")
@@ -144,6 +151,69 @@ def measure(path, x, core, options, folder):
         core.name, " ".join(options), code, constants, numbers["state"], numbers["stack"],
         instructions, instructions / program.multiplications, numbers["differing"], len(vectors.expected),
     )  # fmt: skip
+
+
+def export_layer(path, quantization):
+    """Exports one layer of random weights as a streaming file; returns data of one sequence."""
+    import keras
+
+    keras.utils.set_random_seed(1)
+    inputs = keras.Input((STEPS, FEATURES), name="x")
+    layer = kv.VanillaRNN(
+        UNITS, return_sequences=True, bias_initializer=keras.initializers.RandomNormal(stddev=0.3)
+    )
+    x = np.random.default_rng(0).normal(size=(16, STEPS, FEATURES)).astype(np.float32)
+    kv.tflite.export(
+        keras.Model(inputs, layer(inputs)),
+        path,
+        form="streaming",
+        quantization=quantization,
+        calibration_data=x,
+        max_error=1.0,  # random weights: their accuracy in 4 bits is not the matter here
+    )
+    return x[:1]
+
+
+def table(rows):
+    """Returns (format, `Figures`) pairs as a table in Markdown."""
+    head = (
+        "core, compiler, weights, code B, constants B, RAM B, stack B, instructions, per multiply-accumulate"
+    )
+    lines = ["| " + head.replace(", ", " | ") + " | integers that differ |", "| --- " * 10 + "|"]
+    for format, f in rows:
+        cells = [f.core, f.options, format, f.code, f.constants, f.state, f.stack, round(f.instructions)]
+        cells += [f"{f.per_multiplication:.2f}", f"{f.differing} of {f.compared}"]
+        lines.append("| " + " | ".join(map(str, cells)) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.firmware", description=__doc__.split("\n")[0])
+    parser.add_argument("--out", type=Path, default=Path("out/firmware.md"), help="the table to write")
+    options = parser.parse_args(arguments)
+    missing = missing_tools()
+    if missing:
+        print(
+            f"Skipped: install the Debian packages {', '.join(missing)} with apt-get install, and run it again."
+        )
+        return
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for quantization in FORMATS:
+            path = Path(folder) / f"{quantization}.tflite"
+            x = export_layer(path, quantization)
+            rows += [
+                (quantization, measure(path, x, core, [level], folder)) for core in CORES for level in LEVELS
+            ]
+    title = f"# One vanilla RNN layer, {UNITS} units, {FEATURES} features, one time step a call\n\n"
+    text = title + table(rows) + NOTE
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(text)
+    print(text)
+    print("Written:", options.out)
+    different = sum(figures.differing for _, figures in rows)
+    if different:
+        raise SystemExit(f"{different} integers differ from the simulation.")
 
 
 def _main(program, vectors):
@@ -222,3 +292,7 @@ def _run(command):
     if done.returncode:
         raise RuntimeError(f"{command[0]} failed: {done.stderr or done.stdout}")
     return done.stdout + done.stderr
+
+
+if __name__ == "__main__":
+    main()

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 # How many values the kernels may read beyond the end of their input, in memory of the program.
-READ_BEYOND = 3
+READ_BEYOND = 7
 
 
 class Unsupported(ValueError):

@@ -63,7 +63,7 @@ def _macros(program, upper):
 
 def _state(program, name):
     members = [
-        f"    {edge.type} {edge.argument}[{-(-edge.view.size // 4) * 4}]; /* {printable(edge.label)} */"
+        f"    {edge.type} {edge.argument}[{-(-edge.view.size // 8) * 8}]; /* {printable(edge.label)} */"
         for edge in program.states
     ]
     kinds = sorted(program.scratch.items(), key=lambda item: -item[0].itemsize)
@@ -76,12 +76,13 @@ def _state(program, name):
 def _functions(program, name):
     text = ""
     if program.states:
-        text += f"/* Sets the states to where they begin. Call it before the first step. */\nvoid {name}_reset({name}_state *state);\n\n"
+        text += "/* Sets the states to where they begin. Call it before the first step. */\n"
+        text += f"void {name}_reset({name}_state *state);\n\n"
     what = "one time step" if program.states else "a whole sequence"
     text += (
-        f"/* Computes {what}. Arrays must not overlap. Returns 0, or 1 if an index is outside of its table: then nothing\n"
-        f" * has changed. */\n{signature(program, name)};\n"
+        f"/* Computes {what}. Arrays must not overlap. Returns 0, or 1 if an index is outside of its table:\n"
     )
+    text += f" * then nothing has changed. */\n{signature(program, name)};\n"
     return text
 
 
@@ -91,10 +92,11 @@ def _conveniences(program, name):
         if edge.format is None:
             continue
         stem, limits = f"{name.upper()}_{edge.argument.upper()}", np.iinfo(edge.view.dtype)
+        ends = f"{limits.min}, {limits.max}"
         if edge in program.inputs:
             text += (
                 f"\nstatic inline {edge.type} {name}_quantize_{edge.argument}(float real)\n{{\n"
-                f"    return ({edge.type}){name}_rounded(real, {stem}_SCALE, {stem}_ZERO_POINT, {limits.min}, {limits.max});\n}}\n"
+                f"    return ({edge.type}){name}_rounded(real, {stem}_SCALE, {stem}_ZERO_POINT, {ends});\n}}\n"
             )
         else:
             text += (

@@ -1,9 +1,11 @@
 """The C functions that programs call; each program gets those that it uses.
 
 Shifts of negative numbers to the right are arithmetic, as in every compiler for the processors in question; each
-source checks it. Sums of products have a form for processors with the DSP instructions of Arm (Cortex-M4, M7, M33):
-SXTB16 widens two bytes of a word, SMLAD adds two products, SMMULR multiplies and rounds.
+source checks it. Where the processor has the DSP instructions of Arm (Cortex-M4, M7, M33), SMMULR multiplies and
+rounds, and SSAT saturates.
 """
+
+from keras_vrnn.firmware import product_kernels
 
 _DSP = """\
 #if defined(__ARM_FEATURE_DSP) && defined(__GNUC__) && !defined(__ARM_BIG_ENDIAN)
@@ -107,72 +109,6 @@ static inline int32_t clamped(int32_t x, int32_t low, int32_t most)
 }
 """
 
-# The kernels of int8 and int16 differ in how they read four values of x, and in the order of the weights beside them.
-# The DSP form is one statement, so that no compiler keeps more loads in flight than it has registers.
-_SUMS = """\
-/* Sums of products: sums = bias + weights * x, four sums and four values of x at a time. Where x is not a multiple of
- * four, weights of zero meet what follows it. */
-static void sums{bits}(const int{bits}_t *x, int32_t inputs, const int8_t *w, const int32_t *bias, int32_t columns, int32_t *sums)
-{{
-    const int32_t *const last = sums + columns;
-    const int{bits}_t *const end = x + inputs;
-    for (; sums != last; sums += 4, bias += 4) {{
-        const int{bits}_t *from = x;
-        int32_t a = bias[0];
-        int32_t b = bias[1];
-        int32_t c = bias[2];
-        int32_t d = bias[3];
-        do {{
-#if HAS_DSP
-            int32_t low;
-            int32_t high;
-            int32_t even;
-            int32_t odd;
-            __asm__ volatile(
-{load}                ROW("a") ROW("b") ROW("c") ROW("d")
-                : [a] "+r"(a), [b] "+r"(b), [c] "+r"(c), [d] "+r"(d), [from] "+r"(from), [w] "+r"(w),
-                  [low] "=&r"(low), [high] "=&r"(high), [even] "=&r"(even), [odd] "=&r"(odd)
-                :
-                : "memory");
-#else
-            a += w[0] * from[{o[0]}] + w[1] * from[{o[1]}] + w[2] * from[{o[2]}] + w[3] * from[{o[3]}];
-            b += w[4] * from[{o[0]}] + w[5] * from[{o[1]}] + w[6] * from[{o[2]}] + w[7] * from[{o[3]}];
-            c += w[8] * from[{o[0]}] + w[9] * from[{o[1]}] + w[10] * from[{o[2]}] + w[11] * from[{o[3]}];
-            d += w[12] * from[{o[0]}] + w[13] * from[{o[1]}] + w[14] * from[{o[2]}] + w[15] * from[{o[3]}];
-            from += 4;
-            w += 16;
-#endif
-        }} while (from != end);
-        sums[0] = a;
-        sums[1] = b;
-        sums[2] = c;
-        sums[3] = d;
-    }}
-}}
-"""
-
-_ROW = """\
-#if HAS_DSP
-/* Adds the products of four weights, and of four values in low and high, to a sum. */
-#define ROW(sum) \\
-    "ldr %[odd], [%[w]], #4\\n\\tsxtb16 %[even], %[odd]\\n\\t" \\
-    "sxtb16 %[odd], %[odd], ror #8\\n\\t" \\
-    "smlad %[" sum "], %[even], %[low], %[" sum "]\\n\\tsmlad %[" sum "], %[odd], %[high], %[" sum "]\\n\\t"
-#endif
-"""
-
-_SUMS8 = _SUMS.format(
-    bits=8,
-    o=[0, 1, 2, 3],
-    load='                "ldr %[high], [%[from]], #4\\n\\tsxtb16 %[low], %[high]\\n\\t"\n'
-    '                "sxtb16 %[high], %[high], ror #8\\n\\t"\n',
-)
-_SUMS16 = _SUMS.format(
-    bits=16,
-    o=[0, 2, 1, 3],
-    load='                "ldr %[low], [%[from]], #4\\n\\tldr %[high], [%[from]], #4\\n\\t"\n',
-)
-
 _CURVE = """\
 /* The table of 65536 / (1 + exp(-k / 24)) between k and k + 1. */
 static inline int32_t between(int32_t k, int32_t part, int32_t bits)
@@ -269,7 +205,8 @@ static inline int32_t exponential(int32_t difference, int32_t mantissa, int32_t 
 }
 
 /* exp(x) / sum of exp(x) in steps of 1 / 32768, from tables of exp and of 1 / (1 + x). */
-static void softmax16(const int16_t *x, int16_t *y, int32_t count, const int16_t *powers, const int16_t *inverses, int32_t mantissa, int32_t exponent)
+static void softmax16(const int16_t *x, int16_t *y, int32_t count, const int16_t *powers, const int16_t *inverses,
+                      int32_t mantissa, int32_t exponent)
 {
     int32_t largest = -32768;
     int32_t total = 0;
@@ -308,9 +245,7 @@ FUNCTIONS = {
     "saturated8": (("dsp",), _SATURATED.format(bits=8, low=-128, high=127)),
     "saturated16": (("dsp",), _SATURATED.format(bits=16, low=-32768, high=32767)),
     "clamped": ((), _CLAMPED),
-    "row": (("dsp",), _ROW),
-    "sums8": (("row",), _SUMS8),
-    "sums16": (("row",), _SUMS16),
+    **product_kernels.FUNCTIONS,
     "between": ((), _CURVE),
     "tanh16": (("between",), _TANH16),
     "logistic16": (("between",), _LOGISTIC16),

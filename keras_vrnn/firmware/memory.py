@@ -8,7 +8,6 @@ buffers that are never needed at the same time overlap.
 import numpy as np
 
 from keras_vrnn.firmware.buffers import READ_BEYOND
-
 from keras_vrnn.firmware.nodes import Compute, Loop, Update, all_reads, anything
 
 

@@ -1,7 +1,9 @@
 """FULLY_CONNECTED and CONV_2D: the layout of their weights, and the terms that finish a sum.
 
-A kernel computes four columns at a time. Weights lie in blocks of four columns by four inputs, so that one pointer
-runs through them; missing ones are zero. The zero point of x goes into the bias: Σ (x − z)·w + b = Σ x·w + (b − z·Σ w).
+A kernel computes four columns at a time. Weights lie in blocks of four columns by four inputs, or by eight inputs of 4
+bits, so that one pointer runs through them; missing ones are zero.
+
+The zero point of x goes into the bias: Σ (x − z)·w + b = Σ x·w + (b − z·Σ w).
 """
 
 import numpy as np
@@ -13,10 +15,12 @@ from keras_vrnn.firmware.nodes import Product
 from keras_vrnn.firmware.terms import Sum
 from keras_vrnn.quantization import fixed_point as fixed
 from keras_vrnn.quantization import integer
+from keras_vrnn.quantization.formats import packed
 
 BLOCK = 4
 # SXTB16 takes the bytes 0 and 2 of a word. Values of int16 come in pairs of neighbours, so their weights are swapped.
-_ORDERS = {"sums8": [0, 1, 2, 3], "sums16": [0, 2, 1, 3]}
+# Of 4 bits, the weights of the inputs k and k + 4 share a byte.
+_ORDERS = {"sums8": [0, 1, 2, 3], "sums16": [0, 2, 1, 3], "sums4": [0, 4, 1, 5, 2, 6, 3, 7]}
 
 
 def fully_connected(tracer, graph, operator, x, weights, bias=None):
@@ -52,15 +56,19 @@ def _product(tracer, graph, operator, view, weights, bias, sizes, single):
         raise Unsupported(f"holds a {operator.name} of computed weights")
     narrow = getattr(operator.options, "quantizedBiasType", None) == schema.TensorType.INT32
     long = dtype == np.int16 and not (narrow if bias is None else bias.dtype == np.int32)
-    kernel = "sums8" if view.dtype == np.int8 else "sums16"
     wide = weights.astype(np.int64)
     start = -int(source.zero_point) * wide.sum(axis=1) + (0 if bias is None else bias.astype(np.int64))
     bounds = _bounds(wide, start, view.dtype)
-    stored = tracer.constant(blocks(weights, _ORDERS[kernel])).buffer
+    kernel = "sums8" if view.dtype == np.int8 else "sums16"
+    # The DSP form of the kernel of 4 bits adds 16 times each product.
+    small = 16 * max(-bounds[0].min(), bounds[1].max()) <= fixed.INT32_MAX
+    if kernel == "sums8" and graph.types[operator.inputs[1]] == schema.TensorType.INT4 and small:
+        kernel = "sums4"
+    stored = tracer.constant(blocks(weights, kernel)).buffer
     padded = np.zeros(-(-len(weights) // BLOCK) * BLOCK, np.int32)
     padded[: len(start)] = start
     sums = Buffer(np.dtype(np.int32), len(padded))
-    row = Buffer(view.dtype, -(-inputs // BLOCK) * BLOCK)
+    row = Buffer(view.dtype, -(-inputs // len(_ORDERS[kernel])) * len(_ORDERS[kernel]))
     product = Product(
         view, rows, stride, inputs, len(weights), stored, tracer.constant(padded).buffer, sums, row, kernel
     )
@@ -105,10 +113,12 @@ def _brought(tracer, total, bounds, reals, long):
     return made
 
 
-def blocks(weights, order):
-    """Returns weights (units, inputs) as the kernels read them: blocks of four units by four inputs."""
-    units, inputs = (-(-n // BLOCK) * BLOCK for n in weights.shape)
+def blocks(weights, kernel):
+    """Returns weights (units, inputs) as a kernel reads them: blocks of four units by as many inputs as it takes."""
+    order = _ORDERS[kernel]
+    units, inputs = (-(-n // size) * size for n, size in zip(weights.shape, (BLOCK, len(order)), strict=True))
     padded = np.zeros((units, inputs), np.int8)
     padded[: weights.shape[0], : weights.shape[1]] = weights
-    grouped = padded.reshape(units // BLOCK, BLOCK, inputs // BLOCK, BLOCK)[..., order]
-    return np.ascontiguousarray(grouped.transpose(0, 2, 1, 3)).reshape(-1)
+    grouped = padded.reshape(units // BLOCK, BLOCK, inputs // len(order), len(order))[..., order]
+    made = np.ascontiguousarray(grouped.transpose(0, 2, 1, 3)).reshape(-1)
+    return packed(made) if kernel == "sums4" else made

@@ -66,7 +66,7 @@ class Source:
             inner.append(
                 f"{product.kernel}({x}, {product.row.size}, {weights}, {bias}, {product.sums.size}, {sums});"
             )
-        inner += _loop("i", width, self._element(node, "r * %d + i" % width if rows > 1 else "i"))
+        inner += _loop("i", width, self._element(node, f"r * {width} + i" if rows > 1 else "i"))
         return _loop("r", rows, inner) if rows > 1 else inner
 
     def _element(self, node, index):
@@ -110,10 +110,7 @@ class Source:
                 merged[-1] = (merged[-1][0] * size, source, target)
             else:
                 merged.append((size, source, target))
-        if merged and merged[-1][1:] == (1, 1):
-            count = merged.pop()[0]
-        else:
-            count = 1
+        count = merged.pop()[0] if merged and merged[-1][1:] == (1, 1) else 1
         letters = _LETTERS[: len(merged)]
         source, target = (
             " + ".join(
@@ -167,7 +164,7 @@ class Source:
     def checks(self):
         """Statements that end the function before anything changes if an index is outside of its table."""
         lines = []
-        for node in (inner for node in self._program.body for inner in anything(node)):
+        for node in (inner for outer in self._program.body for inner in anything(outer)):
             if isinstance(node, Look):
                 at = f"{self.at(node.index)}[i]"
                 test = [f"if ({at} < 0 || {at} >= {node.rows}) {{", "    return 1;", "}"]
@@ -256,7 +253,7 @@ def _uses(line, letter):
 
 def constant(buffer):
     """Returns the definition of a constant."""
-    return table(C_TYPES[buffer.dtype.name], buffer.name, buffer.array)
+    return table(f"{buffer.stored.name}_t", buffer.name, buffer.array)
 
 
 def table(kind, name, array):
@@ -286,7 +283,7 @@ def source(program, name, origin):
     body = "\n".join("    " + line for line in [f"(void){name};" for name in unused] + lines)
     parts = [
         f'{origin}\n#include "{name}.h"\n\n#include <string.h>\n',
-        f"/* Shifts to the right must keep the sign. */\ntypedef char {name}_shifts_keep_the_sign[(-1 >> 1) == -1 ? 1 : -1];\n",
+        f"/* Shifts to the right must keep the sign. */\ntypedef char {name}_keeps_sign[(-1 >> 1) == -1 ? 1 : -1];\n",
     ]
     parts += [constant(buffer) for buffer in program.constants if _uses(body, buffer.name)]
     functions = kernels.sources(writer.functions)

@@ -93,12 +93,34 @@ def test_a_convolution_with_gaps_is_refused(tmp_path):
         kv.tflite.write_c(tmp_path / "m.tflite", tmp_path)
 
 
+@micro
+@pytest.mark.parametrize("sizes", [(1, 32, 32), (3, 6, 5), (2, 1, 1), (4, 15, 9)])
+def test_weights_of_four_bits(sizes, tmp_path):
+    rows, inputs, units = sizes
+    draws = Draws(7, "int8")
+    source, weights_format, target = formats(draws, units, inputs, per_channel=False)
+    weights = draws.rng.integers(-8, 8, (units, inputs)).astype(np.int8)
+    given = [(draws.values(rows, inputs), source), (weights, weights_format, "int4")]
+    settings = options("FullyConnected")
+    firmware.assert_operator(tmp_path, "FULLY_CONNECTED", given, (rows, units), "int8", target, settings)
+    assert "sums4(" in (tmp_path / "net.c").read_text()
+
+
 def test_blocks_hold_four_units_by_four_inputs():
     weights = np.arange(1, 31, dtype=np.int8).reshape(5, 6)
-    made = blocks(weights, [0, 1, 2, 3]).reshape(2, 2, 4, 4)
+    made = blocks(weights, "sums8").reshape(2, 2, 4, 4)
     np.testing.assert_array_equal(made[0, 0], weights[:4, :4])
     np.testing.assert_array_equal(made[0, 1, :, :2], weights[:4, 4:])
     np.testing.assert_array_equal(made[1, 0, 0], weights[4, :4])
-    assert not made[0, 1, :, 2:].any() and not made[1, :, 1:].any()
-    swapped = blocks(weights, [0, 2, 1, 3]).reshape(2, 2, 4, 4)
+    assert not made[0, 1, :, 2:].any()
+    assert not made[1, :, 1:].any()
+    swapped = blocks(weights, "sums16").reshape(2, 2, 4, 4)
     np.testing.assert_array_equal(swapped, made[..., [0, 2, 1, 3]])
+
+
+def test_blocks_of_four_bits_hold_the_inputs_k_and_k_plus_four_in_one_byte():
+    weights = np.arange(-8, 8, dtype=np.int8).reshape(2, 8)
+    made = blocks(weights, "sums4").reshape(4, 4)
+    np.testing.assert_array_equal(made[0] & 15, weights[0, :4] & 15)
+    np.testing.assert_array_equal(made[1] >> 4, weights[1, 4:] & 15)
+    assert not made[2:].any()

@@ -27,6 +27,7 @@ def test_softmax(dtype, width, tmp_path):
 
 def test_the_table_ends_where_the_exponentials_do():
     table = exponentials(Quantization(0.5, 3), 1.0)
-    assert table[0] == 2**31 - 1 and len(table) < 256
+    assert table[0] == 2**31 - 1
+    assert len(table) < 256
     # The kernel's polynomial of four terms is off by up to 1e-7.
     np.testing.assert_allclose(table / 2.0**31, np.exp(-0.5 * np.arange(len(table))), atol=2e-7)
