@@ -109,9 +109,8 @@ class Move(Node):
     source_strides: tuple
     target_strides: tuple
 
-    @property
-    def result(self):
-        return self.target.buffer
+    def __post_init__(self):
+        self.result = self.target.buffer
 
     def reads(self):
         return [self.source]

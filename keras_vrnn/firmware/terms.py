@@ -160,7 +160,8 @@ def scaled_long_by_column(x, multipliers, shifts, read_column):
 
 def add(x, y, formats, dtype, limits, minus=False):
     """ADD and SUB; see `integer.Addition`."""
-    addition = integer.Addition.of(*formats, dtype)
+    x_format, y_format, target = formats
+    addition = integer.Addition.of(x_format, y_format, target, dtype)
     left = addition._left(dtype)
     one, other = (
         _addend(plus(term, -form.zero_point), left, *factor)

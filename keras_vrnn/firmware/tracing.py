@@ -6,6 +6,7 @@ terms are joined until a value is needed more than once or as a whole, so that a
 """
 
 from collections import Counter as Tally
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -256,7 +257,8 @@ def _reduce_all(tracer, graph, operator, x, axes):
     return target
 
 
-_HANDLERS = elementwise.HANDLERS | {
+_HANDLERS: dict[str, Callable[..., Any]] = {
+    **elementwise.HANDLERS,
     "CONV_2D": products.conv,
     "FULLY_CONNECTED": products.fully_connected,
     "REDUCE_ALL": _reduce_all,

@@ -42,9 +42,7 @@ def write_c(
         ValueError: it is not a TFLite model, it holds something that C sources do not have, or the name can't be used.
         FileExistsError, OSError: a file exists, or can't be written.
     """
-    identifiers.check(name)
-    targets = [Path(folder) / f"{name}{ending}" for ending in _ENDINGS]
-    _files.check_targets(folder, targets, overwrite)
+    targets = check_request(folder, name, overwrite)
     try:
         program = program_of(path)
     except Unsupported as reason:
@@ -59,4 +57,12 @@ def write_c(
     with contextlib.ExitStack() as stack:  # both of them or, on a full disk, none
         for target, text in zip(targets, texts, strict=True):
             stack.enter_context(_files.replacing(target)).write_text(text, encoding="utf-8")
+    return targets
+
+
+def check_request(folder, name, overwrite, argument="folder"):
+    """Returns the files to write; raises, before any work, what `write_c` would raise whatever the file holds."""
+    identifiers.check(name)
+    targets = [Path(folder) / f"{name}{ending}" for ending in _ENDINGS]
+    _files.check_targets(folder, targets, overwrite, argument)
     return targets
