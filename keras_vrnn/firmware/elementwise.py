@@ -1,5 +1,8 @@
 """Operators of single elements as terms; see `terms` for their arithmetic."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from keras_vrnn.firmware import terms
@@ -156,7 +159,7 @@ def _cast(tracer, graph, operator, x):
     return _joined(tracer, graph, operator, (x,), make)
 
 
-HANDLERS = {
+HANDLERS: dict[str, Callable[..., Any]] = {
     **dict.fromkeys(("ADD", "MUL", "SUB"), _arithmetic),
     **dict.fromkeys(("QUANTIZE", "RELU"), _rescaling),
     **dict.fromkeys(("LOGISTIC", "TANH"), _curve),

@@ -18,7 +18,7 @@ Q = Quantization(0.5, 0)
 def loop_file(path, first, limit, step, body, values):
     """A file whose loop counts from `first` by `step` while it is below `limit`; `body(graph, *values)` is a turn."""
     file, main = new_graph()
-    condition, turn = file.graph("condition"), file.graph("turn")
+    (condition, condition_index), (turn, turn_index) = file.graph("condition"), file.graph("turn")
     shape = values[0].shape
 
     def counter(graph, name, value=None):
@@ -38,7 +38,7 @@ def loop_file(path, first, limit, step, body, values):
     inside = tensors(turn)
     turn.subgraph.inputs, turn.subgraph.outputs = [t, *inside], [following, *body(turn, *inside)]
     outside, results = tensors(main), tensors(main)
-    settings = options("While", condSubgraphIndex=1, bodySubgraphIndex=2)
+    settings = options("While", condSubgraphIndex=condition_index, bodySubgraphIndex=turn_index)
     main.operator(
         "WHILE", [counter(main, "start", first), *outside], [counter(main, "end"), *results], settings
     )
