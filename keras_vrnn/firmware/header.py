@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from keras_vrnn.firmware.buffers import READ_BEYOND
 from keras_vrnn.firmware.source import signature
 
 _FLOAT = """\
@@ -63,7 +64,7 @@ def _macros(program, upper):
 
 def _state(program, name):
     members = [
-        f"    {edge.type} {edge.argument}[{-(-edge.view.size // 8) * 8}]; /* {printable(edge.label)} */"
+        f"    {edge.type} {edge.argument}[{edge.view.size + READ_BEYOND}]; /* {printable(edge.label)} */"
         for edge in program.states
     ]
     kinds = sorted(program.scratch.items(), key=lambda item: -item[0].itemsize)

@@ -136,17 +136,14 @@ def _padded(tracer, graph, operator, x, paddings, value=None):
 
 def _updated(tracer, graph, operator, target, part, position):
     target, part = tracer.view(target), tracer.view(part)
-    index = np.arange(target.size).reshape(target.shape)
+    strides = element_strides(target.shape)
 
     def at(turn):
         starts = position.at(turn) if isinstance(position, Counter) else position
         if not isinstance(starts, np.ndarray):
             raise Unsupported("holds a DYNAMIC_UPDATE_SLICE at a computed position")
-        start = [min(max(int(p), 0), n - k) for p, n, k in zip(starts, target.shape, part.shape, strict=True)]
-        places = index[tuple(slice(p, p + k) for p, k in zip(start, part.shape, strict=True))].reshape(-1)
-        if not np.array_equal(places, places[0] + np.arange(places.size)):
-            raise Unsupported("holds a DYNAMIC_UPDATE_SLICE of values that are not consecutive")
-        return int(places[0])
+        parts = zip(starts, target.shape, part.shape, strides, strict=True)
+        return sum(min(max(int(p), 0), n - k) * s for p, n, k, s in parts)
 
     turns = tracer.turns if isinstance(position, Counter) else 1
     first = at(0)
@@ -155,7 +152,7 @@ def _updated(tracer, graph, operator, target, part, position):
         raise Unsupported("holds a DYNAMIC_UPDATE_SLICE whose position does not grow evenly")
     result = new(target.shape, target.dtype)
     place = View(result.buffer, part.shape, first, slope)
-    tracer.add(Update(result.buffer, target, part, place))
+    tracer.add(Update(result.buffer, target, part, place, strides))
     return result
 
 

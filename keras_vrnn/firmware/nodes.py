@@ -126,12 +126,18 @@ class Fill(Node):
 
 @dataclass(eq=False)
 class Update(Node):
-    """The target with consecutive values of it replaced."""
+    """The target with a part of it replaced.
+
+    Attributes:
+        place: where the part begins in the result.
+        strides: how far apart the neighbours along each axis of the part lie there.
+    """
 
     result: Buffer
     target: View
     part: View
-    place: View  # in the result
+    place: View
+    strides: tuple
 
     def reads(self):
         return [self.target, self.part]

@@ -3,7 +3,18 @@
 import numpy as np
 
 from keras_vrnn.firmware import kernels
-from keras_vrnn.firmware.nodes import AllTrue, Compute, Fill, Look, Loop, Move, Softmax, Update, anything
+from keras_vrnn.firmware.nodes import (
+    AllTrue,
+    Compute,
+    Fill,
+    Look,
+    Loop,
+    Move,
+    Softmax,
+    Update,
+    anything,
+    element_strides,
+)
 from keras_vrnn.firmware.program import C_TYPES
 from keras_vrnn.firmware.terms import Read, Sum
 from keras_vrnn.quantization.integer import LOGISTIC_TABLE
@@ -135,7 +146,7 @@ class Source:
         """Statements that give a buffer values that are all the same, in C or in their bytes."""
         target, bytes_of = self._start(buffer), set(array.tobytes())
         if len(bytes_of) == 1:
-            return [f"memset({target}, {bytes_of.pop()}, {array.nbytes});"]
+            return [f"memset({target}, {bytes_of.pop()}, {len(array)} * sizeof({array.dtype.name}_t));"]
         return _loop("i", len(array), [f"({target})[i] = {int(array[0])};"])
 
     def update(self, node):
@@ -143,10 +154,8 @@ class Source:
         lines = []
         if node.target.buffer.memory is not node.result.memory:
             lines += self._copied(self._start(node.result), self.at(node.target), node.result)
-        lines.append(
-            f"memcpy({self.at(node.place)}, {self.at(node.part)}, {node.part.size * node.result.stored.itemsize});"
-        )
-        return lines
+        shape = node.part.shape
+        return lines + self.move(Move(node.part, node.place, shape, element_strides(shape), node.strides))
 
     def _copied(self, target, source, buffer):
         return [f"memcpy({target}, {source}, {buffer.size * buffer.stored.itemsize});"]

@@ -54,11 +54,12 @@ def vectors_of(path, x) -> Vectors:
     made = made if isinstance(made, dict) else {simulator.outputs[0]: made}
     samples = len(made[simulator.outputs[0]]) // simulator.batch
     steps = np.shape(arrays[simulator.inputs[0]])[1] if simulator.streaming else 1
-    given, expected = (
-        {n: quantize(np.asarray(values[n]), details[n]).reshape(samples, steps, -1) for n in names}
-        for values, details, names in (
-            (arrays, simulator.input_details, simulator.inputs),
-            (made, simulator.output_details, simulator.outputs),
-        )
-    )
+
+    def calls(values, details):
+        """Returns the integers of a tensor call by call; a file of several sequences takes a step of each."""
+        held = quantize(np.asarray(values), details)
+        return held.reshape(samples, simulator.batch, steps, -1).swapaxes(1, 2).reshape(samples, steps, -1)
+
+    given = {name: calls(arrays[name], simulator.input_details[name]) for name in simulator.inputs}
+    expected = {name: calls(made[name], simulator.output_details[name]) for name in simulator.outputs}
     return Vectors(samples, steps, given, expected)
