@@ -146,7 +146,8 @@ class Source:
         """Statements that give a buffer values that are all the same, in C or in their bytes."""
         target, bytes_of = self._start(buffer), set(array.tobytes())
         if len(bytes_of) == 1:
-            return [f"memset({target}, {bytes_of.pop()}, {len(array)} * sizeof({array.dtype.name}_t));"]
+            # Of the array itself, GCC would ask whether bytes or elements are meant.
+            return [f"memset(&({target})[0], {bytes_of.pop()}, {array.nbytes});"]
         return _loop("i", len(array), [f"({target})[i] = {int(array[0])};"])
 
     def update(self, node):
