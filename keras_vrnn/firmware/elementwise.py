@@ -9,6 +9,7 @@ from keras_vrnn.firmware import terms
 from keras_vrnn.firmware.buffers import Counter, Unsupported, View
 from keras_vrnn.firmware.movements import taken
 from keras_vrnn.quantization import integer
+from keras_vrnn.tflite.running.simulated_operators import fused_activation
 
 
 def _joined(tracer, graph, operator, values, make):
@@ -64,6 +65,9 @@ def _formats(graph, operator):
 
 def _arithmetic(tracer, graph, operator, x, y):
     formats, dtype = _formats(graph, operator), graph.dtypes[operator.outputs[0]]
+    activation = fused_activation(operator)
+    if dtype == np.int32 and activation is None:  # plain numbers, whatever they stand for
+        return _joined(tracer, graph, operator, (x, y), lambda a, b: terms.plain(operator.name, a, b))
     if None in formats:
         raise Unsupported(f"computes {operator.name} of {dtype}")
     limits = tracer.limits(graph, operator)

@@ -158,6 +158,16 @@ def scaled_long_by_column(x, multipliers, shifts, read_column):
 # Operators of TFLite Micro
 
 
+def plain(name, x, y):
+    """ADD, SUB and MUL of int32 numbers; overflow wraps around, as in the kernels on processors."""
+    sign = {"ADD": "+", "SUB": "-", "MUL": "*"}[name]
+    combine = {"ADD": int.__add__, "SUB": int.__sub__, "MUL": int.__mul__}[name]
+    corners = [combine(a, b) for a in (x.low, x.high) for b in (y.low, y.high)]
+    if INT32[0] <= min(corners) and max(corners) <= INT32[1]:
+        return Term(f"{{0}} {sign} {{1}}", (x, y), min(corners), max(corners))
+    return Term(f"(int32_t)((uint32_t){{0}} {sign} (uint32_t){{1}})", (x, y))
+
+
 def add(x, y, formats, dtype, limits, minus=False):
     """ADD and SUB; see `integer.Addition`."""
     x_format, y_format, target = formats

@@ -112,8 +112,12 @@ class Tracer:
         if table.dtype == base.dtype and np.array_equal(table, np.arange(low, low + len(table))):
             return base
         term = base.term if isinstance(base, Lazy) else terms.read(base)
-        looked_up = terms.from_table(term, self.constant(table), low)
-        return Lazy(looked_up, base.shape, table.dtype, getattr(base, "nest", None))
+        moved = table.astype(np.int64) - np.arange(low, low + len(table))
+        if (moved == moved[0]).all():  # a change of type or zero point needs no table
+            made = terms.plus(term, moved[0])
+        else:
+            made = terms.from_table(term, self.constant(table), low)
+        return Lazy(made, base.shape, table.dtype, getattr(base, "nest", None))
 
     def _kept(self, value):
         """Returns a value that is needed more than once."""

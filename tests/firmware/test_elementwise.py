@@ -64,6 +64,27 @@ def test_int16_curves_at_powers_of_two(name, power, tmp_path):
     firmware.assert_operator(tmp_path, name, inputs, x.shape, "int16", Quantization(2.0**-15, 0))
 
 
+@pytest.mark.parametrize("name", ["ADD", "SUB", "MUL"])
+def test_plain_int32(name, tmp_path):
+    """Numbers of few and of all bits; overflow wraps around."""
+    rng = np.random.default_rng(2)
+    if name == "MUL":  # TFLite Micro has no product whose overflow C would define
+        x, y = (rng.integers(-46340, 46341, SHAPE).astype(np.int32) for _ in range(2))
+    else:
+        x, y = (rng.integers(-(2**31), 2**31, SHAPE).astype(np.int32) for _ in range(2))
+    settings = options(name.capitalize(), fusedActivationFunction=0)
+    firmware.assert_operator(tmp_path, name, [(x, None), (y, None)], SHAPE, "int32", None, settings)
+
+
+@TYPES
+def test_int32_to_fewer_bits(dtype, tmp_path):
+    for seed in range(6):
+        draws = Draws(seed, dtype)
+        x = draws.rng.integers(-(2**31), 2**31, SHAPE).astype(np.int32)
+        source, target = Quantization(float(np.float32(draws.between(-30, -20))), 0), draws.format(0.02)
+        firmware.assert_operator(tmp_path, "QUANTIZE", [(x, source)], SHAPE, dtype, target)
+
+
 @TYPES
 @pytest.mark.parametrize("name", ["MAXIMUM", "MINIMUM"])
 def test_extremes(name, dtype, tmp_path):
