@@ -85,17 +85,13 @@ def _rescaling(tracer, graph, operator, x):
     dtype = graph.dtypes[operator.outputs[0]]
     if source is None or target is None:
         raise Unsupported(f"computes {operator.name} of real numbers")
-    activation = "RELU" if operator.name == "RELU" else None
-    ends = np.array([np.iinfo(dtype).min, np.iinfo(dtype).max], np.int64)
-    limits = tuple(int(n) for n in integer.clamp(ends, target, dtype, activation))
+    limits = terms.limits_of(target, dtype, "RELU" if operator.name == "RELU" else None)
     return _joined(tracer, graph, operator, (x,), lambda a: terms.rescaled(a, source, target, limits))
 
 
 def _relu6(tracer, graph, operator, x):
     source, _ = _formats(graph, operator)
-    dtype = graph.dtypes[operator.outputs[0]]
-    ends = np.array([np.iinfo(dtype).min, np.iinfo(dtype).max], np.int64)
-    limits = tuple(int(n) for n in integer.clamp(ends, source, dtype, "RELU6"))
+    limits = terms.limits_of(source, graph.dtypes[operator.outputs[0]], "RELU6")
     return _joined(tracer, graph, operator, (x,), lambda a: terms.clamped(a, limits))
 
 

@@ -221,6 +221,17 @@ class Source:
                 lines += self._copied(self._start(held), self.at(following), held)
         return lines
 
+    def starts(self):
+        """Statements that set the states to where they begin."""
+        lines = []
+        for edge in self._program.states:
+            buffer = edge.view.buffer
+            if (buffer.array == buffer.array[0]).all():
+                lines += self._filled(buffer, buffer.array.astype(buffer.stored))
+            else:
+                lines += [f"state->{buffer.name}[{k}] = {int(n)};" for k, n in enumerate(buffer.array)]
+        return lines
+
     def results(self):
         """Statements that copy what is not computed in its place already."""
         lines = []
@@ -301,21 +312,10 @@ def source(program, name, origin):
         parts.append(table("uint16_t", "logistic_table", LOGISTIC_TABLE))
     parts += functions
     if program.states:
-        parts.append(f"{_reset(program, name, writer)}")
+        reset = "\n".join("    " + line for line in writer.starts())
+        parts.append(f"void {name}_reset({name}_state *state)\n{{\n{reset}\n}}\n")
     parts.append(f"{signature(program, name)}\n{{\n{body}\n    return 0;\n}}\n")
     return "\n".join(parts)
-
-
-def _reset(program, name, writer):
-    lines = []
-    for edge in program.states:
-        buffer = edge.view.buffer
-        if (buffer.array == buffer.array[0]).all():
-            lines += writer._filled(buffer, buffer.array.astype(buffer.stored))
-        else:
-            lines += [f"state->{buffer.name}[{k}] = {int(n)};" for k, n in enumerate(buffer.array)]
-    body = "\n".join("    " + line for line in lines)
-    return f"void {name}_reset({name}_state *state)\n{{\n{body}\n}}\n"
 
 
 def signature(program, name):

@@ -93,6 +93,13 @@ def clamped(x, limits):
     return Term(f"clamped({{0}}, {low}, {high})", (x,), low, high, ("clamped",))
 
 
+def limits_of(target, dtype, activation=None):
+    """Returns the least and the largest integer of a format, within a fused activation."""
+    ends = np.iinfo(dtype)
+    clamped = integer.clamp(np.array([ends.min, ends.max], np.int64), target, dtype, activation)
+    return int(clamped[0]), int(clamped[1])
+
+
 def rounded(x, shift):
     """Returns x / 2^shift, rounded half away from zero, as `fixed_point.divide_by_power`."""
     if shift == 0:

@@ -15,7 +15,6 @@ import numpy as np
 from keras_vrnn.firmware import control, elementwise, movements, products, softmax, terms
 from keras_vrnn.firmware.buffers import Buffer, Counter, Unsupported, View, new
 from keras_vrnn.firmware.nodes import AllTrue, Compute, Move
-from keras_vrnn.quantization import integer
 from keras_vrnn.tflite.running.simulated_movements import MOVEMENTS
 from keras_vrnn.tflite.running.simulated_operators import OPERATORS, fused_activation
 
@@ -159,7 +158,7 @@ class Tracer:
             graph.dtypes[index],
             fused_activation(operator) if hasattr(operator.options, "fusedActivationFunction") else None,
         )
-        return limits_of(graph.formats[index], dtype, activation)
+        return terms.limits_of(graph.formats[index], dtype, activation)
 
     # Operators
 
@@ -182,13 +181,6 @@ class Tracer:
         if name in MOVEMENTS:
             return movements.moved(self, graph, operator, arguments)
         raise Unsupported(f"holds the operator {name}")
-
-
-def limits_of(target, dtype, activation=None):
-    """Returns the least and the largest integer of a format, within a fused activation."""
-    ends = np.iinfo(dtype)
-    clamped = integer.clamp(np.array([ends.min, ends.max], np.int64), target, dtype, activation)
-    return int(clamped[0]), int(clamped[1])
 
 
 # Operators of one value: at int8, a table that the simulation computes stands for any chain of them.

@@ -9,6 +9,7 @@ import pytest
 from keras_vrnn.firmware import kernels, terms
 from keras_vrnn.firmware.buffers import Unsupported
 from keras_vrnn.quantization import fixed_point as fixed
+from keras_vrnn.quantization.formats import Quantization
 
 
 def evaluated(term, values, folder):
@@ -104,3 +105,11 @@ def test_what_overflows_is_refused():
         terms.times(variable(-(1 << 20), 0), 1 << 12)
     with pytest.raises(Unsupported, match=r"more than 2\^14"):
         terms.scaled_long(variable(-1, 1), 1 << 30, 15)
+
+
+def test_limits_of_fused_activations():
+    q = Quantization(0.1, -100)
+    assert terms.limits_of(q, np.dtype("int8")) == (-128, 127)
+    assert terms.limits_of(q, np.dtype("int8"), "RELU") == (-100, 127)
+    assert terms.limits_of(q, np.dtype("int8"), "RELU6") == (-100, -40)
+    assert terms.limits_of(q, np.dtype("int8"), "RELU_N1_TO_1") == (-110, -90)

@@ -9,8 +9,6 @@ from simulated import export
 import keras_vrnn as kv
 from keras_vrnn.firmware.nodes import Compute, Loop
 from keras_vrnn.firmware.program import program_of
-from keras_vrnn.firmware.tracing import limits_of
-from keras_vrnn.quantization.formats import Quantization
 
 X = np.random.default_rng(0).normal(size=(5, 4, 3)).astype(np.float32)
 
@@ -43,11 +41,3 @@ def test_equal_constants_are_one(tmp_path):
     program = traced(tmp_path / "m.tflite", "tanh")
     contents = [(buffer.dtype, buffer.array.tobytes()) for buffer in program.constants]
     assert len(contents) == len(set(contents))
-
-
-def test_limits_of_fused_activations():
-    q = Quantization(0.1, -100)
-    assert limits_of(q, np.dtype("int8")) == (-128, 127)
-    assert limits_of(q, np.dtype("int8"), "RELU") == (-100, 127)
-    assert limits_of(q, np.dtype("int8"), "RELU6") == (-100, -40)
-    assert limits_of(q, np.dtype("int8"), "RELU_N1_TO_1") == (-110, -90)
