@@ -231,8 +231,8 @@ def _main(program, vectors):
         tables.append(f"static {kind} {edge.argument}[{size}];")
         arguments.append(edge.argument)
         compare.append(
-            f"for (k = 0; k < {size}; ++k) "
-            f"differing += {edge.argument}[k] != expected_{edge.argument}[call * {size} + k];"
+            f"for (k = 0; k < {size}; ++k) {{ "
+            f"differing += {edge.argument}[k] != expected_{edge.argument}[call * {size} + k]; }}"
         )
     verb, reset = ("step", "net_reset(&state);") if program.states else ("run", "")
     call = f"net_{verb}(&state, {', '.join(arguments)})"

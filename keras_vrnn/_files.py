@@ -67,8 +67,8 @@ def check_targets(folder, targets, overwrite, argument="folder"):
     while not (existing.exists() or existing.is_symlink()):
         existing = existing.parent
     check_folder(existing, argument, folder)
-    if existing == folder:
-        for target in targets:
+    for target in targets:
+        if target.parent.exists():
             check_writable(target, overwrite, argument)
 
 

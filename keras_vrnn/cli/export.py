@@ -57,6 +57,10 @@ def add_parser(commands):
     sources.add_argument(
         "--c", metavar="FOLDER", help="write C sources there that need no interpreter (int8, int8x4, int16x8)"
     )
+    parser.add_argument(
+        "--package",
+        help="with --c: write a cmake, arduino, esp-idf or zephyr package instead of two files alone",
+    )
     parser.add_argument("--name", default="model", help="name of the sources (default: model)")
     parser.add_argument(
         "--arena", type=int, metavar="BYTES", help="working memory in them, instead of measuring it"
@@ -93,8 +97,10 @@ def _check(options, from_tflite):
     may_be_folder = options.tflite is None or (Path(options.tflite).is_dir() and not has_sources)
     if not may_be_folder:
         _files.check_writable(options.tflite, options.overwrite, "tflite")
+    if options.package is not None and options.c is None:
+        raise ValueError(f"`package` must be given with --c. Received: package={options.package!r}")
     if options.c is not None:
-        writing.check_request(options.c, options.name, options.overwrite, "c")
+        writing.check_request(options.c, options.name, options.package, options.overwrite, "c")
     if options.c_array is not None:
         sources.check_request(options.c_array, options.name, options.arena, options.overwrite, "c_array")
         if options.quantization in _NOT_MICRO and not from_tflite:
@@ -146,7 +152,7 @@ def _write_sources(options, path, announce=None):
 
     chosen = {"name": options.name, "overwrite": options.overwrite}
     if options.c is not None:
-        written = tflite.write_c(path, options.c, **chosen)
+        written = tflite.write_c(path, options.c, package=options.package, **chosen)
     else:
         written = tflite.write_c_array(path, options.c_array, arena=options.arena, **chosen)
     if announce is not None:

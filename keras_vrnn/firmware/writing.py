@@ -1,4 +1,4 @@
-"""Writes a `.tflite` file as one C source and its header."""
+"""Writes a `.tflite` file as one C source and its header, alone or as a package of a tool chain."""
 
 import contextlib
 import os
@@ -6,13 +6,12 @@ from pathlib import Path
 
 from keras_vrnn import _files
 from keras_vrnn._version import __version__
+from keras_vrnn.firmware import packages
 from keras_vrnn.firmware.buffers import Unsupported
 from keras_vrnn.firmware.header import header, printable
 from keras_vrnn.firmware.program import program_of
 from keras_vrnn.firmware.source import source
 from keras_vrnn.tflite.micro import identifiers
-
-_ENDINGS = (".h", ".c")
 
 
 def write_c(
@@ -20,6 +19,7 @@ def write_c(
     folder: str | os.PathLike[str],
     *,
     name: str = "model",
+    package: str | None = None,
     overwrite: bool = False,
 ) -> list[Path]:
     """Writes an int8, int8x4 or int16x8 file as C99 that computes it without an interpreter.
@@ -32,6 +32,8 @@ def write_c(
         path: the `.tflite` file.
         folder: where to write `<name>.h` and `<name>.c`; it is created.
         name: the name with which their public names begin.
+        package: None for the two files alone, or the tool chain that takes the folder as it is: "cmake" (a library),
+            "arduino" (a library with a sketch), "esp-idf" (a component) or "zephyr" (a module).
         overwrite: replace files that exist.
 
     Returns:
@@ -39,10 +41,11 @@ def write_c(
 
     Raises:
         FileNotFoundError: there is no file `path`.
-        ValueError: it is not a TFLite model, it holds something that C sources do not have, or the name can't be used.
+        ValueError: it is not a TFLite model, it holds something that C sources do not have, the name can't be used,
+            or there is no such package.
         FileExistsError, OSError: a file exists, or can't be written.
     """
-    targets = check_request(folder, name, overwrite)
+    check_request(folder, name, package, overwrite)
     try:
         program = program_of(path)
     except Unsupported as reason:
@@ -52,17 +55,21 @@ def write_c(
             "TFLite Micro: kv.tflite.write_c_array writes its sources."
         ) from None
     origin = f"/* Written by keras-vrnn {__version__} from {printable(Path(path).name)}. */"
-    texts = header(program, name, origin), source(program, name, origin)
-    Path(folder).mkdir(parents=True, exist_ok=True)
-    with contextlib.ExitStack() as stack:  # both of them or, on a full disk, none
-        for target, text in zip(targets, texts, strict=True):
+    texts = packages.files(
+        package, name, program, header(program, name, origin), source(program, name, origin)
+    )
+    targets = {Path(folder) / place: text for place, text in texts.items()}
+    for target in targets:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as stack:  # all of them or, on a full disk, none
+        for target, text in targets.items():
             stack.enter_context(_files.replacing(target)).write_text(text, encoding="utf-8")
-    return targets
+    return list(targets)
 
 
-def check_request(folder, name, overwrite, argument="folder"):
-    """Returns the files to write; raises, before any work, what `write_c` would raise whatever the file holds."""
+def check_request(folder, name, package, overwrite, argument="folder"):
+    """Raises, before any work, what `write_c` would raise whatever the file holds; arguments as there."""
     identifiers.check(name)
-    targets = [Path(folder) / f"{name}{ending}" for ending in _ENDINGS]
-    _files.check_targets(folder, targets, overwrite, argument)
-    return targets
+    _files.check_targets(
+        folder, [Path(folder) / place for place in packages.places(package, name)], overwrite, argument
+    )

@@ -1,7 +1,12 @@
 """The measurement on emulated processors: equal integers, plausible figures, and what is said without the tools."""
 
+import keras
+import numpy as np
 import pytest
+from keras import layers
+from simulated import export
 
+import keras_vrnn as kv
 from benchmarks import firmware
 
 needs_tools = pytest.mark.skipif(
@@ -22,6 +27,24 @@ def test_every_core_gives_the_integers_of_the_simulation(core, layer, tmp_path):
     assert made.differing == 0
     assert made.compared == firmware.STEPS * firmware.UNITS
     assert made.instructions > firmware.UNITS * (firmware.UNITS + firmware.FEATURES)
+
+
+@needs_tools
+@pytest.mark.parametrize("core", firmware.CORES[:2], ids=lambda core: core.name)
+@pytest.mark.parametrize("quantization", ["int8", "int8x4", "int16x8"])
+def test_models_of_odd_sizes_on_a_processor(quantization, core, tmp_path):
+    """Rows that are no multiple of four, masks, two outputs and softmax, by the kernels with and without DSP."""
+    inputs = keras.Input((7, 5), name="x")
+    h, last = kv.VanillaRNN(9, return_sequences=True, return_state=True)(layers.Masking()(inputs))
+    outputs = [layers.Dense(3, activation="softmax")(kv.VanillaRNN(6)(h)), last]
+    x = np.random.default_rng(0).normal(size=(6, 7, 5)).astype(np.float32)
+    x[:3, 4:] = 0
+    path = tmp_path / "m.tflite"
+    export(keras.Model(inputs, outputs), path, x, quantization=quantization)
+    for level in firmware.LEVELS:
+        made = firmware.measure(path, x, core, [level], tmp_path)
+        assert made.differing == 0
+        assert made.compared > 0
 
 
 @needs_tools

@@ -35,6 +35,8 @@ from keras_vrnn.tflite.micro import interpreter as micro
         (["cut.keras", "n.tflite"], "model='cut.keras', which can't be loaded"),
         (["m.keras"], "`tflite` must be the .tflite file to write"),
         (["good.tflite"], "keras-vrnn export model.tflite --c FOLDER"),
+        (["good.tflite", "--c", "c", "--package", "mbed"], "`--package` must be 'cmake'"),
+        (["good.tflite", "--c-array", "c", "--package", "cmake"], "`--package` must be given with --c"),
         (["good.tflite", "--c", "text.txt"], "`--c` must be in a folder"),
         (["cut.tflite", "--c-array", "c"], "path='cut.tflite', which is"),
         (["good.tflite", "--c-array", "text.txt"], "`--c-array` must be in a folder"),
