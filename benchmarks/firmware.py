@@ -20,6 +20,7 @@ import numpy as np
 import keras_vrnn as kv
 from keras_vrnn.firmware.program import C_TYPES, program_of
 from keras_vrnn.firmware.vectors import vectors_of
+from keras_vrnn.tflite.micro import interpreter as micro
 
 BOARD = Path(__file__).parent / "cortex_m"
 TOOLS = {
@@ -33,11 +34,16 @@ LEVELS = ("-Os", "-O3")
 UNITS, FEATURES, STEPS = 32, 6, 100
 NOTE = """
 Instructions are counted, not timed. With c cycles per instruction and a clock of f MHz, a call takes about
-instructions * c / (1000 f) milliseconds. c is 1 to 1.5 on a Cortex-M0+, M4 or M33 that reads flash without wait
-states, and below 1 on an M7, which issues two instructions at once; wait states of the flash come on top. QEMU has no
+instructions * c / (1000 f) milliseconds. Assume a c of 1 to 1.5 on a Cortex-M0+, M4 or M33 that reads flash without wait
+states, and less than 1 on an M7, which issues two instructions at once; wait states of the flash come on top. QEMU has no
 Cortex-M0+: its code, of the same instruction set, runs on a Cortex-M0.
 """
 
+
+BESIDE = """
+The same files in TFLite Micro, besides the code of its interpreter and kernels; the arena is that of a 64-bit machine:
+
+"""
 
 _QEMU = [
     "-nographic",
@@ -187,6 +193,13 @@ def table(rows):
     return "\n".join(lines) + "\n"
 
 
+def interpreter(path, quantization):
+    """Returns what TFLite Micro needs for a file besides its own code, as far as its Python package shows it."""
+    tried = micro.attempt(path, smallest=True)
+    size = Path(path).stat().st_size
+    return f"- {quantization}: {size} bytes of file in flash, {tried.arena.smallest} bytes of arena in RAM\n"
+
+
 def main(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m benchmarks.firmware", description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=Path, default=Path("out/firmware.md"), help="the table to write")
@@ -197,16 +210,17 @@ def main(arguments=None):
             f"Skipped: install the Debian packages {', '.join(missing)} with apt-get install, and run it again."
         )
         return
-    rows = []
+    rows, beside = [], ""
     with tempfile.TemporaryDirectory() as folder:
         for quantization in FORMATS:
             path = Path(folder) / f"{quantization}.tflite"
             x = export_layer(path, quantization)
+            beside += interpreter(path, quantization) if micro.is_installed() else ""
             rows += [
                 (quantization, measure(path, x, core, [level], folder)) for core in CORES for level in LEVELS
             ]
     title = f"# One vanilla RNN layer, {UNITS} units, {FEATURES} features, one time step a call\n\n"
-    text = title + table(rows) + NOTE
+    text = title + table(rows) + NOTE + (BESIDE + beside if beside else "")
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(text)
     print(text)
