@@ -34,9 +34,9 @@ LEVELS = ("-Os", "-O3")
 UNITS, FEATURES, STEPS = 32, 6, 100
 NOTE = """
 Instructions are counted, not timed. With c cycles per instruction and a clock of f MHz, a call takes about
-instructions * c / (1000 f) milliseconds. Assume a c of 1 to 1.5 on a Cortex-M0+, M4 or M33 that reads flash without wait
-states, and less than 1 on an M7, which issues two instructions at once; wait states of the flash come on top. QEMU has no
-Cortex-M0+: its code, of the same instruction set, runs on a Cortex-M0.
+instructions * c / (1000 f) milliseconds. Assume a c of 1 to 1.5 on a Cortex-M0+, M4 or M33 that reads flash without
+wait states, and less than 1 on an M7, which issues two instructions at once; wait states of the flash come on top.
+QEMU has no Cortex-M0+: its code, of the same instruction set, runs on a Cortex-M0.
 """
 
 
