@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 # Silences the start-up messages of TensorFlow that can be silenced.
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help demo test test-jax test-torch lint format types examples bench wheel-test dev venv clean
+.PHONY: help demo test test-jax test-torch lint format types examples bench firmware wheel-test dev venv clean
 .NOTPARALLEL:
 
 help:
@@ -22,6 +22,7 @@ help:
 	@echo "make types       check types"
 	@echo "make examples    run the demo at small size"
 	@echo "make bench       measure speed and memory against Keras and PyTorch; BENCH_ARGS='--quick' to try it"
+	@echo "make firmware    measure C sources on emulated Cortex-M processors (gcc-arm-none-eabi, qemu-system-arm)"
 	@echo "make wheel-test  build the wheel and test its contents"
 	@echo "make dev         install all development tools"
 	@echo "make clean       remove $(VENV) and everything that the other targets made"
@@ -60,6 +61,10 @@ examples: $(VENV)/.dev
 
 bench: $(VENV)/.benchmarks
 	$(BIN)/python -m benchmarks $(BENCH_ARGS)
+
+# Needs the Debian packages gcc-arm-none-eabi, libnewlib-arm-none-eabi and qemu-system-arm; says so where they are missing.
+firmware: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.firmware
 
 # PYTHONPATH puts the wheel's copy ahead of the checkout's, with the dependencies of .venv. The tests run in another
 # folder, because Python would import the package from the current one.

@@ -61,6 +61,17 @@ def check_folder(folder, argument, value):
         ) from error
 
 
+def check_targets(folder, targets, overwrite, argument="folder"):
+    """Makes sure that files can be written into a folder, which may have to be created; raises as `check_writable`."""
+    folder = existing = pathlib.Path(folder)
+    while not (existing.exists() or existing.is_symlink()):
+        existing = existing.parent
+    check_folder(existing, argument, folder)
+    for target in targets:
+        if target.parent.exists():
+            check_writable(target, overwrite, argument)
+
+
 def _check_regular(path, argument):
     """Raises if renaming a file to `path` would replace something other than a regular file."""
     received = f"Received: {argument}={str(path)!r}"

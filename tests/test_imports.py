@@ -31,8 +31,9 @@ ROOMS = {
     "tflite.inspecting": ["quantization", "tflite.shared", "tflite.running", "tflite.micro"],
     "tflite.exporting": ["quantization", *LAYERS, "tflite.shared", "tflite.running"],
     "tflite.verifying": ["quantization", *LAYERS, *TFLITE[:-1]],
-    "tflite": TFLITE,
-    "cli": [*LAYERS, *TFLITE, "tflite"],
+    "firmware": ["quantization", "tflite.shared", "tflite.running", "tflite.micro"],
+    "tflite": [*TFLITE, "firmware"],
+    "cli": [*LAYERS, *TFLITE, "firmware", "tflite"],
     "start": [*LAYERS, "tflite", "cli"],
 }
 START = ("keras_vrnn", "keras_vrnn.__main__")
@@ -43,6 +44,7 @@ ON_A_DEVICE = (
     "tflite.running",
     "tflite.inspecting",
     "tflite.reading",
+    "firmware",
     "text",
     "symbols",
     "hypotheses",

@@ -1,4 +1,4 @@
-"""`keras-vrnn export`: a Keras model as a .tflite file, and a .tflite file as C++ sources."""
+"""`keras-vrnn export`: a Keras model as a .tflite file, and a .tflite file as sources in C or C++."""
 
 import dataclasses
 import os
@@ -14,10 +14,10 @@ _NOT_MICRO = ("dynamic", "float16")
 def add_parser(commands):
     """Adds the command to the subparsers of `keras-vrnn`."""
     parser = commands.add_parser(
-        "export", help="write a Keras model as a .tflite file, or a .tflite file as C++ sources"
+        "export", help="write a Keras model as a .tflite file, or a .tflite file as sources in C or C++"
     )
     parser.set_defaults(run=_run)
-    parser.add_argument("model", help="the .keras file; or, with --c-array, a .tflite file")
+    parser.add_argument("model", help="the .keras file; or, with --c or --c-array, a .tflite file")
     parser.add_argument(
         "tflite", nargs="?", help="the .tflite file to write; for an encoder-decoder, a folder"
     )
@@ -50,10 +50,18 @@ def add_parser(commands):
         help="refuse a file whose outputs differ from Keras by more, relative to their range (default: 0.1)",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
-    parser.add_argument(
+    sources = parser.add_mutually_exclusive_group()
+    sources.add_argument(
         "--c-array", metavar="FOLDER", help="write C++ sources for TFLite Micro there (extra micro)"
     )
-    parser.add_argument("--name", default="model", help="name of the C++ sources (default: model)")
+    sources.add_argument(
+        "--c", metavar="FOLDER", help="write C sources there that need no interpreter (int8, int8x4, int16x8)"
+    )
+    parser.add_argument(
+        "--package",
+        help="with --c: write a cmake, arduino, esp-idf or zephyr package instead of two files alone",
+    )
+    parser.add_argument("--name", default="model", help="name of the sources (default: model)")
     parser.add_argument(
         "--arena", type=int, metavar="BYTES", help="working memory in them, instead of measuring it"
     )
@@ -64,7 +72,7 @@ def _run(options):
     _check(options, from_tflite)
     if from_tflite:
         _write_sources(options, options.model)
-    elif options.c_array is None:
+    elif options.c_array is None and options.c is None:
         print(_export(options, load_model(options.model), options.tflite))
     else:
         _export_with_sources(options)
@@ -74,19 +82,25 @@ def _run(options):
 def _check(options, from_tflite):
     """Refuses, before any work, what can't succeed."""
     from keras_vrnn import _files
+    from keras_vrnn.firmware import writing
     from keras_vrnn.tflite.micro import sources
 
-    if from_tflite and (options.tflite is not None or options.c_array is None):
+    has_sources = options.c_array is not None or options.c is not None
+    if from_tflite and (options.tflite is not None or not has_sources):
         raise ValueError(
-            f"`model` is a .tflite file, {options.model!r}, which can only become C++ sources: "
-            "keras-vrnn export model.tflite --c-array FOLDER."
+            f"`model` is a .tflite file, {options.model!r}, which can only become sources: "
+            "keras-vrnn export model.tflite --c FOLDER, or --c-array FOLDER for TFLite Micro."
         )
     if not from_tflite and options.tflite is None:
         raise ValueError("`tflite` must be the .tflite file to write.")
-    # An encoder-decoder becomes a folder, but not with C++ sources.
-    may_be_folder = options.tflite is None or (Path(options.tflite).is_dir() and options.c_array is None)
+    # An encoder-decoder becomes a folder, but not with sources.
+    may_be_folder = options.tflite is None or (Path(options.tflite).is_dir() and not has_sources)
     if not may_be_folder:
         _files.check_writable(options.tflite, options.overwrite, "tflite")
+    if options.package is not None and options.c is None:
+        raise ValueError(f"`package` must be given with --c. Received: package={options.package!r}")
+    if options.c is not None:
+        writing.check_request(options.c, options.name, options.package, options.overwrite, "c")
     if options.c_array is not None:
         sources.check_request(options.c_array, options.name, options.arena, options.overwrite, "c_array")
         if options.quantization in _NOT_MICRO and not from_tflite:
@@ -124,7 +138,7 @@ def _export_with_sources(options):
     model, target = load_model(options.model), Path(options.tflite)
     if isinstance(model, EncoderDecoder):
         raise ValueError(
-            "`c_array` must be left out for an encoder-decoder, which becomes a folder of two files."
+            "`c` and `c_array` must be left out for an encoder-decoder, which becomes a folder of two files."
         )
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".unfinished-") as unfinished:
         made = Path(unfinished) / target.name
@@ -136,8 +150,11 @@ def _export_with_sources(options):
 def _write_sources(options, path, announce=None):
     from keras_vrnn import tflite
 
-    chosen = {"name": options.name, "arena": options.arena, "overwrite": options.overwrite}
-    written = tflite.write_c_array(path, options.c_array, **chosen)
+    chosen = {"name": options.name, "overwrite": options.overwrite}
+    if options.c is not None:
+        written = tflite.write_c(path, options.c, package=options.package, **chosen)
+    else:
+        written = tflite.write_c_array(path, options.c_array, arena=options.arena, **chosen)
     if announce is not None:
         print(announce)
     for source in written:

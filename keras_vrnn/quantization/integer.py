@@ -18,8 +18,8 @@ from keras_vrnn.quantization.formats import Quantization
 
 # logistic(k / 24) · 65536, k = 0 … 255: the table between whose values the int16 kernels interpolate. At some k it
 # holds the next larger integer, which makes the interpolation closer.
-_LOGISTIC_TABLE = np.floor(65536 / (1 + np.exp(-np.arange(256) / 24)) + 0.5).astype(np.int64)
-_LOGISTIC_TABLE[
+LOGISTIC_TABLE = np.floor(65536 / (1 + np.exp(-np.arange(256) / 24)) + 0.5).astype(np.int64)
+LOGISTIC_TABLE[
     np.fromstring(
         "4 8 12 14 15 16 17 19 20 21 22 25 27 28 29 30 31 33 34 35 37 39 40 41 43 44 45 46 49 50 54 62 63 64 66 82 86 "
         "93 100 103 112 116 135 255",
@@ -287,8 +287,19 @@ def _on_int8(function, x, source):
 
 def _on_table(x, source, allow_shift):
     """An int16 input in steps of 1 / (3 · 4096), in which the table is read."""
+    multiplier, shift = table_factor(source, allow_shift)
+    half = xp.right_shift(xp.left_shift(shift * 0 + 1, shift), 1)
+    return xp.right_shift(fixed.wrap(xp.astype(x, np.int64) * multiplier + half), shift)
+
+
+def table_factor(source, allow_shift):
+    """Returns (multiplier, shift): integers of a format times multiplier / 2^shift are steps of 1 / (3 · 4096).
+
+    Args:
+        source: the format.
+        allow_shift: k for which a scale of 2^(k − 12) is read exactly: (0, 1) for TANH, (0,) for LOGISTIC.
+    """
     scale = xp.astype(f32(source.scale), np.float64)
-    x = xp.astype(x, np.int64)
     fraction, exponent = xp.frexp(scale)
     exact = xp.astype(exponent, np.int64) + 11  # of a scale that is a power of two: 2^exact steps
     # The multiplier is doubled until it is above 32767 / 2, 31 times at most.
@@ -298,17 +309,15 @@ def _on_table(x, source, allow_shift):
     multiplier = xp.astype(
         scale * 4096.0 * 3.0 * xp.astype(xp.left_shift(shift * 0 + 1, shift), np.float64), np.int64
     )
-    half = xp.right_shift(xp.left_shift(shift * 0 + 1, shift), 1)
-    read = xp.right_shift(fixed.wrap(x * multiplier + half), shift)
     for power in allow_shift:
         is_power = xp.logical_and(fraction == 0.5, exact == power)
-        read = xp.where(is_power, x * (3 << power), read)
-    return read
+        multiplier, shift = xp.where(is_power, 3 << power, multiplier), xp.where(is_power, 0, shift)
+    return multiplier, shift
 
 
 def _between(index, part, bits):
     index = xp.minimum(index, 254)  # beyond, the callers saturate
-    low, high = xp.take(_LOGISTIC_TABLE, index), xp.take(_LOGISTIC_TABLE, index + 1)
+    low, high = xp.take(LOGISTIC_TABLE, index), xp.take(LOGISTIC_TABLE, index + 1)
     return xp.left_shift(low, bits) + part * (high - low)
 
 

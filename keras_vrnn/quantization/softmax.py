@@ -16,9 +16,9 @@ def softmax(x, source: Quantization, dtype=None, beta=1.0):
     """SOFTMAX of arrays or tensors: exp(beta x) / Σ exp(beta x) in steps of 1/256 (int8) or 1/32768 (int16)."""
     if (x.dtype if dtype is None else dtype) == np.int16:
         return _softmax_int16(x, source, beta)
-    _, exponentials, total = _exponentials(x, source, beta)
+    _, terms, total = _exponentials(x, source, beta)
     inverse, shift = fixed.reciprocal(total, _SUM_BITS)
-    made = fixed.divide_by_power(fixed.multiply_high(inverse, exponentials), shift + 31 - 8)
+    made = fixed.divide_by_power(fixed.multiply_high(inverse, terms), shift + 31 - 8)
     return xp.narrow(xp.clip(made - 128, -128, 127), np.int8)
 
 
@@ -32,6 +32,11 @@ def log_softmax(x, source: Quantization):
     # 31 bits less the five of the difference and the four of the result.
     made = fixed.divide_by_power(fixed.scale(difference, mantissa, exponent) - logarithm, 22) + 127
     return np.where(difference > least, np.clip(made, -128, 127), -128).astype(np.int8)
+
+
+def exponentials(x, source: Quantization, beta):
+    """Returns exp(beta (x − max x)) of int8 over the last axis, without integer bits; 0 beyond the kernel's reach."""
+    return _exponentials(x, source, beta)[1]
 
 
 def _differences(x):
@@ -90,14 +95,14 @@ def _softmax_int16(x, source, beta):
     """SOFTMAX of int16: exp and 1/(1 + x) from tables of 513 values, read between them."""
     real = f32(source.scale) * float(np.float32(beta)) / (10.0 / 65535.0)
     scaled = fixed.scale(_differences(x), *fixed.factor(real))
-    exponentials = _look_up(xp.clip(scaled + 32767, -32768, 32767), _EXP_TABLE)
+    exponentials = _look_up(xp.clip(scaled + 32767, -32768, 32767), EXP_TABLE)
     total = xp.total(exponentials, axis=-1, keepdims=True)
     headroom = fixed.leading_zeros(total)
     # total · 2^n − 1 between 0 and 1.
     fraction = xp.right_shift(xp.left_shift(total, headroom - 1) + (1 << 13), 14)
     fraction = xp.clip(fraction - ((1 << 15) + (1 << 16)), -32768, 32767)
     shift = 31 - headroom
-    inverse = _look_up(fraction, _INVERSE_TABLE)
+    inverse = _look_up(fraction, INVERSE_TABLE)
     half = xp.left_shift(shift * 0 + 1, shift - 1)
     return xp.narrow(xp.clip(xp.right_shift(exponentials * inverse + half, shift), 0, 32767), np.int16)
 
@@ -127,7 +132,7 @@ def _table(function, low, high):
 _STEP = np.float32(2) / np.float32(65535)
 _RANGE = _STEP * np.float32(32767) - _STEP * np.float32(-32768)
 _TEN, _ONE = np.float32(10) / np.float32(65535), np.float32(1) / np.float32(65535)
-_EXP_TABLE = _table(exp, _TEN * np.float32(-65535), _TEN * np.float32(0))
-_INVERSE_TABLE = _table(
+EXP_TABLE = _table(exp, _TEN * np.float32(-65535), _TEN * np.float32(0))
+INVERSE_TABLE = _table(
     lambda x: np.float32(1) / (np.float32(1) + x), _ONE * np.float32(0), _ONE * np.float32(65535)
 )

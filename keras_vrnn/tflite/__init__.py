@@ -1,7 +1,7 @@
 """Exports models to TFLite, and runs, verifies and inspects the files.
 
-Names are loaded on first use: `Runner`, `Seq2SeqRunner`, `inspect`, `benchmark`, `write_c_array`, `seal` and
-`simulate` need neither TensorFlow nor Keras.
+Names are loaded on first use: `Runner`, `Seq2SeqRunner`, `inspect`, `benchmark`, `write_c`, `write_c_array`,
+`seal` and `simulate` need neither TensorFlow nor Keras.
 """
 
 from typing import TYPE_CHECKING
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from keras_vrnn._lazy import names_of
 
 if TYPE_CHECKING:
+    from keras_vrnn.firmware.writing import write_c as write_c
     from keras_vrnn.tflite.digest import seal as seal
     from keras_vrnn.tflite.exporting.check import AccuracyWarning as AccuracyWarning
     from keras_vrnn.tflite.exporting.conversion import ExportResult as ExportResult
@@ -42,6 +43,7 @@ else:  # type checkers must not see a `__getattr__`: it would make every name va
             "seal": "keras_vrnn.tflite.digest",
             "simulate": "keras_vrnn.tflite.running.simulator",
             "verify": "keras_vrnn.tflite.verifying.verification",
+            "write_c": "keras_vrnn.firmware.writing",
             "write_c_array": "keras_vrnn.tflite.micro.sources",
         },
     )

@@ -34,7 +34,10 @@ from keras_vrnn.tflite.micro import interpreter as micro
         (["m.keras", "n.tflite", "--calibration", "mean"], "--calibration 'mean'"),
         (["cut.keras", "n.tflite"], "model='cut.keras', which can't be loaded"),
         (["m.keras"], "`tflite` must be the .tflite file to write"),
-        (["good.tflite"], "keras-vrnn export model.tflite --c-array FOLDER"),
+        (["good.tflite"], "keras-vrnn export model.tflite --c FOLDER"),
+        (["good.tflite", "--c", "c", "--package", "mbed"], "`--package` must be 'cmake'"),
+        (["good.tflite", "--c-array", "c", "--package", "cmake"], "`--package` must be given with --c"),
+        (["good.tflite", "--c", "text.txt"], "`--c` must be in a folder"),
         (["cut.tflite", "--c-array", "c"], "path='cut.tflite', which is"),
         (["good.tflite", "--c-array", "text.txt"], "`--c-array` must be in a folder"),
         (["good.tflite", "--c-array", "c", "--arena", "0"], "`--arena` must be a positive integer"),
@@ -120,6 +123,23 @@ def test_sources_with_and_without_conversion(main, folder, capsys):
     assert main(["export", "c.tflite", "--c-array", "other", "--name", "motion", "--arena", "4096"]) == 0
     assert "kArenaSize = 4096" in (folder / "other" / "motion_tensors.h").read_text()
     assert main(["export", "c.tflite", "--c-array", "other", "--name", "motion"]) == 2
+
+
+def test_c_sources_with_and_without_conversion(main, folder, capsys):
+    both = ["export", "m.keras", "d.tflite", "--form", "streaming", "--calibration-data", "x.npy"]
+    assert main([*both, "--c", "plain"]) == 0
+    assert capsys.readouterr().out.splitlines()[1:] == ["plain/model.h", "plain/model.c"]
+    assert "from d.tflite." in (folder / "plain" / "model.c").read_text()
+    assert main(["export", "d.tflite", "--c", "plain", "--name", "motion"]) == 0
+    assert "motion_step" in (folder / "plain" / "motion.h").read_text()
+    assert main(["export", "d.tflite", "--c", "plain", "--name", "motion"]) == 2
+
+
+def test_a_file_that_cannot_become_c_leaves_nothing(main, folder):
+    arguments = ["export", "m.keras", "e.tflite", "--quantization", "float32", "--c", "none"]
+    assert main(arguments) == 2
+    assert not (folder / "e.tflite").exists()
+    assert not (folder / "none").exists()
 
 
 def test_weights_of_four_bits(main, folder, capsys):

@@ -1,6 +1,8 @@
 """Each page as a reader follows it: its Python blocks and its commands run in order, and its links lead somewhere."""
 
 import re
+import shutil
+import subprocess
 
 import keras
 import numpy as np
@@ -40,6 +42,23 @@ def test_export(tmp_path):
     assert names["probabilities"].shape == (4,)
     assert (tmp_path / "verification.png").stat().st_size > 0
     assert (tmp_path / "firmware" / "model_data.cc").exists()
+
+
+def test_microcontrollers(tmp_path):
+    """The program of the page, compiled, prints what the runner computes."""
+    compiler = shutil.which("gcc")
+    names = pages.run("docs/microcontrollers.md")
+    if compiler is None:
+        pytest.skip("needs the program gcc")
+    ((_, _, code),) = pages.blocks("docs/microcontrollers.md", "c")
+    (tmp_path / "main.c").write_text(code)
+    flags = ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-Wconversion", "-Ifirmware"]
+    subprocess.run([compiler, *flags, "main.c", "firmware/gesture.c", "-o", "program"], check=True)
+    x = names["x"][:1]
+    done = subprocess.run(["./program"], input=x.tobytes(), capture_output=True, check=True)
+    printed = np.array([line.split() for line in done.stdout.decode().splitlines()], float)
+    # Four digits are printed.
+    np.testing.assert_allclose(printed, kv.tflite.simulate("gesture.tflite", x)[0], atol=5.1e-5)
 
 
 def test_sequence_to_sequence(tmp_path):

@@ -98,13 +98,8 @@ def check_request(folder, name, arena, overwrite, argument="folder"):
         micro.require()
     else:
         checks.positive_int("arena", arena)
-    folder = existing = Path(folder)
-    while not (existing.exists() or existing.is_symlink()):
-        existing = existing.parent
-    _files.check_folder(existing, argument, folder)
-    if existing == folder:
-        for ending in _ENDINGS:
-            _files.check_writable(folder / f"{name}{ending}", overwrite, argument)
+    targets = [Path(folder) / f"{name}{ending}" for ending in _ENDINGS]
+    _files.check_targets(folder, targets, overwrite, argument)
 
 
 def _measured_arena(path):

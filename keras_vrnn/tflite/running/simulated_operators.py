@@ -23,7 +23,8 @@ def _formats(graph, operator):
     return [None if i < 0 else graph.formats[i] for i in (*operator.inputs, operator.outputs[0])]
 
 
-def _fused(operator):
+def fused_activation(operator):
+    """Returns the name of the activation that an operator applies to its result, None for none."""
     return _FUSED[operator.options.fusedActivationFunction]
 
 
@@ -39,7 +40,14 @@ def _fully_connected(graph, operator, x, weights, bias=None):
     source, weights_format, *_, target = _formats(graph, operator)
     x = x.reshape(-1, weights.shape[-1])
     made = integer.fully_connected(
-        x, weights, bias, source, weights_format, target, _fused(operator), bias is None and _narrow(operator)
+        x,
+        weights,
+        bias,
+        source,
+        weights_format,
+        target,
+        fused_activation(operator),
+        bias is None and _narrow(operator),
     )
     return made.reshape(shape_of(graph, operator))
 
@@ -66,7 +74,7 @@ def _conv(graph, operator, x, weights, bias=None):
     window = _window(operator.options, weights.shape[1:3])
     narrow = bias is None and _narrow(operator)
     return convolution.conv(
-        x, weights, bias, source, weights_format, target, window, _fused(operator), narrow
+        x, weights, bias, source, weights_format, target, window, fused_activation(operator), narrow
     )
 
 
@@ -74,7 +82,7 @@ def _depthwise_conv(graph, operator, x, weights, bias=None):
     source, weights_format, *_, target = _formats(graph, operator)
     window = _window(operator.options, weights.shape[1:3])
     return convolution.depthwise_conv(
-        x, weights, bias, source, weights_format, target, window, _fused(operator)
+        x, weights, bias, source, weights_format, target, window, fused_activation(operator)
     )
 
 
@@ -83,7 +91,7 @@ def _transpose_conv(graph, operator, shape, weights, x, bias=None):
     window = _window(operator.options, weights.shape[1:3])
     image = tuple(int(n) for n in shape[1:3])
     return convolution.transpose_conv(
-        x, weights, bias, source, weights_format, target, window, image, _fused(operator)
+        x, weights, bias, source, weights_format, target, window, image, fused_activation(operator)
     )
 
 
@@ -97,9 +105,9 @@ def _arithmetic(function, unquantized, fused=True):
         *operands, target = _formats(graph, operator)
         if target is None or x.dtype == np.int32:  # plain numbers, whatever they stand for
             made = unquantized(x, y)
-            return made if not fused else _clamp_real(made, _fused(operator))
+            return made if not fused else _clamp_real(made, fused_activation(operator))
         x, y = np.broadcast_arrays(x, y)
-        return function(x, y, *operands, target, *([_fused(operator)] if fused else []))
+        return function(x, y, *operands, target, *([fused_activation(operator)] if fused else []))
 
     return apply
 
@@ -179,7 +187,7 @@ def _pool(function):
     def apply(graph, operator, x):
         options = operator.options
         window = _window(options, (options.filterHeight, options.filterWidth))
-        return function(x, graph.formats[operator.outputs[0]], window, _fused(operator))
+        return function(x, graph.formats[operator.outputs[0]], window, fused_activation(operator))
 
     return apply
 

@@ -55,10 +55,11 @@ def simulate(
 
 def refusal(path: str | os.PathLike[str]) -> str:
     """Returns what keeps a file from the simulation, such as "holds the operator GELU"; "" if it can run the file."""
-    return _obstacle(_read(path)[1])
+    return _obstacle(read_graphs(path)[1])
 
 
-def _read(path):
+def read_graphs(path):
+    """Returns the `ModelT` of a file and its graphs as the simulation reads them."""
     _, model = read(path)
     return model, [_Graph(model, subgraph) for subgraph in model.subgraphs]
 
@@ -78,7 +79,7 @@ class _Simulation:
     """The simulation as an engine (see `engines`)."""
 
     def __init__(self, path):
-        self._model, self._graphs = _read(path)
+        self._model, self._graphs = read_graphs(path)
         reason = _obstacle(self._graphs)
         if reason:
             raise ValueError(

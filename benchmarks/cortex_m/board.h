@@ -1,0 +1,23 @@
+/* What a program on an emulated Cortex-M needs: text to the host, a counter of instructions, the depth of the stack. */
+#ifndef BOARD_H
+#define BOARD_H
+
+#include <stdint.h>
+
+void board_print(const char *label, uint32_t number);
+void board_exit(void);
+
+/* Starts the counter; board_ticks returns the ticks since then. A tick is a fixed number of instructions. */
+void board_start(void);
+uint32_t board_ticks(void);
+
+/* Executes 2 * turns instructions (SUBS and BNE), and a few around them. */
+void board_spin(uint32_t turns);
+
+/* Paints the free stack; board_stack_used returns how many bytes of it were written since then. */
+void board_paint_stack(void);
+uint32_t board_stack_used(void);
+
+int main(void);
+
+#endif
