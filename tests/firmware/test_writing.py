@@ -226,3 +226,15 @@ def test_the_type_of_a_tensor_that_c_lacks_is_named(tmp_path):
     both(path, "CAST", [(np.ones((2, 3), np.int32), None)], (2, 3), "float32", None, options("Cast"))
     with pytest.raises(ValueError, match="float32"):
         kv.tflite.write_c(path, tmp_path)
+
+
+@pytest.mark.parametrize("quantization", ["int8", "int16x8"])
+@pytest.mark.parametrize("kind", [layers.GRU, layers.LSTM])
+@pytest.mark.parametrize("form", ["sequence", "streaming"])
+def test_gated_recurrences(kind, form, quantization, tmp_path):
+    x = np.random.default_rng(4).normal(size=(4, 9, 5)).astype("float32")
+    inputs = keras.Input((9, 5), name="x")
+    model = keras.Model(inputs, layers.Dense(3, name="y")(kind(7, return_sequences=True)(inputs)))
+    export(randomize(model, 3), tmp_path / "m.tflite", x, quantization=quantization, form=form)
+    different, _ = firmware.differing(tmp_path / "m.tflite", x, tmp_path, firmware.gcc())
+    assert different == 0
