@@ -7,6 +7,7 @@ from backend_arrays import assert_allclose
 from keras import ops
 
 from keras_vrnn.layers.block import SLOPES, Block, forward_loop
+from keras_vrnn.layers.mixtures import Replacement
 
 RNG = np.random.default_rng(0)
 X, H, R, W, B = (
@@ -34,7 +35,7 @@ def test_forward_keeps_the_states_before_each_step(reverse, mask):
     block = Block(keras.activations.tanh, None, True, reverse, False)
     last, before = block.forward(X, mask, H, R, W, B)
     z = ops.matmul(X, W)
-    run = forward_loop(keras.activations.tanh, None, {"reverse": reverse, "unroll": True})
+    run = forward_loop(keras.activations.tanh, None, {"reverse": reverse, "unroll": True}, Replacement())
     expected_last, hidden = run(z, H, R, mask, B)
     assert_allclose(last, expected_last, atol=1e-6)  # float32, values below 1
     assert_allclose(block.output(last, before), ops.transpose(hidden, (1, 0, 2)), atol=1e-6)
