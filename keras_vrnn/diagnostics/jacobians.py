@@ -79,7 +79,7 @@ class Spectrum:
 
     @property
     def bound(self) -> float | None:
-        """α·γ_W·γ_φ + β: no step back multiplies the gradient's norm by more. Below 1 it must vanish. None if unknown."""
+        """α·γ_W·γ_φ + β: no step back multiplies the gradient by more. Below 1 it must vanish. None if unknown."""
         return None if self.slope_bound is None else self.alpha * self.norm * self.slope_bound + self.beta
 
     @property

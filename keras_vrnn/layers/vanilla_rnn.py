@@ -121,7 +121,11 @@ class VanillaRNN(keras.layers.SimpleRNN):
         )
 
     def _init_around(
-        self, cell: VanillaRNNCell, activity_regularizer: KerasObject, zero_output_for_mask: bool, **options: Any
+        self,
+        cell: VanillaRNNCell,
+        activity_regularizer: KerasObject,
+        zero_output_for_mask: bool,
+        **options: Any,
     ) -> None:
         """The rest of the constructor: makes the layer that runs `cell`."""
         for name in ("return_sequences", "return_state", "go_backwards", "stateful", "unroll"):
