@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from keras_vrnn import tflite as tflite
     from keras_vrnn import training as training
     from keras_vrnn.layers import Bidirectional as Bidirectional
+    from keras_vrnn.layers import FastRNN as FastRNN
+    from keras_vrnn.layers import FastRNNCell as FastRNNCell
     from keras_vrnn.layers import StackedVanillaRNN as StackedVanillaRNN
     from keras_vrnn.layers import VanillaRNN as VanillaRNN
     from keras_vrnn.layers import VanillaRNNCell as VanillaRNNCell
@@ -37,6 +39,8 @@ else:  # type checkers must not see a `__getattr__`: it would make every name va
         {
             "Bidirectional": "keras_vrnn.layers",
             "EncoderDecoder": "keras_vrnn.models",
+            "FastRNN": "keras_vrnn.layers",
+            "FastRNNCell": "keras_vrnn.layers",
             "Model": "keras_vrnn.training",
             "Sequential": "keras_vrnn.training",
             "StackedVanillaRNN": "keras_vrnn.layers",

@@ -13,6 +13,8 @@ import keras_vrnn as kv
 PUBLIC_NAMES = [
     "Bidirectional",
     "EncoderDecoder",
+    "FastRNN",
+    "FastRNNCell",
     "Model",
     "Sequential",
     "StackedVanillaRNN",

@@ -3,6 +3,9 @@
     J_t = ∂h_t/∂h_{t-1} = W_h·diag(φ'(z_t))        rows are h_{t-1}, as h_t = φ(x_t·W_x + h_{t-1}·W_h + b)
     ‖J_t‖ ≤ γ_W·γ_φ                                 γ_W = σ_max(W_h), γ_φ = sup |φ'|
 
+FastRNN has h_t = α·φ(z_t) + β·h_{t-1}, so that J_t = α·W_h·diag(φ'(z_t)) + β·I and ‖J_t‖ ≤ α·γ_W·γ_φ + β. The vanilla
+RNN is its case α = 1, β = 0.
+
 Computed in NumPy, in float64, from the current weights of the layer.
 """
 
@@ -15,7 +18,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from keras_vrnn.layers import VanillaRNNCell
+from keras_vrnn.layers import FastRNNCell, VanillaRNNCell
 
 # γ_φ = sup |φ'|. SELU: λ·α (Klambauer et al. 2017). SiLU and GELU: the maximum of φ', found numerically and rounded up.
 SLOPE_BOUNDS = {
@@ -48,6 +51,7 @@ class Spectrum:
         singular_values: of W_h, shape (units,), largest first.
         eigenvalues: of W_h, shape (units,), complex, largest magnitude first.
         slope_bound: γ_φ, or None for an activation whose largest slope is unknown.
+        alpha, beta: α and β of a FastRNN; 1 and 0 for a vanilla RNN.
         jacobian_norms: ‖∂h_t/∂h_{t-1}‖₂, shape (batch, steps), in the order of processing, NaN at masked steps; None
             without `x`.
         lyapunov: largest Lyapunov exponent λ, per step, in nats: on average, a small change of the state grows by the
@@ -58,6 +62,8 @@ class Spectrum:
     singular_values: np.ndarray
     eigenvalues: np.ndarray
     slope_bound: float | None
+    alpha: float = 1.0
+    beta: float = 0.0
     jacobian_norms: np.ndarray | None = None
     lyapunov: float | None = None
 
@@ -73,8 +79,13 @@ class Spectrum:
 
     @property
     def bound(self) -> float | None:
-        """γ_W·γ_φ: no step back multiplies the gradient's norm by more. Below 1 it must vanish. None if unknown."""
-        return None if self.slope_bound is None else self.norm * self.slope_bound
+        """α·γ_W·γ_φ + β: no step back multiplies the gradient by more. Below 1 it must vanish. None if unknown."""
+        return None if self.slope_bound is None else self.alpha * self.norm * self.slope_bound + self.beta
+
+    @property
+    def bound_formula(self) -> str:
+        """The formula of `bound`, for text: γ_W·γ_φ for a vanilla RNN."""
+        return "γ_W·γ_φ" if (self.alpha, self.beta) == (1, 0) else "α·γ_W·γ_φ + β"
 
     def plot(
         self, path: str | os.PathLike[str] | None = None, title: str | None = None, overwrite: bool = False
@@ -96,6 +107,8 @@ class Spectrum:
             "singular_values": self.singular_values.tolist(),
             "spectral_radius": self.spectral_radius,
             "slope_bound": _plain(self.slope_bound),
+            "alpha": self.alpha,
+            "beta": self.beta,
             "bound": _plain(self.bound),
             "jacobian_norm_median": None if norms is None else _plain(np.nanmedian(norms)),
             "jacobian_norm_max": None if norms is None else _plain(np.nanmax(norms)),
@@ -107,8 +120,10 @@ class Spectrum:
         lines = [
             f"{self.name}: {len(self.singular_values)} units",
             f"  W_h: singular values {self.norm:.4f} to {smallest:.2g}, spectral radius {self.spectral_radius:.4f}",
-            f"  bound of a step back, γ_W·γ_φ: {self._bound_in_words()}",
+            f"  bound of a step back, {self.bound_formula}: {self._bound_in_words()}",
         ]
+        if (self.alpha, self.beta) != (1, 0):
+            lines.insert(2, f"  α {self.alpha:.4f}, β {self.beta:.4f}")
         if self.jacobian_norms is not None:
             low, high = np.nanmin(self.jacobian_norms), np.nanmax(self.jacobian_norms)
             middle = np.nanmedian(self.jacobian_norms)
@@ -149,7 +164,7 @@ def spectrum(
     gradients with them. If it is positive, they grow: chaos.
 
     Args:
-        layer: a built vanilla RNN layer or cell, of this package or of Keras.
+        layer: a built vanilla RNN or FastRNN, layer or cell, of this package or of Keras.
         x: the input of the layer, (batch, time, features); None for the kernel alone. Each step of each sequence costs
             a singular value decomposition of (units, units): a few sequences are enough.
         mask: (batch, time) bool, False at steps that are left out.
@@ -159,7 +174,7 @@ def spectrum(
         A `Spectrum`.
 
     Raises:
-        TypeError: `layer` is not a vanilla RNN.
+        TypeError: `layer` is neither a vanilla RNN nor a FastRNN.
         ValueError: The layer is not built, or `x`, `mask` or `initial_state` do not fit.
 
     Example:
@@ -177,7 +192,8 @@ def spectrum(
         ]
         hint = f"Pass one of the layers in its {' or '.join(inner)}." if inner else ""
         raise TypeError(
-            "`layer` must be a vanilla RNN layer or cell (kv.VanillaRNN, keras.layers.SimpleRNN). Received: layer of "
+            "`layer` must be a vanilla RNN layer or cell (kv.VanillaRNN, kv.FastRNN, keras.layers.SimpleRNN). "
+            "Received: layer of "
             f"type {type(layer).__name__}. {hint or 'gradient_flow works for every recurrent layer.'}"
         )
     if not cell.built:
@@ -185,37 +201,47 @@ def spectrum(
             f"layer {layer.name!r} has no weights yet: call it on data, or layer.build(shape), first."
         )
     weights = [None if w is None else _float64(w) for w in (cell.kernel, cell.recurrent_kernel, cell.bias)]
-    _check_finite(layer, weights)
+    alpha, beta = _rates(cell)
+    _check_finite(layer, [*weights, alpha, beta])
     eigenvalues = np.linalg.eigvals(weights[1])
     found: dict[str, Any] = {
         "name": layer.name,
         "singular_values": np.linalg.svd(weights[1], compute_uv=False),
         "eigenvalues": eigenvalues[np.argsort(-abs(eigenvalues))],
         "slope_bound": SLOPE_BOUNDS.get(cell.activation),
+        "alpha": alpha,
+        "beta": beta,
     }
     if x is not None:
-        if type(cell).call not in (VanillaRNNCell.call, keras.layers.SimpleRNNCell.call):
+        if type(cell).call not in (VanillaRNNCell.call, FastRNNCell.call, keras.layers.SimpleRNNCell.call):
             raise ValueError(
                 f"cell {type(cell).__name__} has a `call` of its own, whose Jacobian is unknown here."
             )
         data, counts, h = _checked_data(layer, np.asarray(x, "float64"), mask, initial_state, weights[0])
         if getattr(layer, "go_backwards", False):
             data, counts = data[:, ::-1], counts[:, ::-1]
-        slopes = _slopes(cell.activation, weights, data, h, counts)
-        found["jacobian_norms"] = _jacobian_norms(weights[1], slopes, counts)
-        found["lyapunov"] = _lyapunov(weights[1], slopes, counts)
+        slopes = _slopes(cell.activation, weights, alpha, beta, data, h, counts)
+        found["jacobian_norms"] = _jacobian_norms(weights[1], slopes, beta, counts)
+        found["lyapunov"] = _lyapunov(weights[1], slopes, beta, counts)
     return Spectrum(**found)
 
 
-def _slopes(activation, weights, x, h, counts):
-    """φ'(z_t), shape (batch, steps, units)."""
+def _rates(cell):
+    """α and β of a FastRNN; 1 and 0 for a vanilla RNN."""
+    if not isinstance(cell, FastRNNCell):
+        return 1.0, 0.0
+    return tuple(float(1 / (1 + np.exp(-_float64(weight)))) for weight in (cell.alpha, cell.beta))
+
+
+def _slopes(activation, weights, alpha, beta, x, h, counts):
+    """α·φ'(z_t), shape (batch, steps, units)."""
     kernel, recurrent_kernel, bias = weights
     z_input = x @ kernel + (0 if bias is None else bias)
     slopes = np.empty_like(z_input)
     for t in range(x.shape[1]):
         value, slopes[:, t] = _activated(activation, z_input[:, t] + h @ recurrent_kernel)
-        h = np.where(counts[:, t, None], value, h)
-    return slopes
+        h = np.where(counts[:, t, None], alpha * value + beta * h, h)
+    return alpha * slopes
 
 
 def _activated(activation, z):
@@ -229,22 +255,22 @@ def _activated(activation, z):
     return value.numpy(), tape.gradient(value, z).numpy()
 
 
-def _jacobian_norms(recurrent_kernel, slopes, counts):
+def _jacobian_norms(recurrent_kernel, slopes, beta, counts):
     norms = np.full(counts.shape, np.nan)
     for t in range(counts.shape[1]):
-        jacobians = recurrent_kernel * slopes[:, t, None, :]
+        jacobians = recurrent_kernel * slopes[:, t, None, :] + beta * np.eye(len(recurrent_kernel))
         norms[:, t] = np.linalg.norm(jacobians, ord=2, axis=(1, 2))
     return np.where(counts, norms, np.nan)
 
 
-def _lyapunov(recurrent_kernel, slopes, counts):
+def _lyapunov(recurrent_kernel, slopes, beta, counts):
     """Mean of ln ‖v_{t-1}·J_t‖, v normalised: the first column of the QR method."""
     batch, steps, units = slopes.shape
     v = np.random.default_rng(0).normal(size=(batch, units))
     v /= np.linalg.norm(v, axis=1, keepdims=True)
     growth = np.zeros((batch, steps))
     for t in range(steps):
-        after = (v @ recurrent_kernel) * slopes[:, t]
+        after = (v @ recurrent_kernel) * slopes[:, t] + beta * v
         norm = np.linalg.norm(after, axis=1)
         alive = counts[:, t] & (norm > 0)
         with np.errstate(divide="ignore"):  # all slopes are 0, all ReLUs off: ln 0

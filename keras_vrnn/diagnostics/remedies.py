@@ -7,6 +7,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_vrnn.layers import FastRNNCell
+
 DEAD = "Look for dead (ReLU) or saturated units between it and the loss, or for a loss that does not read it."
 BROKEN_WEIGHTS = (
     "Training cannot recover from this: restore weights that were saved before. Then look for inf or NaN in the data, "
@@ -18,6 +20,7 @@ BROKEN_LOSS = "Look for the log of 0 or a division by 0 in the loss, and for tar
 _KINDS = (
     (keras.layers.LSTMCell, "lstm"),
     (keras.layers.GRUCell, "gru"),
+    (FastRNNCell, "fast"),  # before its base class
     (keras.layers.SimpleRNNCell, "vanilla"),
 )
 # Initializers whose argument (`gain`, `radius`) sets the size of the recurrent kernel.
@@ -31,8 +34,8 @@ class Traits:
     """What a recurrence is, and which remedies it already has.
 
     Attributes:
-        kind: "vanilla", "lstm", "gru", or "other" for a cell with equations of its own.
-        activation: name of φ, for a vanilla cell.
+        kind: "vanilla", "fast" (FastRNN), "lstm", "gru", or "other" for a cell with equations of its own.
+        activation: name of φ, for a vanilla cell or a FastRNN.
         initializer: class name of the recurrent initializer, or "".
         gain: gain or spectral radius that the initializer was given, 1 by default.
         kernel_norm: largest singular value of the recurrent kernel now, for a vanilla cell; else NaN.
@@ -60,7 +63,7 @@ def traits_of(cell: Any, clips: bool = False, per_step: bool = False) -> Traits:
     constraints = [getattr(cell, name, None) for name in ("recurrent_regularizer", "recurrent_constraint")]
     return Traits(
         kind=kind,
-        activation=getattr(cell.activation, "__name__", "") if kind == "vanilla" else "",
+        activation=getattr(cell.activation, "__name__", "") if kind in ("vanilla", "fast") else "",
         initializer="" if initializer is None else type(initializer).__name__,
         gain=float(getattr(initializer, "gain", getattr(initializer, "radius", 1.0))),
         kernel_norm=_norm(cell.recurrent_kernel) if kind == "vanilla" and cell.built else math.nan,
@@ -121,6 +124,9 @@ def _longer_memory(traits):
     gated = "a gated cell (keras.layers.LSTM or GRU)"
     if traits.kind == "other":
         return [gated]
+    if traits.kind == "fast":
+        nearer = "a β nearer 1 (beta_initializer=keras.initializers.Constant(5.0))"
+        return [*_flatter_activation(traits), nearer, gated]
     return [*_flatter_activation(traits), *_larger_kernel(traits), *_irnn(traits), gated]
 
 
@@ -154,6 +160,8 @@ def _shorter_ways(traits):
 
 
 def _smaller_kernel(traits):
+    if traits.kind == "fast":  # ‖α·W_h·diag(φ') + β·I‖ grows with both
+        return ["a smaller α or β (alpha_initializer, beta_initializer)"]
     if not traits.kernel_norm > _AMPLIFIES:
         return []
     if traits.initializer not in _SIZED:

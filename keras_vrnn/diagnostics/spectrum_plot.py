@@ -90,7 +90,7 @@ def _draw_jacobians(axis, spectrum):
             color="0.15",
             linestyle="--",
             linewidth=1.0,
-            label=f"γ_W·γ_φ = {spectrum.bound:.3g}",
+            label=f"{spectrum.bound_formula} = {spectrum.bound:.3g}",
         )
     axis.axhline(np.exp(spectrum.lyapunov), color=pictures.COLORS[1], linewidth=1.0, label="e^λ, Lyapunov")
     axis.set_xlabel("time step, in the order of processing")

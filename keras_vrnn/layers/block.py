@@ -8,7 +8,9 @@
     tangents    ż_t = ẋ_t·W_x + x_t·Ẇ_x + (h_{t-1}∘r)·Ẇ_h + ḃ       GEMMs before the loop
                 ḣ_t = φ'(z_t) ∘ (ż_t + (ḣ_{t-1}∘r)·W_h)              where mask_t, else ḣ_{t-1}
 
-r is the recurrent dropout mask. For every activation in `SLOPES`, φ' is a function of h, so h is all that the
+This is the vanilla RNN. Other recurrences mix φ(z_t) with h_{t-1}: see `mixtures`.
+
+r is the recurrent dropout mask. For every activation in `SLOPES`, φ' is a function of φ(z_t), so h is all that the
 derivatives need. TensorFlow uses the backward pass. JAX uses the tangents: it transposes them into the same backward
 pass, at the same cost, and they also give forward mode. The alternatives and their measurements:
 docs/decisions/recurrence.md.
@@ -20,6 +22,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_vrnn.layers.mixtures import Replacement
 from keras_vrnn.layers.scan import scan
 
 # φ'(z) as a function of h = φ(z), for elementwise φ.
@@ -44,40 +47,43 @@ SLOPES[ops.relu] = SLOPES[keras.activations.relu]
 SLOPES[ops.sigmoid] = SLOPES[keras.activations.sigmoid]
 
 
-def forward_loop(activation, recurrent_mask, loop, before=False):
+def forward_loop(activation, recurrent_mask, loop, mixture, kept=None):
     """The loop of the forward pass, from the input product on.
 
     Args:
         activation: φ.
         recurrent_mask: r, shape (batch, units), or None.
         loop: Arguments of `scan`: `reverse` and `unroll`, and `autodiff` where the backend differentiates the loop.
-        before: Whether to return h_{t-1} of all steps in place of h_t.
+        mixture: (φ(z_t), h_{t-1}) → h_t.
+        kept: (h_{t-1}, φ(z_t)) → what to return of all steps; by default h_t.
 
     Returns:
-        A function (z, h_0, W_h, mask, *b) → (h_T, h of all steps, time-major in time order).
+        A function (z, h_0, W_h, mask, *b) → (h_T, what is kept of all steps, time-major in time order).
     """
 
     def run(z, state, recurrent_kernel, mask, *bias):
         def step(h, inputs):
             z_t, *mask_t = inputs
-            kept = h if recurrent_mask is None else h * recurrent_mask
-            z_t = z_t + ops.matmul(kept, recurrent_kernel)
+            dropped = h if recurrent_mask is None else h * recurrent_mask
+            z_t = z_t + ops.matmul(dropped, recurrent_kernel)
             # Inside the loop XLA fuses the addition with φ; outside, it is one more pass over all steps.
             z_t = z_t + bias[0] if bias else z_t
             # Keras' tanh on JAX and matmul on PyTorch return float32 for float64.
-            new = ops.cast(activation(z_t), h.dtype)
+            candidate = ops.cast(activation(z_t), h.dtype)
+            new = mixture(candidate, h)
             if mask_t:
                 new = ops.where(mask_t[0], new, h)
-            return new, h if before else new
+            return new, kept(h, candidate) if kept else new
 
-        return scan(step, state, batch_major=given(z, mask), **loop)
+        like = kept(state, state) if kept else state
+        return scan(step, state, batch_major=given(z, mask), like=like, **loop)
 
     return run
 
 
 @dataclasses.dataclass(frozen=True)
 class Block:
-    """The recurrence over some steps: (x, mask, h_0, W_h, W_x, *b) → h_T, or h of all steps.
+    """The recurrence over some steps: (x, mask, h_0, W_h, W_x, *rates, *b) → h_T, or h of all steps.
 
     Args:
         activation: φ, one of `SLOPES`.
@@ -85,6 +91,7 @@ class Block:
         return_sequences: Whether the result is h of all steps, batch-major in time order, or h_T.
         reverse: Whether to go from the last step to the first.
         unroll: Whether to write the steps out.
+        mixture: Class from `mixtures`, made of the rates.
     """
 
     activation: Any
@@ -92,10 +99,16 @@ class Block:
     return_sequences: bool
     reverse: bool
     unroll: bool
+    mixture: Any = dataclasses.field(default=Replacement, kw_only=True)
 
     @property
     def loop(self):
         return {"reverse": self.reverse, "unroll": self.unroll}
+
+    def _mixture(self, weights):
+        """(mixture, *b) of the weights behind W_h and W_x."""
+        count = len(dataclasses.fields(self.mixture))
+        return self.mixture(*weights[:count]), *weights[count:]
 
     def __call__(self, x, mask, state, *weights):
         if keras.backend.backend() == "jax":
@@ -108,26 +121,27 @@ class Block:
 
         @ops.custom_gradient
         def recurrence(x, state, *weights):
-            last, before = self.forward(x, mask, state, *weights)
+            last, kept = self.forward(x, mask, state, *weights)
 
             def gradient(upstream):
-                return self.backward(x, mask, last, before, *self.arriving(upstream), *weights)
+                return self.backward(x, mask, last, kept, *self.arriving(upstream), *weights)
 
-            return self.output(last, before), gradient
+            return self.output(last, kept), gradient
 
         return recurrence(x, state, *weights)
 
-    def forward(self, x, mask, state, recurrent_kernel, kernel, *bias):
-        """h_T, and h_{t-1} of all steps, time-major: the layout of which W_h's gradient is one GEMM."""
-        run = forward_loop(self.activation, self.recurrent_mask, self.loop, before=True)
+    def forward(self, x, mask, state, recurrent_kernel, kernel, *rest):
+        """h_T, and what the mixture keeps of all steps, time-major: the layout of which W_h's gradient is one GEMM."""
+        mixture, *bias = self._mixture(rest)
+        run = forward_loop(self.activation, self.recurrent_mask, self.loop, mixture, mixture.kept)
         return run(ops.matmul(x, kernel), state, recurrent_kernel, mask, *bias)
 
-    def output(self, last, before):
-        return ops.transpose(self._hidden(last, before), (1, 0, 2)) if self.return_sequences else last
+    def output(self, last, kept):
+        return ops.transpose(self._hidden(last, kept), (1, 0, 2)) if self.return_sequences else last
 
-    def _hidden(self, last, before):
+    def _hidden(self, last, kept):
         """h_t of all steps, time-major."""
-        last = ops.expand_dims(last, 0)
+        last, before = ops.expand_dims(last, 0), keras.tree.flatten(kept)[0]
         return ops.concatenate([last, before[:-1]] if self.reverse else [before[1:], last], axis=0)
 
     def arriving(self, upstream):
@@ -136,55 +150,72 @@ class Block:
             return upstream, None
         return ops.zeros_like(upstream[:, 0]), upstream
 
-    def backward(self, x, mask, last, before, dh, dy, recurrent_kernel, kernel, *bias):
-        """BPTT: dX, dh_0, dW_h, dW_x and db, in the order of the arguments of `forward`."""
+    def backward(self, x, mask, last, kept, dh, dy, recurrent_kernel, kernel, *rest):
+        """BPTT: dX, dh_0, dW_h, dW_x, the gradients of the rates, and db, as the arguments of `forward` are ordered."""
+        mixture, *bias = self._mixture(rest)
         transposed = ops.transpose(recurrent_kernel)
         slope = SLOPES[self.activation]
 
         def step(carry, inputs):
-            dh, h = carry
-            h_before, *rest = inputs
+            dh, h, *d_rates = carry
+            h_before, candidate, others = mixture.seen(h, inputs)
             if dy is not None:
-                dy_t, *rest = rest
+                dy_t, *others = others
                 dh = dh + dy_t
-            dz = dh * slope(h)
-            if mask is not None:
-                dz = ops.where(rest[0], dz, ops.zeros_like(dz))
+            mask_t = others[0] if others else None
+
+            def where_counted(gradient):
+                return gradient if mask_t is None else ops.where(mask_t, gradient, ops.zeros_like(gradient))
+
+            dz = where_counted(mixture.to_candidate(dh) * slope(candidate))
             dh_before = ops.matmul(dz, transposed)
             if self.recurrent_mask is not None:
                 dh_before = dh_before * self.recurrent_mask
-            if mask is not None:
-                dh_before = dh_before + ops.where(rest[0], ops.zeros_like(dh), dh)
-            return (dh_before, h_before), dz
+            beside = mixture.to_state(dh, mask_t)
+            if beside is not None:
+                dh_before = dh_before + beside
+            terms = mixture.to_rates(dh, h_before, candidate)
+            d_rates = (d + where_counted(term) for d, term in zip(d_rates, terms, strict=True))
+            return (dh_before, h_before, *d_rates), dz
 
+        arrays = keras.tree.flatten(kept)
+        sums = (ops.zeros_like(dh) for _ in dataclasses.fields(mixture))
         loop_back = {**self.loop, "reverse": not self.reverse}
-        (dh, _), dz = scan(step, (dh, last), (before,), given(dy, mask), **loop_back)
-        kept = before if self.recurrent_mask is None else before * self.recurrent_mask
+        (dh, _, *d_rates), dz = scan(step, (dh, last, *sums), arrays, given(dy, mask), **loop_back)
+        before = arrays[0] if self.recurrent_mask is None else arrays[0] * self.recurrent_mask
         d_bias = [ops.sum(dz, axis=(0, 1))] if bias else []
-        d_recurrent_kernel = _outer(kept, dz)
+        d_recurrent_kernel = _outer(before, dz)
         dz = ops.transpose(dz, (1, 0, 2))
-        return ops.matmul(dz, ops.transpose(kernel)), dh, d_recurrent_kernel, _outer(x, dz), *d_bias
+        d_weights = d_recurrent_kernel, _outer(x, dz), *map(ops.sum, d_rates), *d_bias
+        return ops.matmul(dz, ops.transpose(kernel)), dh, *d_weights
 
     def tangents(self, primals, tangents):
-        """h_T and h_{t-1} of all steps, and how h_T and h_t of all steps change as the arguments do."""
-        x, mask, state, recurrent_kernel, kernel, *bias = primals
-        dx, d_state, d_recurrent_kernel, d_kernel, *d_bias = tangents
-        last, before = self.forward(x, mask, state, recurrent_kernel, kernel, *bias)
-        slopes = SLOPES[self.activation](self._hidden(last, before))
-        kept = before if self.recurrent_mask is None else before * self.recurrent_mask
+        """What `forward` returns, and how h_T and h_t of all steps change as the arguments do."""
+        x, mask, state, recurrent_kernel, kernel, *rest = primals
+        dx, d_state, d_recurrent_kernel, d_kernel, *d_rest = tangents
+        last, kept = self.forward(x, mask, state, recurrent_kernel, kernel, *rest)
+        mixture, *bias = self._mixture(rest)
+        d_rates, d_bias = d_rest[: len(rest) - len(bias)], d_rest[len(rest) - len(bias) :]
+        slopes = SLOPES[self.activation](mixture.candidates(self._hidden(last, kept), kept))
+        before = keras.tree.flatten(kept)[0]
+        before = before if self.recurrent_mask is None else before * self.recurrent_mask
         dz = ops.transpose(_product(dx, kernel) + _product(x, d_kernel), (1, 0, 2))
-        dz = dz + _product(kept, d_recurrent_kernel)
+        dz = dz + _product(before, d_recurrent_kernel)
         dz = dz + d_bias[0] if d_bias else dz
+        by_rates = mixture.from_rates(d_rates, kept)
 
         def step(dh, inputs):
-            dz_t, slope_t, *mask_t = inputs
-            kept = dh if self.recurrent_mask is None else dh * self.recurrent_mask
-            new = slope_t * (dz_t + ops.matmul(kept, recurrent_kernel))
-            if mask_t:
-                new = ops.where(mask_t[0], new, dh)
+            dz_t, slope_t, *others = inputs
+            dropped = dh if self.recurrent_mask is None else dh * self.recurrent_mask
+            new = mixture(slope_t * (dz_t + ops.matmul(dropped, recurrent_kernel)), dh)
+            if by_rates:
+                by_rates_t, *others = others
+                new = new + by_rates_t
+            if others:
+                new = ops.where(others[0], new, dh)
             return new, new
 
-        return last, before, *scan(step, d_state, (dz, slopes), given(mask), **self.loop)
+        return last, kept, *scan(step, d_state, (dz, slopes, *by_rates), given(mask), **self.loop)
 
     # What `jax.custom_jvp` takes: the recurrence and its tangents as functions of all arrays.
 
@@ -196,9 +227,9 @@ class Block:
         x, mask, recurrent_mask, *rest = primals
         dx, _, _, *d_rest = tangents  # nothing is differentiated by way of a mask
         block = dataclasses.replace(self, recurrent_mask=recurrent_mask)
-        last, before, d_last, d_hidden = block.tangents((x, mask, *rest), (dx, *d_rest))
+        last, kept, d_last, d_hidden = block.tangents((x, mask, *rest), (dx, *d_rest))
         d_output = ops.transpose(d_hidden, (1, 0, 2)) if self.return_sequences else d_last
-        return block.output(last, before), d_output
+        return block.output(last, kept), d_output
 
 
 def given(*tensors):

@@ -81,8 +81,8 @@ def _with_gradient(block, count, x, mask, state, *weights):
     def recurrence(x, state, *weights):
         def one(h, inputs):
             x_k, *mask_k = inputs
-            last, before = block.forward(x_k, *(mask_k or [None]), h, *weights)
-            return last, (h, block.output(last, before)) if block.return_sequences else (h,)
+            last, kept = block.forward(x_k, *(mask_k or [None]), h, *weights)
+            return last, (h, block.output(last, kept)) if block.return_sequences else (h,)
 
         shape = (ops.shape(x)[0], x.shape[1] // count, state.shape[1])
         like = (state, ops.zeros(shape, state.dtype)) if block.return_sequences else (state,)
@@ -93,8 +93,8 @@ def _with_gradient(block, count, x, mask, state, *weights):
             return with_derivatives_of(single_backward, backward_in_blocks)(upstream, x, state, *weights)
 
         def single_backward(upstream, x, state, *weights):
-            last, before = block.forward(x, mask, state, *weights)
-            return block.backward(x, mask, last, before, *block.arriving(upstream), *weights)
+            last, kept = block.forward(x, mask, state, *weights)
+            return block.backward(x, mask, last, kept, *block.arriving(upstream), *weights)
 
         def backward_in_blocks(upstream, x, state, *weights):
             dh, dy = block.arriving(upstream)
@@ -104,8 +104,8 @@ def _with_gradient(block, count, x, mask, state, *weights):
                 start, x_k, *rest = inputs
                 dy_k = rest.pop(0) if block.return_sequences else None
                 mask_k = rest.pop(0) if rest else None
-                last, before = block.forward(x_k, mask_k, start, *weights)
-                dx_k, dh, *terms = block.backward(x_k, mask_k, last, before, dh, dy_k, *weights)
+                last, kept = block.forward(x_k, mask_k, start, *weights)
+                dx_k, dh, *terms = block.backward(x_k, mask_k, last, kept, dh, dy_k, *weights)
                 return (dh, *(a + b for a, b in zip(sums, terms, strict=True))), dx_k
 
             init = (dh, *(ops.zeros_like(weight) for weight in weights))

@@ -110,6 +110,10 @@ class VanillaRNNCell(keras.layers.SimpleRNNCell):
         h = self.activation(z)
         return h, [h] if nested else h
 
+    def rates(self) -> tuple[Any, ...]:
+        """The scalars by which a step mixes φ(…) and h_{t-1}: none, because h_t is φ(…)."""
+        return ()
+
     def load_own_variables(self, store: Any) -> None:
         if self.built and not list(store.keys()):
             raise ValueError(

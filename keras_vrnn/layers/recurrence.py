@@ -8,7 +8,12 @@ from keras import ops
 from keras_vrnn.layers.block import SLOPES, Block, forward_loop, given
 from keras_vrnn.layers.blocks import over_time
 from keras_vrnn.layers.cell import VanillaRNNCell
+from keras_vrnn.layers.fast_cell import FastRNNCell
+from keras_vrnn.layers.mixtures import Leak, Replacement
 from keras_vrnn.layers.scan import scan
+
+# The maths of a step -> how it makes h_t.
+_MIXTURES = {VanillaRNNCell.call: Replacement, FastRNNCell.call: Leak}
 
 
 def gradient_rule(cell):
@@ -19,7 +24,7 @@ def gradient_rule(cell):
         `SLOPES`, and for PyTorch, where the forward pass of a custom gradient leaves no graph for second derivatives.
     "cell": `cell.call` step by step, for a subclass that changes the maths of the step.
     """
-    if type(cell).call is not VanillaRNNCell.call:
+    if type(cell).call not in _MIXTURES:
         return "cell"
     if cell.activation in SLOPES and keras.backend.backend() in ("tensorflow", "jax"):
         return "hand-written"
@@ -47,12 +52,15 @@ def recur(layer, sequences, state, mask, training):
         for weight in (cell.kernel, cell.recurrent_kernel, cell.bias)
         if weight is not None
     )
+    rates = [ops.cast(rate, cell.compute_dtype) for rate in cell.rates()]
+    mixture = _MIXTURES[type(cell).call]
     if rule == "hand-written":
-        block = Block(cell.activation, recurrent_mask, layer.return_sequences, **loop)
-        return results(layer, *over_time(block, sequences, mask, state, recurrent_kernel, kernel, *bias))
+        block = Block(cell.activation, recurrent_mask, layer.return_sequences, **loop, mixture=mixture)
+        weights = recurrent_kernel, kernel, *rates, *bias
+        return results(layer, *over_time(block, sequences, mask, state, *weights))
     z = ops.matmul(sequences, kernel)
     z = z + bias[0] if bias else z  # one gradient of b instead of one per step
-    run = forward_loop(cell.activation, recurrent_mask, {**loop, "autodiff": True})
+    run = forward_loop(cell.activation, recurrent_mask, {**loop, "autodiff": True}, mixture(*rates))
     last, hidden = run(z, state, recurrent_kernel, mask)
     return results(layer, last, _batch_major(hidden))
 

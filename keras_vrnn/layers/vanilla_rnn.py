@@ -108,19 +108,36 @@ class VanillaRNN(keras.layers.SimpleRNN):
             trainable=kwargs.get("trainable", True),
             name="vanilla_rnn_cell",
         )
+        self._init_around(
+            cell,
+            activity_regularizer=activity_regularizer,
+            return_sequences=return_sequences,
+            return_state=return_state,
+            go_backwards=go_backwards,
+            stateful=stateful,
+            unroll=unroll,
+            zero_output_for_mask=zero_output_for_mask,
+            **kwargs,
+        )
+
+    def _init_around(
+        self,
+        cell: VanillaRNNCell,
+        activity_regularizer: KerasObject,
+        zero_output_for_mask: bool,
+        **options: Any,
+    ) -> None:
+        """The rest of the constructor: makes the layer that runs `cell`."""
+        for name in ("return_sequences", "return_state", "go_backwards", "stateful", "unroll"):
+            options[name] = checks.flag(name, options[name])
         # SimpleRNN.__init__ would build a cell of its own; the rest of it is RNN's.
         super(keras.layers.SimpleRNN, self).__init__(
             cell,
-            return_sequences=checks.flag("return_sequences", return_sequences),
-            return_state=checks.flag("return_state", return_state),
-            go_backwards=checks.flag("go_backwards", go_backwards),
-            stateful=checks.flag("stateful", stateful),
-            unroll=checks.flag("unroll", unroll),
             zero_output_for_mask=checks.flag("zero_output_for_mask", zero_output_for_mask),
             activity_regularizer=call_checks.resolved(
                 "regularizers", "activity_regularizer", activity_regularizer
             ),
-            **kwargs,
+            **options,
         )
         # Keras' own check of the rank names neither the missing axis nor the fix: see `call_checks`.
         self.input_spec = None

@@ -17,11 +17,13 @@ EXACT = 1e-12
 
 def built(problem, **options):
     """A layer with the weights of a problem, rounded to float32 in both."""
-    for name in ("kernel", "recurrent_kernel", "bias"):
+    names = ("kernel", "recurrent_kernel", "bias", "alpha", "beta")[: 3 if problem.alpha is None else 5]
+    for name in names:
         setattr(problem, name, getattr(problem, name).astype("float32").astype("float64"))
-    layer = kv.VanillaRNN(problem.recurrent_kernel.shape[0], activation=problem.activation, **options)
+    layer_class = kv.VanillaRNN if problem.alpha is None else kv.FastRNN
+    layer = layer_class(problem.recurrent_kernel.shape[0], activation=problem.activation, **options)
     layer.build((None, None, problem.x.shape[2]))
-    layer.set_weights([problem.kernel, problem.recurrent_kernel, problem.bias])
+    layer.set_weights([getattr(problem, name) for name in names])
     return layer
 
 
@@ -46,6 +48,8 @@ def oracle_jacobians(problem):
                     problem.bias,
                     state,
                     activation=problem.activation,
+                    alpha=problem.alpha,
+                    beta=problem.beta,
                 )
                 ends.append(reference.forward(step)[:, 0])
             result[:, t, i] = (ends[0] - ends[1]) / (2 * move)
@@ -59,6 +63,48 @@ def qr_exponents(matrices):
         q, r = np.linalg.qr(jacobian.T @ q)
         logs.append(np.log(abs(np.diag(r))))
     return np.sort(np.mean(logs[len(logs) // 10 :], axis=0))[::-1]
+
+
+@pytest.mark.parametrize("activation", ["tanh", "sigmoid", "elu"])
+def test_jacobian_norms_of_a_fast_rnn_equal_the_oracle_and_stay_below_the_bound(activation):
+    problem = reference.random_problem(
+        np.random.default_rng(2),
+        batch=2,
+        time=6,
+        units=5,
+        initial_state=False,
+        activation=activation,
+        fast=True,
+    )
+    found = spectrum(built(problem), problem.x)
+    expected = np.linalg.norm(oracle_jacobians(problem), ord=2, axis=(2, 3))
+    np.testing.assert_allclose(found.jacobian_norms, expected, rtol=1e-8)  # as below
+    assert found.jacobian_norms.max() <= found.bound * (1 + EXACT)
+    alpha, beta = (1 / (1 + np.exp(-value)) for value in (problem.alpha, problem.beta))
+    slope = {"tanh": 1.0, "sigmoid": 0.25, "elu": 1.0}[activation]
+    assert found.bound == pytest.approx(alpha * found.norm * slope + beta, rel=EXACT)
+    assert (found.alpha, found.beta) == (pytest.approx(alpha, rel=EXACT), pytest.approx(beta, rel=EXACT))
+    assert "bound of a step back, α·γ_W·γ_φ + β" in str(found)
+    assert f"α {alpha:.4f}, β {beta:.4f}" in str(found)
+
+
+def test_the_exponent_of_a_fast_rnn_equals_the_qr_method():
+    problem = reference.random_problem(
+        np.random.default_rng(1), batch=1, time=600, features=2, units=8, initial_state=False, fast=True
+    )
+    problem.x *= 0.1
+    found = spectrum(built(problem), problem.x)
+    expected = qr_exponents(oracle_jacobians(problem)[0])[0]
+    # The first vectors differ: a factor of a few units in 540 steps.
+    assert found.lyapunov == pytest.approx(expected, abs=0.01)
+
+
+def test_dead_units_of_a_fast_rnn_keep_the_share_beta_of_the_gradient():
+    layer = kv.FastRNN(3, activation="relu", bias_initializer=keras.initializers.Constant(-5.0))
+    layer.build((None, None, 2))
+    found = spectrum(layer, np.zeros((1, 20, 2)))
+    assert found.lyapunov == pytest.approx(np.log(found.beta), rel=EXACT)
+    np.testing.assert_allclose(found.jacobian_norms, found.beta, rtol=EXACT)
 
 
 @pytest.mark.parametrize("activation", ["tanh", "sigmoid", "elu"])

@@ -22,6 +22,25 @@ def test_the_remedy_depends_on_the_cell():
     assert "forget gate" in gated.remedy
 
 
+@pytest.mark.parametrize(
+    ("beta", "kind", "remedy"),
+    [(-3.0, "vanishing", "a β nearer 1"), (30.0, "exploding", "a smaller α or β")],
+)
+def test_the_remedy_of_a_fast_rnn_is_in_its_scalars(beta, kind, remedy):
+    recurrent = kv.FastRNN(
+        4,
+        activation="linear",
+        recurrent_initializer=keras.initializers.Identity(gain=1.5),
+        alpha_initializer=keras.initializers.Constant(-1.0),
+        beta_initializer=keras.initializers.Constant(beta),
+    )
+    model = keras.Sequential([keras.Input((100, 3)), recurrent, layers.Dense(1)])
+    found = gradient_flow(model, normal(2, 100, 3), np.ones((2, 1)), "mse").verdict
+    assert found.kind == kind, str(found)
+    assert remedy in found.remedy
+    assert "recurrent_initializer" not in found.remedy
+
+
 def test_gain_3_explodes_in_tanh():
     keras.utils.set_random_seed(0)
     recurrent = kv.VanillaRNN(64, recurrent_initializer=keras.initializers.Orthogonal(gain=3.0))

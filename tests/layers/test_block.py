@@ -7,6 +7,7 @@ from backend_arrays import assert_allclose
 from keras import ops
 
 from keras_vrnn.layers.block import SLOPES, Block, forward_loop
+from keras_vrnn.layers.mixtures import Leak, Replacement
 
 RNG = np.random.default_rng(0)
 X, H, R, W, B = (
@@ -34,7 +35,7 @@ def test_forward_keeps_the_states_before_each_step(reverse, mask):
     block = Block(keras.activations.tanh, None, True, reverse, False)
     last, before = block.forward(X, mask, H, R, W, B)
     z = ops.matmul(X, W)
-    run = forward_loop(keras.activations.tanh, None, {"reverse": reverse, "unroll": True})
+    run = forward_loop(keras.activations.tanh, None, {"reverse": reverse, "unroll": True}, Replacement())
     expected_last, hidden = run(z, H, R, mask, B)
     assert_allclose(last, expected_last, atol=1e-6)  # float32, values below 1
     assert_allclose(block.output(last, before), ops.transpose(hidden, (1, 0, 2)), atol=1e-6)
@@ -43,15 +44,17 @@ def test_forward_keeps_the_states_before_each_step(reverse, mask):
 
 @pytest.mark.parametrize("return_sequences", [False, True])
 @pytest.mark.parametrize("mask", [None, MASK], ids=["no mask", "mask"])
-def test_tangents_and_bptt_are_transposes_of_each_other(mask, return_sequences):
+@pytest.mark.parametrize(("mixture", "rates"), [(Replacement, ()), (Leak, (0.2, 0.7))])
+def test_tangents_and_bptt_are_transposes_of_each_other(mixture, rates, mask, return_sequences):
     """⟨upstream, tangents⟩ = ⟨BPTT(upstream), direction⟩, for any direction and upstream gradient."""
-    block = Block(keras.activations.tanh, None, return_sequences, False, False)
-    arguments = (X, H, R, W, B)
+    block = Block(keras.activations.tanh, None, return_sequences, False, False, mixture=mixture)
+    rates = [ops.convert_to_tensor(rate, dtype="float32") for rate in rates]
+    arguments = (X, H, R, W, *rates, B)
     directions = [ops.convert_to_tensor(RNG.normal(size=a.shape).astype("float32")) for a in arguments]
     last, before, d_last, d_hidden = block.tangents((X, mask, *arguments[1:]), directions)
     d_output = ops.transpose(d_hidden, (1, 0, 2)) if return_sequences else d_last
     upstream = ops.convert_to_tensor(RNG.normal(size=d_output.shape).astype("float32"))
-    gradients = block.backward(X, mask, last, before, *block.arriving(upstream), R, W, B)
+    gradients = block.backward(X, mask, last, before, *block.arriving(upstream), *arguments[2:])
     forward = float(ops.sum(upstream * d_output))
     back = sum(float(ops.sum(g * d)) for g, d in zip(gradients, directions, strict=True))
     assert back == pytest.approx(forward, rel=1e-4, abs=1e-4)  # float32 sums of a hundred terms

@@ -39,7 +39,9 @@ def directional_derivative(layer, problem, weighting, direction):
 
 @pytest.mark.parametrize("steps_per_block", [None, 2, 3])
 @pytest.mark.parametrize("return_sequences", [False, True])
-@pytest.mark.parametrize("configuration", [BASE, EVERYTHING, {**EVERYTHING, "unroll": True}])
+@pytest.mark.parametrize(
+    "configuration", [BASE, EVERYTHING, {**EVERYTHING, "unroll": True}, {**EVERYTHING, "fast": True}]
+)
 def test_forward_mode_equals_the_oracle(monkeypatch, configuration, return_sequences, steps_per_block):
     if steps_per_block:
         monkeypatch.setattr(blocks, "block_size", lambda steps: min(steps_per_block, steps))

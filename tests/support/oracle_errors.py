@@ -16,7 +16,8 @@ NEEDS_TENSORFLOW = pytest.mark.skipif(keras.backend.backend() != "tensorflow", r
 
 
 def layer_of(problem, dtype, **options):
-    layer = kv.VanillaRNN(
+    layer_class = kv.VanillaRNN if problem.alpha is None else kv.FastRNN
+    layer = layer_class(
         problem.recurrent_kernel.shape[0],
         activation=problem.activation,
         use_bias=problem.bias is not None,
@@ -27,7 +28,8 @@ def layer_of(problem, dtype, **options):
         **options,
     )
     layer.build(problem.x.shape)
-    layer.set_weights([w for w in (problem.kernel, problem.recurrent_kernel, problem.bias) if w is not None])
+    weights = (problem.kernel, problem.recurrent_kernel, problem.bias, problem.alpha, problem.beta)
+    layer.set_weights([w for w in weights if w is not None])
     if problem.dropout_mask is not None:
         layer.cell.get_dropout_mask = lambda _: ops.convert_to_tensor(problem.dropout_mask, dtype)
     if problem.recurrent_dropout_mask is not None:
@@ -101,6 +103,9 @@ def errors_against_oracle(configuration, dtype=DTYPE):
     }
     if problem.bias is not None:
         errors["bias"] = reference.relative_error(weights[2], gradients.bias)
+    if problem.alpha is not None:
+        errors["alpha"] = reference.relative_error(weights[-2], gradients.alpha)
+        errors["beta"] = reference.relative_error(weights[-1], gradients.beta)
     if dh0 is not None:
         errors["initial_state"] = reference.relative_error(dh0, gradients.initial_state)
     if keras.backend.backend() != "jax":  # there the outputs seen are tracers
@@ -129,6 +134,7 @@ BASE = {
     "unroll": False,
     "seed": 0,
 }
+# A configuration of a FastRNN has "fast": True.
 EVERYTHING = {**BASE, "mask": True, "go_backwards": True, "dropout": True, "recurrent_dropout": True}
 
 
@@ -141,11 +147,11 @@ def tolerance(configuration):
     return 1e-5 if configuration["activation"] in ("leaky_relu", "gelu") else 1e-10
 
 
-def check_second_derivatives(monkeypatch, mode, return_sequences):
+def check_second_derivatives(monkeypatch, mode, return_sequences, **options):
     import tensorflow as tf
 
     rng = np.random.default_rng(1)
-    problem = reference.random_problem(rng, mask=True, go_backwards=True)
+    problem = reference.random_problem(rng, mask=True, go_backwards=True, **options)
     layer = layer_of(problem, "float64", return_sequences=return_sequences, unroll=False)
     x, h0 = tf.constant(problem.x), tf.constant(problem.initial_state)
 

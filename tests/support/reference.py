@@ -1,6 +1,7 @@
-"""The oracle: a float64 NumPy vanilla RNN with hand-written BPTT, independent of the package and of Keras.
+"""The oracle: float64 NumPy recurrences with hand-written BPTT, independent of the package and of Keras.
 
-    h_t = φ((x_t∘d)·W_x + (h_{t-1}∘r)·W_h + b)   where mask_t, else h_{t-1}
+    h_t = φ((x_t∘d)·W_x + (h_{t-1}∘r)·W_h + b)                  where mask_t, else h_{t-1}
+    h_t = σ(alpha)·φ(…) + σ(beta)·h_{t-1}    the FastRNN        where mask_t, else h_{t-1}
 
 Written for reading, one step at a time, with nothing hoisted.
 """
@@ -60,6 +61,8 @@ class Problem:
     recurrent_dropout_mask: np.ndarray | None = None
     activation: str = "tanh"
     go_backwards: bool = False
+    alpha: float | None = None  # of the FastRNN, before the sigmoid
+    beta: float | None = None
 
     def __post_init__(self):
         for name in ("x", "kernel", "recurrent_kernel", "bias", "initial_state", "dropout_mask"):
@@ -87,6 +90,8 @@ class Gradients:
     recurrent_kernel: np.ndarray
     bias: np.ndarray
     initial_state: np.ndarray
+    alpha: np.ndarray
+    beta: np.ndarray
 
 
 def forward(problem):
@@ -98,14 +103,22 @@ def _steps(problem):
     phi, _ = ACTIVATIONS[problem.activation]
     h = problem.h0
     steps = []
+    a, b = _rates(problem)
     for t in problem.order:
         z = (problem.x[:, t] * problem.d) @ problem.kernel + (h * problem.r) @ problem.recurrent_kernel
         if problem.bias is not None:
             z = z + problem.bias
         h_before = h
-        h = np.where(problem.counts[:, t, None], phi(z), h)
+        h = np.where(problem.counts[:, t, None], a * phi(z) + b * h, h)
         steps.append((h, z, h_before))
     return steps
+
+
+def _rates(problem):
+    """Factors of φ(z_t) and of h_{t-1} in h_t."""
+    if problem.alpha is None:
+        return 1.0, 0.0
+    return _sigmoid(problem.alpha), _sigmoid(problem.beta)
 
 
 def backward(problem, d_outputs=None, d_last=None):
@@ -119,8 +132,10 @@ def backward(problem, d_outputs=None, d_last=None):
     Returns:
         `Gradients` of L.
     """
-    _, slope = ACTIVATIONS[problem.activation]
+    phi, slope = ACTIVATIONS[problem.activation]
     steps = _steps(problem)
+    a, b = _rates(problem)
+    d_a = d_b = 0.0
     dx = np.zeros_like(problem.x)
     d_kernel = np.zeros_like(problem.kernel)
     d_recurrent = np.zeros_like(problem.recurrent_kernel)
@@ -133,23 +148,33 @@ def backward(problem, d_outputs=None, d_last=None):
         if d_outputs is not None:
             dh = dh + d_outputs[:, position]
         counts = problem.counts[:, t, None]
-        dz = np.where(counts, dh * slope(z), 0)
+        dz = np.where(counts, a * dh * slope(z), 0)
+        d_a += np.where(counts, dh * phi(z), 0).sum()
+        d_b += np.where(counts, dh * h_before, 0).sum()
         d_bias += dz.sum(0)
         d_kernel += (problem.x[:, t] * problem.d).T @ dz
         d_recurrent += (h_before * problem.r).T @ dz
         dx[:, t] = dz @ problem.kernel.T * problem.d
-        dh = dz @ problem.recurrent_kernel.T * problem.r + np.where(counts, 0, dh)
-    return Gradients(dx, d_kernel, d_recurrent, d_bias, dh)
+        dh = dz @ problem.recurrent_kernel.T * problem.r + np.where(counts, b * dh, dh)
+    # σ' = σ·(1 - σ)
+    return Gradients(dx, d_kernel, d_recurrent, d_bias, dh, d_a * a * (1 - a), d_b * b * (1 - b))
 
 
-def random_problem(rng, batch=3, time=5, features=4, units=6, mask=False, initial_state=True, **kwargs):
-    """A problem with random asymmetric weights: constant ones do not notice a transposed recurrent kernel."""
+def random_problem(
+    rng, batch=3, time=5, features=4, units=6, mask=False, initial_state=True, fast=False, **kwargs
+):
+    """A problem with random asymmetric weights: constant ones do not notice a transposed recurrent kernel.
+
+    `fast`: the FastRNN, with rates between 0.05 and 0.95.
+    """
     # exp feeds its growth back into itself: small weights keep it tame.
     scale = 0.1 if kwargs.get("activation") == "exponential" else 1.0
     if mask:
         kwargs["mask"] = rng.random((batch, time)) < 0.7
     if initial_state:
         kwargs["initial_state"] = rng.normal(size=(batch, units)) * 0.5
+    if fast:
+        kwargs["alpha"], kwargs["beta"] = np.array(rng.uniform(-3, 3)), np.array(rng.uniform(-3, 3))
     return Problem(
         x=rng.normal(size=(batch, time, features)),
         kernel=rng.normal(size=(features, units)) * 0.6 * scale,

@@ -11,7 +11,8 @@ class Oracle:
     """Trains h_t → Dense by mean squared error.
 
     Args:
-        weights: kernel, recurrent kernel and bias of a vanilla RNN, kernel and bias of a dense layer.
+        weights: kernel, recurrent kernel and bias of a vanilla RNN, alpha and beta too of a FastRNN; then kernel and bias
+            of a dense layer.
         rate: learning rate.
     """
 
@@ -22,16 +23,18 @@ class Oracle:
 
     def window(self, x, y, state=None, mask=None, weight=None):
         """One update, from the mean over what counts in the window; → (final state, sum of the losses before it)."""
-        kernel, recurrent, bias, dense, offset = self.weights
+        kernel, recurrent, bias, *rates, dense, offset = self.weights
+        rates = dict(zip(("alpha", "beta"), rates, strict=False))
         counts = np.ones(x.shape[:2], bool) if mask is None else mask
         weight = np.ones(x.shape[:2]) if weight is None else weight
-        problem = Problem(x, kernel, recurrent, bias, initial_state=state, mask=counts)
+        problem = Problem(x, kernel, recurrent, bias, initial_state=state, mask=counts, **rates)
         h = forward(problem)
         error = h @ dense + offset - y
         share = weight * counts
         d = 2 * error / y.shape[-1] * share[..., None] / max(counts.sum(), 1)
         g = backward(problem, d_outputs=d @ dense.T)
-        gradients = [g.kernel, g.recurrent_kernel, g.bias, np.einsum("btu,btc->uc", h, d), d.sum((0, 1))]
+        gradients = [g.kernel, g.recurrent_kernel, g.bias, *(getattr(g, name) for name in rates)]
+        gradients += [np.einsum("btu,btc->uc", h, d), d.sum((0, 1))]
         self.norms.append(np.sqrt(sum(np.sum(each**2) for each in gradients)))
         self.weights = [w - self.rate * each for w, each in zip(self.weights, gradients, strict=True)]
         return h[:, -1], np.sum(np.mean(error**2, -1) * share)

@@ -5,15 +5,18 @@ import pytest
 import reference
 
 NAMES = ("x", "kernel", "recurrent_kernel", "bias", "initial_state")
+RATES = ("alpha", "beta")
 
 
 @pytest.mark.parametrize("activation", sorted(reference.ACTIVATIONS))
 @pytest.mark.parametrize("go_backwards", [False, True])
-def test_bptt_equals_central_differences(activation, go_backwards):
+@pytest.mark.parametrize("fast", [False, True])
+def test_bptt_equals_central_differences(activation, go_backwards, fast):
     rng = np.random.default_rng(len(activation))
     problem = reference.random_problem(
         rng,
         mask=True,
+        fast=fast,
         activation=activation,
         go_backwards=go_backwards,
         dropout_mask=rng.integers(0, 2, (3, 4)) * 2.0,
@@ -28,7 +31,7 @@ def test_bptt_equals_central_differences(activation, go_backwards):
 
     gradients = reference.backward(problem, d_outputs, d_last)
     step = 1e-6
-    for name in NAMES:
+    for name in (*NAMES, *RATES) if fast else NAMES:
         value = getattr(problem, name)
         for index in list(np.ndindex(value.shape))[:: max(1, value.size // 8)]:
             kept = value[index]

@@ -29,6 +29,19 @@ CASES = {
 }
 
 
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_windows_of_a_fast_rnn_equal_a_numpy_tbptt(jit_compile):
+    x, y = data(14)
+    recurrent = [kv.FastRNN(UNITS, return_sequences=True, bias_initializer="random_normal")]
+    model = vanilla_model(4, recurrent=recurrent, jit_compile=jit_compile)
+    oracle = Oracle(model.get_weights(), RATE)
+    history = model.fit(x, y, batch_size=BATCH, shuffle=False, verbose=0).history
+    expected = oracle.train(x, y, 4)
+    # As in the test of the vanilla RNN below.
+    np.testing.assert_allclose(weights_of(model), oracle.flat(), atol=1e-5)
+    assert history["loss"][0] == pytest.approx(expected, rel=RECORDED)
+
+
 COMPILED = ("k does not divide T", "k divides T", "masks and weights")
 
 
