@@ -20,6 +20,7 @@ import keras_vrnn as kv
 TIMESTEPS, FEATURES = 100, 16
 CELLS = {
     "VanillaRNN": kv.VanillaRNN,
+    "FastRNN": kv.FastRNN,
     "GRU": layers.GRU,
     "GRU, reset_after=False": lambda units, **options: layers.GRU(units, reset_after=False, **options),
     "LSTM": layers.LSTM,
@@ -63,8 +64,8 @@ def times(kind, units, sequences, invokes):
 
 
 def keras_layer(kind, model):
-    """Returns the model for the stock converter, which does not take the loop of a VanillaRNN."""
-    if kind is not kv.VanillaRNN:
+    """Returns the model for the stock converter, which does not take our loops: a SimpleRNN instead."""
+    if kind not in (kv.VanillaRNN, kv.FastRNN):
         return model
     config = model.layers[-1]
     other = keras.Sequential(
@@ -73,7 +74,7 @@ def keras_layer(kind, model):
             layers.SimpleRNN(config.units, return_sequences=config.return_sequences),
         ]
     )
-    other.set_weights(model.get_weights())
+    other.set_weights(model.get_weights()[:3])
     return other
 
 

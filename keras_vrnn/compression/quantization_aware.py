@@ -124,8 +124,8 @@ def _check_model(model):
         )
     if not any(isinstance(layer.cell, _CELLS) for layer in recurrent_layers(model)):
         raise ValueError(
-            f"`model` must contain a VanillaRNN, SimpleRNN, GRU or LSTM layer. Received: {kind} without any, which "
-            "kv.tflite.export does not write. tf.lite.TFLiteConverter quantizes models without recurrences."
+            f"`model` must contain a VanillaRNN, FastRNN, SimpleRNN, GRU or LSTM layer. Received: {kind} without any, "
+            "which kv.tflite.export does not write. tf.lite.TFLiteConverter quantizes models without recurrences."
         )
     for layer in layers_of(model):
         if hasattr(layer, "signals"):

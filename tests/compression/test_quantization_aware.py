@@ -233,5 +233,5 @@ def test_states_that_are_not_finite_are_refused():
 
 def test_models_without_a_recurrence_are_refused_before_training():
     inputs = keras.Input((12, 3))
-    with pytest.raises(ValueError, match="must contain a VanillaRNN, SimpleRNN, GRU or LSTM layer"):
+    with pytest.raises(ValueError, match="must contain a VanillaRNN, FastRNN, SimpleRNN, GRU or LSTM layer"):
         aware(kv.Model(inputs, keras.layers.Dense(2)(inputs)))

@@ -229,7 +229,7 @@ def test_the_type_of_a_tensor_that_c_lacks_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("quantization", ["int8", "int16x8"])
-@pytest.mark.parametrize("kind", [layers.GRU, layers.LSTM])
+@pytest.mark.parametrize("kind", [layers.GRU, layers.LSTM, kv.FastRNN])
 @pytest.mark.parametrize("form", ["sequence", "streaming"])
 def test_gated_recurrences(kind, form, quantization, tmp_path):
     x = np.random.default_rng(4).normal(size=(4, 9, 5)).astype("float32")

@@ -35,9 +35,8 @@ def gated_model(seed, only_native=False):
         lambda **more: layers.GRU(units, **options, **gates, **more),
         lambda **more: layers.GRU(units, reset_after=False, **options, **gates, **more),
         lambda **more: layers.LSTM(units, **options, **gates, **more),
+        lambda **more: kv.FastRNN(units, **options, **more),
     ]
-    if hasattr(kv, "FastRNN"):
-        kinds.append(lambda **more: kv.FastRNN(units, **options, **more))
     layer = kinds[seed % len(kinds)]
     inputs = keras.Input((TIMESTEPS, features), name="x")
     x = layers.Masking()(inputs) if rng.integers(2) else inputs

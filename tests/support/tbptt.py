@@ -11,8 +11,8 @@ class Oracle:
     """Trains h_t → Dense by mean squared error.
 
     Args:
-        weights: kernel, recurrent kernel and bias of a vanilla RNN, alpha and beta too of a FastRNN; then kernel and bias
-            of a dense layer.
+        weights: kernel, recurrent kernel and bias of a vanilla RNN, of a FastRNN alpha and beta too; then kernel and
+            bias of a dense layer.
         rate: learning rate.
     """
 

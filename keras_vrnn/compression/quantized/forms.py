@@ -11,7 +11,12 @@ from keras_vrnn.compression.quantized import refusals, signals
 from keras_vrnn.compression.quantized.bidirectional import MERGE_MODES, QuantizedBidirectional
 from keras_vrnn.compression.quantized.convolution import QuantizedConv1D, QuantizedDepthwiseConv1D
 from keras_vrnn.compression.quantized.embedding import QuantizedEmbedding
-from keras_vrnn.compression.quantized.gated_rnn import QuantizedGRU, QuantizedLSTM, check_activations
+from keras_vrnn.compression.quantized.gated_rnn import (
+    QuantizedFastRNN,
+    QuantizedGRU,
+    QuantizedLSTM,
+    check_activations,
+)
 from keras_vrnn.compression.quantized.linear import ACTIVATIONS, QuantizedDense, is_function
 from keras_vrnn.compression.quantized.merging import QuantizedAdd, QuantizedConcatenate
 from keras_vrnn.compression.quantized.pooling import (
@@ -21,7 +26,7 @@ from keras_vrnn.compression.quantized.pooling import (
 from keras_vrnn.compression.quantized.scaling import scaling
 from keras_vrnn.compression.quantized.stack import QuantizedStackedVanillaRNN
 from keras_vrnn.compression.quantized.vanilla_rnn import QuantizedVanillaRNN, check_activation
-from keras_vrnn.layers import Bidirectional, StackedVanillaRNN, VanillaRNN
+from keras_vrnn.layers import Bidirectional, FastRNN, StackedVanillaRNN, VanillaRNN
 
 
 class Moving(keras.layers.Layer):
@@ -159,6 +164,7 @@ _FORMS = {
     keras.layers.DepthwiseConv1D: _linear(QuantizedDepthwiseConv1D),
     keras.layers.Embedding: _of(QuantizedEmbedding),
     keras.layers.GlobalAveragePooling1D: _of(QuantizedGlobalAveragePooling1D),
+    FastRNN: _gated(QuantizedFastRNN),
     keras.layers.GRU: _gated(QuantizedGRU),
     keras.layers.LSTM: _gated(QuantizedLSTM),
     keras.layers.Masking: _masking,

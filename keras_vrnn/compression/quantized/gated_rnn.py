@@ -1,4 +1,4 @@
-"""GRU and LSTM that compute the integers of their exported file."""
+"""GRU, LSTM and FastRNN that compute the integers of their exported file."""
 
 from typing import Any, ClassVar
 
@@ -7,9 +7,11 @@ import numpy as np
 from keras import ops
 
 from keras_vrnn.compression.quantized import signals
+from keras_vrnn.layers import FastRNN
 from keras_vrnn.layers.scan import scan
 from keras_vrnn.layers.stepping import run
 from keras_vrnn.quantization.cells.cell import GatedCell
+from keras_vrnn.quantization.cells.fast import Fast
 from keras_vrnn.quantization.cells.formatting import Formatting
 from keras_vrnn.quantization.cells.gru import GRU
 from keras_vrnn.quantization.cells.lstm import LSTM
@@ -197,6 +199,23 @@ class QuantizedLSTM(QuantizedGated, keras.layers.LSTM):
     """
 
     kind = LSTM
+
+
+@keras.saving.register_keras_serializable(package="keras_vrnn")
+class QuantizedFastRNN(QuantizedGated, FastRNN):
+    """A `FastRNN` that computes, in training and inference, the integers of its exported file.
+
+    Made by `kv.compression.quantize_aware`.
+
+    Args:
+        scheme: a key of `quantization.schemes.SCHEMES`.
+        *args, **kwargs: as for `FastRNN`.
+    """
+
+    kind = Fast
+
+    def _factors(self):
+        return self.cell.rates()
 
 
 def _one(masks):

@@ -92,8 +92,7 @@ def leak_format(h):
 def leak_factors(alpha, beta, new, h):
     """Returns A and B, integers."""
     kept = leak_format(h).scale
+    alpha, beta = (xp.astype(rate, np.float64) for rate in (alpha, beta))
     factors = alpha * (new.scale / kept), (1.0 - beta) * (h.scale / kept)
     limit = 2.0**23  # times 128 it fits int32
-    return tuple(
-        xp.whole(xp.round(xp.clip(xp.astype(factor, np.float64), -limit, limit))) for factor in factors
-    )
+    return tuple(xp.whole(xp.round(xp.clip(factor, -limit, limit))) for factor in factors)

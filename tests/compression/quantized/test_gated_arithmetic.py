@@ -9,7 +9,7 @@ from quantized_models import assert_gradients_agree, model_of, signal
 import keras_vrnn as kv
 
 
-@pytest.mark.parametrize("kind", [layers.GRU, layers.LSTM])
+@pytest.mark.parametrize("kind", [layers.GRU, layers.LSTM, kv.FastRNN])
 @pytest.mark.parametrize("quantization", ["int8", "int16x8"])
 def test_gradients_point_where_those_of_the_float_model_do(kind, quantization):
     model = model_of(kind(5, return_sequences=True), recurrent=False)

@@ -31,7 +31,7 @@ def prepared(model):
             else "tf.lite.TFLiteConverter takes models without recurrences."
         )
         raise ValueError(
-            "`model` must contain a VanillaRNN, SimpleRNN, GRU or LSTM layer. "
+            "`model` must contain a VanillaRNN, FastRNN, SimpleRNN, GRU or LSTM layer. "
             f"Received: {'the recurrent layers ' + ', '.join(others) if others else 'a model without any'}. {advice}"
         )
     for layer in recurrent:

@@ -9,8 +9,9 @@ from typing import Any
 
 import keras
 
-from keras_vrnn.layers import VanillaRNNCell
+from keras_vrnn.layers import FastRNNCell, VanillaRNNCell
 from keras_vrnn.layers.interception import recurrent_layers
+from keras_vrnn.quantization.cells.fast import Fast
 from keras_vrnn.quantization.cells.gru import GRU
 from keras_vrnn.quantization.cells.lstm import LSTM
 from keras_vrnn.tflite.exporting.recurrences.base import Cell
@@ -18,8 +19,9 @@ from keras_vrnn.tflite.exporting.recurrences.gated import Gated
 from keras_vrnn.tflite.exporting.recurrences.vanilla import Vanilla
 
 # Keras cell class, subclasses included -> a function that makes the `Cell` of a layer.
-# `VanillaRNNCell` is a subclass of SimpleRNNCell.
+# `VanillaRNNCell` is a subclass of SimpleRNNCell, and `FastRNNCell` one of that; the first that fits counts.
 CELLS: dict[Any, Callable[..., Cell]] = {
+    FastRNNCell: functools.partial(Gated.of, kind=Fast),
     keras.layers.SimpleRNNCell: Vanilla.of,
     keras.layers.GRUCell: functools.partial(Gated.of, kind=GRU),
     keras.layers.LSTMCell: functools.partial(Gated.of, kind=LSTM),

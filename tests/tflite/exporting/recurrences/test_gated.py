@@ -20,6 +20,7 @@ KINDS = {
     "GRU": lambda **options: layers.GRU(6, **options),
     "GRU, reset before": lambda **options: layers.GRU(6, reset_after=False, **options),
     "LSTM": lambda **options: layers.LSTM(6, **options),
+    "FastRNN": lambda **options: kv.FastRNN(6, **options),
 }
 
 
