@@ -17,7 +17,7 @@ import keras
 
 from keras_vrnn import _checks as checks
 from keras_vrnn._types import RecurrenceOptions
-from keras_vrnn.layers import Bidirectional, VanillaRNN
+from keras_vrnn.models.cells import CellName, recurrent
 from keras_vrnn.training import Model
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ def many_to_one(
     outputs: int = 1,
     task: Task = "classes",
     *,
+    cell: CellName = "vanilla",
     features: int | None = None,
     vocab_size: int | None = None,
     timesteps: int | None = None,
@@ -54,6 +55,7 @@ def many_to_one(
         outputs: Number of classes, labels or values.
         task: "classes" (softmax; loss "sparse_categorical_crossentropy"), "binary" (independent
             sigmoids; "binary_crossentropy") or "regression" (linear; "mse").
+        cell: The recurrence: "vanilla" (`VanillaRNN`), "fast" (`FastRNN`), "gru" or "lstm" (Keras' layers).
         features: Number of features per step of a real-valued sequence; the input is `features`, (batch, timesteps,
             features).
         vocab_size: Number of token ids, including padding (0); the input is `tokens`, (batch, timesteps). Padding at
@@ -64,7 +66,7 @@ def many_to_one(
         bidirectional: Whether each layer runs in both directions.
         dropout: Fraction of each recurrent layer's outputs to drop in training.
         name: The model's name.
-        **options: Arguments of `VanillaRNN` for every recurrent layer, such as `activation`.
+        **options: More arguments of every recurrent layer, such as `activation`.
 
     Returns:
         A `kv.Model`, ready to be compiled; input `tokens` or `features`, output `output`, (batch, outputs).
@@ -81,7 +83,9 @@ def many_to_one(
     inputs, x = _sequence(features, vocab_size, timesteps, embedding, mask_value)
     sizes = checks.positive_ints("units", units)
     for k, size in enumerate(sizes, start=1):
-        x = _recurrent(k, size, bidirectional, return_sequences=k < len(sizes), **options)(x)
+        x = recurrent(
+            cell, size, f"rnn_{k}", bidirectional=bidirectional, return_sequences=k < len(sizes), **options
+        )(x)
         x = _dropped(k, dropout, x)
     return Model(inputs, head(x), name=name)
 
@@ -91,6 +95,7 @@ def many_to_many(
     outputs: int = 1,
     task: Task = "classes",
     *,
+    cell: CellName = "vanilla",
     features: int | None = None,
     vocab_size: int | None = None,
     timesteps: int | None = None,
@@ -106,7 +111,7 @@ def many_to_many(
     Masked steps are left out of the loss and of Keras' metrics.
 
     Args:
-        units, outputs, task, features, vocab_size, timesteps: See `many_to_one`.
+        units, outputs, task, cell, features, vocab_size, timesteps: See `many_to_one`.
         embedding, mask_value, bidirectional, dropout, name, **options: See `many_to_one`.
 
     Returns:
@@ -122,7 +127,9 @@ def many_to_many(
     head = _head(task, outputs)
     inputs, x = _sequence(features, vocab_size, timesteps, embedding, mask_value)
     for k, size in enumerate(checks.positive_ints("units", units), start=1):
-        x = _recurrent(k, size, bidirectional, return_sequences=True, **options)(x)
+        x = recurrent(cell, size, f"rnn_{k}", bidirectional=bidirectional, return_sequences=True, **options)(
+            x
+        )
         x = _dropped(k, dropout, x)
     return Model(inputs, head(x), name=name)
 
@@ -133,6 +140,7 @@ def one_to_many(
     task: Task = "regression",
     *,
     timesteps: int,
+    cell: CellName = "vanilla",
     features: int | None = None,
     vocab_size: int | None = None,
     embedding: int = 32,
@@ -143,7 +151,7 @@ def one_to_many(
     """A model from one value to a sequence: y_t = head(h_t), where the recurrence reads x_t = x at every step.
 
     Args:
-        units, outputs, task: See `many_to_one`.
+        units, outputs, task, cell: See `many_to_one`.
         timesteps: Steps of the output.
         features: Number of features of a real-valued input; the input is `features`, (batch, features).
         vocab_size: Number of ids of an input such as a class; the input is `tokens`, (batch, 1). Every id is a value:
@@ -170,7 +178,7 @@ def one_to_many(
         x = keras.layers.Flatten(name="flatten")(x)
     x = keras.layers.RepeatVector(checks.positive_int("timesteps", timesteps), name="repeat")(x)
     for k, size in enumerate(checks.positive_ints("units", units), start=1):
-        x = _recurrent(k, size, bidirectional=False, return_sequences=True, **options)(x)
+        x = recurrent(cell, size, f"rnn_{k}", bidirectional=False, return_sequences=True, **options)(x)
         x = _dropped(k, dropout, x)
     return Model(inputs, head(x), name=name)
 
@@ -193,14 +201,6 @@ def _sequence(
     if mask_value is None:
         return inputs, inputs
     return inputs, keras.layers.Masking(checks.number("mask_value", mask_value), name="mask")(inputs)
-
-
-def _recurrent(k: int, units: int, bidirectional: bool, return_sequences: bool, **options: Any) -> Any:
-    name = f"rnn_{k}"
-    # An initializer object always returns the same matrix: each layer gets its own.
-    options = {n: v.clone() if hasattr(v, "clone") else v for n, v in options.items()}
-    layer = VanillaRNN(units, return_sequences=return_sequences, name=name, **options)
-    return Bidirectional(layer, name=name) if checks.flag("bidirectional", bidirectional) else layer
 
 
 def _dropped(k: int, dropout: float, x: Any) -> Any:
