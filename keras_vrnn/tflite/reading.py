@@ -4,6 +4,7 @@ A flatbuffer consists of offsets into itself, and the interpreters follow them u
 process. Needs NumPy and what ai-edge-litert installs.
 """
 
+import json
 import math
 import os
 
@@ -14,6 +15,8 @@ from keras_vrnn.tflite import digest
 
 # The signature that sets the variables of a streaming file with internal state to zero.
 RESET = "reset"
+# The metadata entry that lists the inputs and outputs of a file that takes any number of time steps.
+TIMED = "keras_vrnn_timed"
 _IDENTIFIER = b"TFL3"
 # The interpreters count the bytes of a tensor in an int32 in places.
 _MOST_BYTES = 2**31 - 1
@@ -114,6 +117,12 @@ def edge_names(model):
             raise ValueError(f"`path` must be a file whose {kind} have different names. Received: {names}")
         edges.append(names)
     return edges
+
+
+def timed_names(model):
+    """Returns the names of the inputs and outputs of which only the first `length` steps count; [] in most files."""
+    entries = [entry for entry in model.metadata or [] if text(entry.name) == TIMED]
+    return json.loads(bytes(model.buffers[entries[0].buffer].data)) if entries else []
 
 
 def text(value):

@@ -19,7 +19,7 @@ import keras
 import numpy as np
 
 from keras_vrnn.layers.interception import layers_of, recurrences_replaced
-from keras_vrnn.tflite.exporting import causes
+from keras_vrnn.tflite.exporting import causes, length_check
 from keras_vrnn.tflite.exporting.recurrences import exported_layers
 from keras_vrnn.tflite.running.runner import Runner
 from keras_vrnn.tflite.running.simulator import Simulator, refusal
@@ -96,6 +96,17 @@ def check(path, original, model, arrays, parts, options):
     runner = _runner(path, options)
     rows = _rows(arrays)
     few = [array[rows] for array in arrays]
+    found = _compare(runner, original, model, few, arrays, parts, options)
+    if options.any_length:
+        for shorter in length_check.shorter(few, parts):
+            length_check.check_filling(path, shorter, parts)
+            _compare(runner, original, model, shorter, arrays, parts, options)
+    exact = options.quantization == "float32"
+    return {name: each.largest if exact else each.mean for name, each in found.items()}
+
+
+def _compare(runner, original, model, few, arrays, parts, options):
+    """Returns output name -> `Deviation`, after refusing or warning of a large one."""
     expected = _keras(original, few)
     actual = _file(runner, parts, few, expected, options)
     steps = [runner.details[name]["quantization"][0] for name in runner.outputs]
@@ -113,7 +124,7 @@ def check(path, original, model, arrays, parts, options):
                 causes.find, runner, name, expected[index], model, arrays, parts, options
             )
             _judge(name, each, options, np.isfinite(expected[index]).all(), moved_by, find)
-    return {name: each.largest if exact else each.mean for name, each in found.items()}
+    return found
 
 
 def check_integers(path, model, arrays, parts, formats, options):

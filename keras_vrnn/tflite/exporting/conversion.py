@@ -3,6 +3,7 @@
 Needs the TensorFlow backend.
 """
 
+import dataclasses
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,14 +17,14 @@ from keras_vrnn.models import structure
 from keras_vrnn.models.input_arrays import as_inputs
 from keras_vrnn.quantization.formats import Quantization
 from keras_vrnn.tflite.exporting import four_bit, saturation, stated_ranges, stock, trained
-from keras_vrnn.tflite.exporting.capture import reserved_names, sampling, streaming
+from keras_vrnn.tflite.exporting.capture import lengths, reserved_names, sampling, streaming
 from keras_vrnn.tflite.exporting.capture.observation import observe
 from keras_vrnn.tflite.exporting.capture.partition import partition
 from keras_vrnn.tflite.exporting.capture.preparation import prepared
 from keras_vrnn.tflite.exporting.capture.rebuilding import check_same
 from keras_vrnn.tflite.exporting.check import check, check_integers
 from keras_vrnn.tflite.exporting.recurrences.base import Formats
-from keras_vrnn.tflite.exporting.writing import stitching
+from keras_vrnn.tflite.exporting.writing import scales, stitching
 from keras_vrnn.tflite.exporting.writing.flatbuffer import ModelFile
 
 _NOTABLE = 0.01  # share of saturated values
@@ -75,7 +76,8 @@ def to_file(model, path, options, calibration_data, overwrite) -> ExportResult:
     """Exports a model that becomes one file; see `kv.tflite.export` for the arguments."""
     path = _files.check_writable(path, overwrite)
     original, model = model, prepared(model)
-    reserved_names.check_names(model, options.streaming)
+    reserved_names.check_names(model, options)
+    lengths.check(model, options)
     scheme = trained.scheme_of(model)
     if options.integer and calibration_data is None and scheme is None:
         raise ValueError(
@@ -84,24 +86,29 @@ def to_file(model, path, options, calibration_data, overwrite) -> ExportResult:
             "choose quantization='float32'."
         )
     arrays = (
-        _example(model)
+        _example(model, options.length)
         if calibration_data is None
         else as_inputs(model, calibration_data, "calibration_data")
     )
     if model is not original:
         check_same(original, model, arrays)
+    data, arrays = arrays, lengths.of_length(model, arrays, options.length)
+    if options.chunk > 1:
+        arrays = lengths.whole_chunks(model, arrays, options.chunk)
     parts, learned = _partition(model, options, arrays)
     for recurrence in parts.recurrences:
         recurrence.cell.check(recurrence.layer, options.scheme)
-    samples = None
+    samples = reference = None
     if learned is not None:
         formats_of, value_formats = learned.formats_of(parts.recurrences), learned.value_formats(parts)
     elif options.integer:
-        samples, formats_of, value_formats = sampling.calibrated(model, options, parts, arrays)
+        samples, formats_of, value_formats = sampling.calibrated(model, options, parts, data)
+        if parts.stock and (parts.timed or options.chunk > 1):
+            reference = _reference(model, options, data)
     else:
         value_formats = {}
         formats_of = {r.name: Formats(options.scheme) for r in parts.recurrences}
-    converted = _converted(parts.stock, options, samples, learned) if parts.stock else None
+    converted = _converted(parts.stock, options, samples, learned, reference) if parts.stock else None
     content, signatures = stitching.stitch(parts, converted, formats_of, value_formats, options)
 
     packed = content.pack()
@@ -119,20 +126,30 @@ def to_file(model, path, options, calibration_data, overwrite) -> ExportResult:
         signatures=signatures,
         scales={name: formats.signals for name, formats in formats_of.items() if formats.signals},
         errors=errors,
-        saturation=saturation.measure(model, arrays, parts.recurrences, formats_of, options.scheme.dtype)
+        saturation=saturation.measure(model, data, parts.recurrences, formats_of, options.scheme.dtype)
         if options.integer
         else {},
     )
 
 
-def _converted(function, options, samples, learned):
-    """Returns the stock part as a `ModelFile`."""
+def _reference(model, options, data):
+    """Returns the stock part for the number of time steps that the data has, or for one, as a `ModelFile`."""
+    options = dataclasses.replace(options, timesteps="data", max_timesteps=None, chunk=1)
+    parts, _ = _partition(model, options, data)
+    samples, _, _ = sampling.calibrated(model, options, parts, data)
+    return ModelFile(stock.convert(parts.stock, options.quantization, samples))
+
+
+def _converted(function, options, samples, learned, reference):
+    """Returns the stock part as a `ModelFile`, with the formats of `reference` if there is one."""
     if learned is not None:
         file = ModelFile(stated_ranges.convert(function, learned.quantizer, learned.weights()))
         if options.quantization == "int8x4":
             four_bit.pack(file)
         return file
     file = ModelFile(stock.convert(function, options.quantization, samples))
+    if reference is not None:
+        scales.adopt(file.main, reference.main)
     if options.quantization == "int8x4":
         four_bit.requantize(file, stock.convert(function, "float32"), options.scheme, samples)
     return file
@@ -143,8 +160,9 @@ def _partition(model, options, arrays):
     sample = [array[:1] for array in arrays]
     calls, learned = _observed(model, sample)
     if options.streaming:
-        model = streaming.one_step(model, [array[:4] for array in arrays])
-        arrays, sample = ([array[:, :1] for array in each] for each in (arrays, sample))
+        model = streaming.in_chunks(model, [array[:4] for array in arrays], options.chunk)
+        arrays = [lengths.windows_of(array, options.chunk) for array in arrays]
+        sample = [array[:1] for array in arrays]
         whole = calls
         calls, learned = _observed(model, sample)
         if [call.layer for call in whole] != [
@@ -159,7 +177,11 @@ def _partition(model, options, arrays):
         for name, tensor, array in zip(structure.input_names(model), model.inputs, arrays, strict=True)
     }
     parts = partition(model, specs, calls, options.quantization, learned)
-    return (streaming.with_states(parts) if options.streaming else parts), learned
+    if options.streaming:
+        parts = streaming.with_states(parts)
+    elif options.timesteps != "data":
+        parts = lengths.with_open_length(parts, model, arrays)
+    return parts, learned
 
 
 def _observed(model, sample):
@@ -171,19 +193,20 @@ def _observed(model, sample):
     return calls, trained.Trained(scheme, notes)
 
 
-def _example(model):
+def _example(model, length):
     """Returns a few random samples, for exports without calibration data; 0 and 1 are tokens of any vocabulary."""
     rng = np.random.default_rng(0)
     ranges = trained.input_ranges(model)
     arrays = []
     for tensor in model.inputs:
-        if None in tensor.shape[1:]:
+        own = tuple(length if n is None and axis == 0 else n for axis, n in enumerate(tensor.shape[1:]))
+        if None in own:
             raise ValueError(
                 f"`model` must have inputs of a defined shape. Received: input {tensor.name!r} of shape "
                 f"{tuple(tensor.shape)}. Give keras.Input a fixed number of time steps, or pass calibration_data of "
-                "the length to export."
+                "the length to export, or `timesteps` (with timesteps=None `max_timesteps`)."
             )
-        shape = (4, *tensor.shape[1:])
+        shape = (4, *own)
         floating = "float" in tensor.dtype
         if tensor.name in ranges:
             low, high = ranges[tensor.name]

@@ -20,6 +20,7 @@ from keras_vrnn.tflite.exporting.options import (
     Options,
     QuantizationName,
     State,
+    Timesteps,
 )
 from keras_vrnn.tflite.exporting.trained import scheme_of
 
@@ -55,6 +56,9 @@ def export(
     calibration_data: Any = None,
     calibration: CalibrationMethod = "minmax",
     max_error: float = 0.1,
+    timesteps: Timesteps = "data",
+    max_timesteps: int | None = None,
+    chunk: int = 1,
     overwrite: bool = False,
 ) -> ExportResult: ...
 def export(
@@ -69,6 +73,9 @@ def export(
     calibration_data: Any = None,
     calibration: CalibrationMethod = "minmax",
     max_error: float = 0.1,
+    timesteps: Timesteps = "data",
+    max_timesteps: int | None = None,
+    chunk: int = 1,
     source_length: int | None = None,
     max_length: int | None = None,
     source_symbols: Symbols | None = None,
@@ -89,7 +96,7 @@ def export(
             `decoder_step.tflite` with the states as inputs and outputs, a manifest and the symbols.
         form: "sequence": one invoke takes a whole sequence, and the recurrence is a loop. "unrolled": the same without
             a loop, for a runtime that has none; the file grows with the number of time steps. "streaming": one invoke
-            takes one time step.
+            takes `chunk` time steps and continues from the state that the last one left.
         quantization: By default the one that a model of `kv.compression.quantize_aware` was made for, otherwise "int8".
             "float32". "float16": float16 weights, dequantized when the file is loaded. "dynamic": int8
             weights, float32 signals. "int8": full integer, int8 signals, one weight scale per output unit, tanh state
@@ -116,6 +123,14 @@ def export(
             range including zero. A file with a larger error is refused, unless the model itself amplifies rounding.
             An error that is smaller, but larger than the format should cost, gives an `AccuracyWarning` with the
             likely cause. A float32 file is refused if it differs by more than rounding, whatever `max_error` is.
+        timesteps: For a model whose time dimension is undefined, such as `keras.Input((None, 6))`: how many time steps
+            the file takes. "data": as many as `calibration_data` has. None: any number from 1 to `max_timesteps`. Such
+            a file has one more input, `length`, the number of steps as int32 of shape (1,); the other inputs hold
+            `max_timesteps` steps, of which it reads the first `length`; outputs with a time axis are defined up to
+            there. `Runner` fills and cuts them. Its integers are those of a file made for that number of steps. The
+            scales are measured on all steps of `calibration_data`, whatever `timesteps` is.
+        max_timesteps: With timesteps=None, the largest number of steps; by default that of `calibration_data`.
+        chunk: For a streaming file, how many time steps one invoke takes.
         source_length: For an encoder-decoder: steps of the encoder; by default the model's `source_length`, or the
             length of the data.
         max_length: For an encoder-decoder: the largest number of tokens that the runner decodes; by default the
@@ -137,7 +152,18 @@ def export(
     An input or output has the name of its `keras.Input` or of the layer that makes it; in a dictionary, its key.
     """
     quantization = _chosen(model, quantization)
-    options = Options(form, quantization, io, state, batch_size, calibration, max_error)
+    options = Options(
+        form,
+        quantization,
+        io,
+        state,
+        batch_size,
+        calibration,
+        max_error,
+        timesteps,
+        max_timesteps,
+        chunk,
+    )
     for_pairs = {
         "source_length": source_length,
         "max_length": max_length,

@@ -12,6 +12,7 @@ QuantizationName = Literal["float32", "float16", "dynamic", "int8", "int8x4", "i
 Io = Literal["int8", "int16", "float32"]
 State = Literal["explicit", "internal"]
 CalibrationMethod = Literal["minmax", "percentile"]
+Timesteps = int | Literal["data"] | None
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,9 @@ class Options:
     batch_size: int
     calibration: CalibrationMethod
     max_error: float
+    timesteps: Timesteps = "data"
+    max_timesteps: int | None = None
+    chunk: int = 1
 
     def __post_init__(self):
         _one_of("form", self.form, get_args(Form))
@@ -48,6 +52,32 @@ class Options:
                 f"`state` must be 'explicit' with form={self.form!r}, where every invoke starts from zero. "
                 "Received: state='internal'. Choose form='streaming' to keep a state."
             )
+        self._check_length()
+
+    def _check_length(self):
+        _checks.positive_int("chunk", self.chunk)
+        if self.chunk > 1 and not self.streaming:
+            raise ValueError(
+                f"`chunk` must be 1 with form={self.form!r}, where every invoke takes a whole sequence. "
+                f"Received: chunk={self.chunk}. Choose form='streaming'."
+            )
+        if self.max_timesteps is not None:
+            _checks.positive_int("max_timesteps", self.max_timesteps)
+            if self.timesteps is not None:
+                raise ValueError(
+                    "`max_timesteps` must be left out, except with timesteps=None, for a file that takes any number of "
+                    f"steps up to it. Received: timesteps={self.timesteps!r}, max_timesteps={self.max_timesteps}."
+                )
+        if self.timesteps == "data":
+            return
+        if self.timesteps is not None:
+            _checks.positive_int("timesteps", self.timesteps)
+        allowed = ("sequence",) if self.any_length else ("sequence", "unrolled")
+        if self.form not in allowed:
+            fix = "use `chunk` for several steps an invoke" if self.streaming else "choose form='sequence'"
+            raise ValueError(
+                f"`timesteps` must be left out with form={self.form!r}. Received: timesteps={self.timesteps!r}; {fix}."
+            )
 
     @property
     def scheme(self) -> Scheme:
@@ -61,13 +91,23 @@ class Options:
 
     @property
     def streaming(self) -> bool:
-        """Whether one invoke takes one time step."""
+        """Whether one invoke takes `chunk` time steps and continues from the last."""
         return self.form == "streaming"
 
     @property
     def unrolled(self) -> bool:
         """Whether the steps are written one after another instead of as a loop."""
-        return self.form != "sequence"
+        return self.form == "unrolled" or (self.streaming and self.chunk == 1)
+
+    @property
+    def any_length(self) -> bool:
+        """Whether the file takes any number of time steps up to a maximum."""
+        return self.timesteps is None
+
+    @property
+    def length(self) -> int | None:
+        """The number of time steps that the arguments give, or the largest; None for that of the data."""
+        return self.max_timesteps if self.timesteps in (None, "data") else self.timesteps
 
 
 def _one_of(name, value, choices):

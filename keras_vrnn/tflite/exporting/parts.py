@@ -28,6 +28,7 @@ class Recurrence:
         initial_states: Names of the values in which its states start; None for zeros.
         sequence: Name of all outputs; None if the layer does not return them.
         finals: Names of the last states; None for one that the layer does not return.
+        follows_inputs: Whether it is as long as the inputs, in a model whose time dimension is undefined.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Recurrence:
     initial_states: tuple[str | None, ...]
     sequence: str | None
     finals: tuple[str | None, ...]
+    follows_inputs: bool = False
 
     @property
     def results(self):
@@ -81,6 +83,8 @@ class Partition:
         stock_inputs, stock_outputs: Names of the values that it reads and makes.
         constants: Value name -> array, for values that depend on no input.
         states: Name of an initial state that an invoke takes -> recurrence and state, whose last value it leaves.
+        timed: Names of the inputs and outputs whose second axis is time, in a model whose time dimension is undefined
+            and that is written for another number of steps than the data has, or for any.
     """
 
     inputs: "dict[str, tf.TensorSpec]"
@@ -93,3 +97,9 @@ class Partition:
     stock_outputs: list[str]
     constants: dict[str, np.ndarray] = field(default_factory=dict)
     states: dict[str, tuple[str, str]] = field(default_factory=dict)
+    timed: frozenset[str] = frozenset()
+
+    @property
+    def timesteps(self):
+        """The number of time steps of the inputs in `timed`."""
+        return next(spec.shape[1] for name, spec in self.inputs.items() if name in self.timed)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from keras_vrnn.tflite.micro import trial as micro_trial
-from keras_vrnn.tflite.reading import RESET, edge_names, indices, read, tensor_bytes, text
+from keras_vrnn.tflite.reading import RESET, edge_names, indices, read, tensor_bytes, text, timed_names
 from keras_vrnn.tflite.running.runner import Runner
 
 # Ends a kernel that loops without end on a damaged file; others take milliseconds.
@@ -152,6 +152,7 @@ class _Micro:
         content, model = read(path)
         self._interpreter = runtime.Interpreter.from_bytes(content, arena_size=_plenty(content, model))
         self._values = {}
+        self.timed = timed_names(model)
         inputs, outputs = edge_names(model)
         self.inputs = self._details(inputs, self._interpreter.get_input_details)
         self.outputs = self._details(outputs, self._interpreter.get_output_details)

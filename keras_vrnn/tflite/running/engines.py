@@ -3,7 +3,8 @@
 An engine has
     inputs, outputs: name -> detail, in the file's order; a detail has "index", "shape", "shape_signature" (-1: any),
         "dtype" and "quantization" (scale, zero point), with scale 0.0 for a tensor that is not quantized;
-    can_reset: whether it keeps states inside, which `reset` sets to zero.
+    can_reset: whether it keeps states inside, which `reset` sets to zero;
+    timed: the names of the inputs and outputs with a time axis, of a file that takes any number of steps.
 """
 
 import os
@@ -12,7 +13,7 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
 from keras_vrnn.tflite import digest
-from keras_vrnn.tflite.reading import RESET, edge_names, read, text
+from keras_vrnn.tflite.reading import RESET, edge_names, read, text, timed_names
 from keras_vrnn.tflite.running import trial
 
 
@@ -32,6 +33,7 @@ class LiteRT:
                 f"`{argument}` must be a file that LiteRT can run. Received: {argument}={os.fspath(path)!r}: {error}"
             ) from error
         self.can_reset = any(text(signature.signatureKey) == RESET for signature in model.signatureDefs or [])
+        self.timed = timed_names(model)
         inputs, outputs = edge_names(model)
         self.inputs = dict(zip(inputs, self._interpreter.get_input_details(), strict=True))
         self.outputs = dict(zip(outputs, self._interpreter.get_output_details(), strict=True))

@@ -12,6 +12,8 @@ from keras_vrnn.tflite.running.engines import LiteRT, dequantize, quantize
 
 # How a state's tensors are called: it goes in as "…state_in" and comes out as "…state_out".
 STATE_IN, STATE_OUT = "state_in", "state_out"
+# The input of a file that takes any number of steps: how many of the steps in the other inputs count.
+LENGTH = "length"
 
 
 class Runner:
@@ -35,8 +37,10 @@ class Runner:
         threads: how many threads the interpreter may use.
 
     Attributes:
-        inputs, outputs: the names of the model's inputs and outputs, without states.
-        streaming: whether the file takes one time step per invoke.
+        inputs, outputs: the names of the model's inputs and outputs, without states and length.
+        streaming: whether each invoke continues from the state of the last one.
+        chunk: how many time steps one invoke of a streaming file takes; None for any other.
+        max_timesteps: how many time steps a file takes at most that takes any number; None for any other.
         batch: how many samples or streams one invoke takes; None if any number.
         details: name of an input, output or state -> its "shape", "dtype" and "quantization" (scale, zero point); an
             output hides an input of the same name.
@@ -51,6 +55,8 @@ class Runner:
     inputs: list[str]
     outputs: list[str]
     streaming: bool
+    chunk: int | None
+    max_timesteps: int | None
     batch: int | None
     details: dict[str, dict[str, Any]]
     input_details: dict[str, dict[str, Any]]
@@ -67,7 +73,10 @@ class Runner:
         pairs = state_pairs(engine.inputs, engine.outputs)
         # A state has one format on its way in and out, so what came out goes in again as it is.
         self._states = {name: (engine.inputs[name], engine.outputs[out]) for name, out in pairs.items()}
-        self._inputs = {name: detail for name, detail in engine.inputs.items() if name not in pairs}
+        self._timed = engine.timed
+        self._length = engine.inputs[LENGTH] if self._timed else None
+        internal = {*pairs, *([LENGTH] if self._length else [])}
+        self._inputs = {name: detail for name, detail in engine.inputs.items() if name not in internal}
         self._outputs = {n: detail for n, detail in engine.outputs.items() if n not in pairs.values()}
         self.inputs, self.outputs = list(self._inputs), list(self._outputs)
         self.streaming = bool(self._states) or engine.can_reset
@@ -81,7 +90,11 @@ class Runner:
                 )
         if not (self.inputs and self.outputs):
             raise ValueError("`path` must be a file with an input and an output besides its states.")
+        first = self._inputs[self.inputs[0]]
         self.batch = self._shape(self.inputs[0])[0]
+        self.chunk = int(first["shape"][1]) if self.streaming else None
+        timed = [detail for name, detail in self._inputs.items() if name in self._timed]
+        self.max_timesteps = int(timed[0]["shape"][1]) if timed else None
         self.seconds = np.zeros(0)
         self.reset()
 
@@ -93,7 +106,8 @@ class Runner:
         Args:
             x: an array (samples, ...), or a dictionary input name -> array for several inputs; real values, or
                 integers for inputs that are not quantized, such as token ids. A streaming file takes (samples,
-                time, ...) with any number of time steps.
+                time, ...) with any number of time steps, a multiple of `chunk`; a file with `max_timesteps` at most
+                that many.
 
         Returns:
             The output as float32: (samples, ...), or (samples, time, ...) from a streaming file. With several
@@ -108,12 +122,8 @@ class Runner:
             expected = ("samples", "time", *shape[1:]) if self.streaming else ("samples", *shape)
             if not _fits(array, expected) or array.size == 0:
                 raise _wrong_shape(name, expected, array)
-        lengths = {array.shape[: 1 + self.streaming] for array in arrays.values()}
-        if len(lengths) > 1:
-            raise ValueError(
-                f"`x` must have one number of samples and time steps for all inputs. Received: {sorted(lengths)}"
-            )
-        samples = lengths.pop()[0]
+        self._check_steps(arrays)
+        samples = len(next(iter(arrays.values())))
         batch = self.batch or samples
         parts, seconds = [], []
         for start in range(0, samples, batch):
@@ -126,32 +136,38 @@ class Runner:
         return self._result({n: np.concatenate([part[n] for part in parts])[:samples] for n in self.outputs})
 
     def step(self, x_t: ArrayLike | dict[str, ArrayLike]) -> np.ndarray | dict[str, np.ndarray]:
-        """Runs one time step of a streaming file from the state that the last step left.
+        """Runs one time step of a streaming file, or one chunk, from the state that the last one left.
 
         Args:
-            x_t: the step's input (features,), a scalar for a token id, or a dictionary input name -> value. With a
-                leading batch axis it holds one step of each stream, as many as the file's batch size.
+            x_t: the step's input (features,), a scalar for a token id, or a dictionary input name -> value; of a file
+                that takes chunks, (chunk, features). With a leading batch axis it holds one step of each stream, as
+                many as the file's batch size.
 
         Returns:
-            The step's output as float32 without time axis, and with a batch axis if `x_t` has one. With several
-            outputs, a dictionary.
+            The step's output as float32 without time axis, or with that of the chunk, and with a batch axis if `x_t`
+            has one. With several outputs, a dictionary.
         """
         if not self.streaming:
             raise ValueError(
                 "`step` needs a streaming file, but this file takes whole sequences. Export it with form='streaming'."
             )
         arrays = self._by_name(x_t)
-        batched = all(array.ndim == len(self._shape(name)) - 1 for name, array in arrays.items())
+        one = self.chunk == 1
+        rank = {name: len(self._shape(name)) - one for name in arrays}  # with batch axis
+        batched = all(array.ndim == rank[name] for name, array in arrays.items())
         for name, array in arrays.items():
-            batch, _, *features = self._shape(name)
-            if not _fits(array, (batch, *features) if batched else features) or (not batched and batch != 1):
+            batch, chunk, *features = self._shape(name)
+            shape = features if one else (chunk, *features)
+            if not _fits(array, (batch, *shape) if batched else shape) or (not batched and batch != 1):
                 raise _wrong_shape(
                     name,
-                    features if batch == 1 else ("streams" if batch is None else batch, *features),
+                    shape if batch == 1 else ("streams" if batch is None else batch, *shape),
                     array,
                 )
-        outputs = self._invoke({n: a[:, None] if batched else a[None, None] for n, a in arrays.items()})
-        return self._result({n: o if batched else o[0] for n, o in _without_time(outputs).items()})
+        whole = {n: array if batched else array[None] for n, array in arrays.items()}
+        outputs = self._invoke({n: array[:, None] if one else array for n, array in whole.items()})
+        outputs = {n: o[:, 0] if one and self._has_steps(o) else o for n, o in outputs.items()}
+        return self._result({n: o if batched else o[0] for n, o in outputs.items()})
 
     def reset(self) -> None:
         """Sets the states of a streaming file to zero."""
@@ -181,18 +197,63 @@ class Runner:
         rows = len(next(iter(arrays.values())))
         shapes = {s["index"]: (rows, *s["shape"][1:]) for s, _ in self._states.values()}
         for name, array in arrays.items():
-            length = (1,) if self.streaming else array.shape[1:2]
+            length = (self.chunk,) if self.streaming else array.shape[1:2]
             shapes[self._inputs[name]["index"]] = (rows, *length, *array.shape[2:])
+        if self._length:
+            return self._any_length(arrays)
         self._engine.resize(shapes)
         self.reset()
         if not self.streaming:
             return self._invoke(arrays)
         steps, seconds = [], []
-        for t in range(next(iter(arrays.values())).shape[1]):
-            steps.append(_without_time(self._invoke({name: a[:, t : t + 1] for name, a in arrays.items()})))
+        for t in range(0, next(iter(arrays.values())).shape[1], self.chunk):
+            made = self._invoke({name: a[:, t : t + self.chunk] for name, a in arrays.items()})
+            steps.append({name: o if self._has_steps(o) else o[:, None] for name, o in made.items()})
             seconds.append(self.seconds)
         self.seconds = np.concatenate(seconds)
-        return {name: np.stack([step[name] for step in steps], axis=1) for name in self.outputs}
+        return {name: np.concatenate([step[name] for step in steps], axis=1) for name in self.outputs}
+
+    def _any_length(self, arrays):
+        """Runs one batch in a file that takes any number of steps: fills the inputs up, cuts the outputs."""
+        timed = [name for name in arrays if name in self._timed]
+        steps = arrays[timed[0]].shape[1]
+        self._engine.set(self._length, np.array([steps], np.int32))
+        for name in timed:
+            rest = self._filling(arrays[name], self.max_timesteps - steps)
+            arrays[name] = np.concatenate([arrays[name], rest], axis=1)
+        made = self._invoke(arrays)
+        return {name: o[:, :steps] if name in self._timed else o for name, o in made.items()}
+
+    def _filling(self, array, steps):
+        """Returns what fills an input up; the outputs do not depend on it."""
+        return np.zeros((len(array), steps, *array.shape[2:]), array.dtype)
+
+    def _has_steps(self, output):
+        """Whether an output of a streaming file, (B, chunk, ...) or (B, units), has a time axis."""
+        return output.ndim > 2 and output.shape[1] == self.chunk
+
+    def _check_steps(self, arrays):
+        lengths = {array.shape[: 1 + self.streaming] for array in arrays.values()}
+        if self._length:
+            lengths = {array.shape[:2] for name, array in arrays.items() if name in self._timed}
+            lengths |= {(len(array), next(iter(lengths))[1]) for array in arrays.values()}
+        if len(lengths) > 1:
+            raise ValueError(
+                f"`x` must have one number of samples and time steps for all inputs. Received: {sorted(lengths)}"
+            )
+        if not (self.streaming or self._length):
+            return
+        steps = lengths.pop()[1]
+        if self._length and steps > self.max_timesteps:
+            raise ValueError(
+                f"`x` must have at most {self.max_timesteps} time steps, which the file was made for. "
+                f"Received: {steps} steps. Export it with a larger `max_timesteps`."
+            )
+        if self.streaming and steps % self.chunk:
+            raise ValueError(
+                f"`x` must have a multiple of {self.chunk} time steps, the chunk that the file takes. "
+                f"Received: {steps} steps."
+            )
 
     def _invoke(self, arrays):
         """Invokes once on arrays of the file's own shapes, and carries the states over."""
@@ -207,7 +268,8 @@ class Runner:
 
     def _shape(self, name):
         """Returns the shape of an input; None where the file takes any number."""
-        return tuple(None if n < 0 else int(n) for n in self._inputs[name]["shape_signature"])
+        shape = [None if n < 0 else int(n) for n in self._inputs[name]["shape_signature"]]
+        return tuple(None if axis == 1 and name in self._timed else n for axis, n in enumerate(shape))
 
     def _by_name(self, x):
         if not isinstance(x, dict):
@@ -252,11 +314,6 @@ def _fits(array, shape):
     return array.ndim == len(shape) and all(
         n == expected or not isinstance(expected, int) for n, expected in zip(array.shape, shape, strict=True)
     )
-
-
-def _without_time(outputs):
-    """Returns the outputs of one step, (B, 1, ...) or (B, units), without the time axis."""
-    return {name: o[:, 0] if o.ndim > 2 and o.shape[1] == 1 else o for name, o in outputs.items()}
 
 
 def _wrong_shape(name, expected, array):

@@ -14,7 +14,7 @@ from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import ArrayLike
 
 from keras_vrnn.quantization.formats import Quantization, unpacked
-from keras_vrnn.tflite.reading import RESET, edge_names, indices, operator_name, read, text
+from keras_vrnn.tflite.reading import RESET, edge_names, indices, operator_name, read, text, timed_names
 from keras_vrnn.tflite.running.runner import Runner
 from keras_vrnn.tflite.running.simulated_operators import OPERATORS, obstacle
 
@@ -89,6 +89,7 @@ class _Simulation:
             )
         self._variables: dict[str, np.ndarray] = {}
         main = self._graphs[0]
+        self.timed = timed_names(self._model)
         inputs, outputs = edge_names(self._model)
         self._values = {i: np.zeros(main.shapes[i], main.dtypes[i]) for i in main.inputs + main.outputs}
         self.inputs = {name: main.detail(i) for name, i in zip(inputs, main.inputs, strict=True)}

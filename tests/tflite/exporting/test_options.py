@@ -26,6 +26,16 @@ def model():
 
 
 REFUSED = {
+    "chunk of a sequence": ({"chunk": 2}, "`chunk` must be 1 with form='sequence'"),
+    "no chunk": ({"form": "streaming", "chunk": 0}, "`chunk` must be a positive integer"),
+    "a maximum of one length": ({"timesteps": 3, "max_timesteps": 4}, "`max_timesteps` must be left out"),
+    "a maximum of the data's length": ({"max_timesteps": 4}, "`max_timesteps` must be left out"),
+    "any length unrolled": (
+        {"form": "unrolled", "timesteps": None},
+        "`timesteps` must be left out.*sequence",
+    ),
+    "a streamed length": ({"form": "streaming", "timesteps": 5}, "`timesteps` must be left out.*`chunk`"),
+    "no steps": ({"timesteps": 0}, "`timesteps` must be a positive integer"),
     "form": (
         dict(form="stream"),
         "`form` must be one of 'sequence', 'unrolled', 'streaming'. Received: form='stream'",

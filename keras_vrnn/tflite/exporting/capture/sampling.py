@@ -8,6 +8,7 @@ import dataclasses
 import numpy as np
 
 from keras_vrnn.quantization.formats import LEAST_SCALE, span
+from keras_vrnn.tflite.exporting.capture import lengths
 from keras_vrnn.tflite.exporting.capture.calibration import calibrate, clipped
 
 
@@ -39,12 +40,19 @@ def calibrated(model, options, parts, arrays):
     for number, mask in parts.numbers.items():
         values[number] = parts.masks[mask].of(values[parts.masks[mask].source]).astype(np.float32)
     values |= _without_far_marks(values, parts, scheme)
-    if options.streaming:  # every step of every sample is a sample
-        values = {name: value.reshape(-1, 1, *value.shape[2:]) for name, value in values.items()}
+    # These hold the last step first.
+    backwards = {r.sequence for r in parts.recurrences if r.go_backwards}
+    backwards |= {name for name, mask in parts.numbers.items() if parts.masks[mask].backwards}
+    if options.streaming:  # every chunk of every sample is a sample
+        values = {name: lengths.windows_of(value, options.chunk) for name, value in values.items()}
         for recurrence, states in zip(parts.recurrences, measured.states, strict=True):
             for name, state in recurrence.results.items():
-                steps = states[state].reshape(-1, 1, recurrence.cell.units)
-                values[name] = steps if name == recurrence.sequence else steps[:, 0]
+                steps = lengths.windows_of(states[state], options.chunk)
+                values[name] = steps if name == recurrence.sequence else steps[:, -1]
+    elif parts.timed:
+        timed = {*parts.timed, *(r.sequence for r in parts.recurrences if r.follows_inputs)}
+        timed |= {name for name, mask in parts.numbers.items() if parts.masks[mask].source in timed}
+        values = lengths.resized(values, timed, parts.timesteps, backwards)
     spans = dict.fromkeys(parts.numbers, (0.0, 1.0))
     for recurrence, ranges in zip(parts.recurrences, measured.ranges, strict=True):
         for name, state in recurrence.results.items():
@@ -66,8 +74,13 @@ def calibrated(model, options, parts, arrays):
     def samples():
         for rows in _batches(len(next(iter(values.values()))), options.batch_size):
             yield [values[name][rows] for name in parts.stock_inputs]
+        # The first steps of the first sample, so that the ranges do not depend on how the steps are cut into samples.
+        first = next(_batches(len(next(iter(values.values()))), options.batch_size))
         for end in (0, 1):
-            yield [_reaching(values[name][rows], spans, name, end) for name in parts.stock_inputs]
+            yield [
+                _reaching(values[name][first], spans, name, end, name in backwards)
+                for name in parts.stock_inputs
+            ]
 
     return samples, formats_of, value_formats
 
@@ -91,9 +104,10 @@ def _batches(count, size):
         yield np.arange(start, start + size) % count
 
 
-def _reaching(array, spans, name, end):
+def _reaching(array, spans, name, end, backwards):
     """Returns a sample that reaches one end of a value's range, so that the stock part gets that range's scale."""
     array = array.copy()
     if name in spans:
-        array.flat[0] = spans[name][end]
+        first = array[:1, -1:] if backwards else array[:1]
+        first.flat[0] = spans[name][end]
     return array

@@ -1,4 +1,4 @@
-"""Turns a model for sequences into one that takes a single time step, with its states as inputs and outputs.
+"""Turns a model for sequences into one that takes a few time steps, with its states as inputs and outputs.
 
 Needs the TensorFlow backend.
 """
@@ -25,14 +25,15 @@ _STEPS = (
 )
 
 
-def one_step(model, arrays):
-    """Returns the model with a time axis of one step, sharing all weights.
+def in_chunks(model, arrays, chunk=1):
+    """Returns the model with a time axis of `chunk` steps, sharing all weights.
 
-    The new model, run step by step, is compared with the model on whole sequences.
+    The model with a time axis of one step, run step by step, is compared with the model on whole sequences.
 
     Args:
         model: The Keras model for sequences.
         arrays: Inputs (samples, T, ...) for the comparison, in addition to random ones.
+        chunk: The number of steps.
 
     Raises:
         ValueError: The model can't run step by step, or then gives other outputs.
@@ -44,15 +45,12 @@ def one_step(model, arrays):
             raise _refused(
                 f"layer {layer.name!r}, which goes backwards in time (as half of Bidirectional does)"
             )
-    inputs = [
-        keras.Input(batch_shape=(None, 1, *t.shape[2:]), dtype=t.dtype, name=t.name) for t in model.inputs
-    ]
     arrays = _telling(model, arrays)
     whole = [np.asarray(output) for output in keras.tree.flatten(structure.call(model, arrays))]
     try:
         with warnings.catch_warnings():  # Keras warns of a softmax over one step; the comparison decides
             warnings.simplefilter("ignore", UserWarning)
-            step = with_inputs(model, inputs)
+            step = _of_steps(model, 1)
             steps = _run_steps(step, arrays)
     except (ValueError, tf.errors.InvalidArgumentError) as error:
         raise _refused("a layer that needs more than one time step at once", f" ({error})") from error
@@ -63,7 +61,14 @@ def one_step(model, arrays):
                 f"a model that, run step by step over {timesteps} steps, gives other outputs than on whole sequences: "
                 "a layer looks back or ahead in time, such as a convolution or attention"
             )
-    return step
+    return step if chunk == 1 else _of_steps(model, chunk)
+
+
+def _of_steps(model, steps):
+    inputs = [
+        keras.Input(batch_shape=(None, steps, *t.shape[2:]), dtype=t.dtype, name=t.name) for t in model.inputs
+    ]
+    return with_inputs(model, inputs)
 
 
 def _refused(received, details=""):

@@ -34,23 +34,34 @@ class Loop:
         self._next[variable] = value
 
     def count(self, name, start, step):
-        """Adds an int32 variable that starts at `start` and grows by `step`, both one-dimensional."""
-        variable = self.carry(name, self.main.constant("start", np.array(start, np.int32)))
-        following = self.body.tensor("next", (len(start),), np.int32)
+        """Adds an int32 variable of one axis that starts at `start`, a main tensor or a list, and grows by `step`."""
+        if not isinstance(start, int):
+            start = self.main.constant("start", np.array(start, np.int32))
+        variable = self.carry(name, start)
+        following = self.body.tensor("next", (len(step),), np.int32)
         increment = self.body.constant("step", np.array(step, np.int32))
         self.body.operator("ADD", [variable, increment], [following], schema.AddOptionsT())
         self.set(variable, following)
         return variable
 
-    def close(self, comparison, limit):
-        """Writes the WHILE, which runs as long as the comparison of the first variable with `limit` holds.
+    def close(self, comparison, limit=None, variable=None):
+        """Writes the WHILE, which runs as long as a comparison of its first variable holds.
+
+        Args:
+            comparison: The operator.
+            limit: The number to compare with, or None.
+            variable: The variable to compare with, where `limit` is None.
 
         Returns:
             Body tensor of each variable -> main tensor with its value after the loop.
         """
         condition = self.condition
         more = condition.tensor("more", (1,), np.bool_)
-        operands = [condition.subgraph.inputs[0], condition.constant("limit", np.array([limit], np.int32))]
+        if variable is None:
+            bound = condition.constant("limit", np.array([limit], np.int32))
+        else:
+            bound = condition.subgraph.inputs[self.body.subgraph.inputs.index(variable)]
+        operands = [condition.subgraph.inputs[0], bound]
         condition.operator(comparison, operands, [more])
         condition.subgraph.outputs = [more]
         self.body.subgraph.outputs = list(self._next.values())

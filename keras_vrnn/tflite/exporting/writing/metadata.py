@@ -1,10 +1,13 @@
 """The description and metadata of a model file: what wrote it, and the oldest runtime that can run it."""
 
+import json
+
 from ai_edge_litert import schema_py_generated as schema
 
 from keras_vrnn._version import __version__
 from keras_vrnn.tflite import digest
 from keras_vrnn.tflite.exporting.writing.flatbuffer import FOUR_BIT_VERSION
+from keras_vrnn.tflite.reading import TIMED
 
 _RUNTIME = "min_runtime_version"
 _RUNTIME_BYTES = 16  # by convention: the text, padded with zeros
@@ -34,8 +37,13 @@ _SINCE = {
 _SINCE_FOUR_BIT = (2, 11)  # FULLY_CONNECTED with int4 weights
 
 
-def write(file):
-    """Puts description and metadata into a `ModelFile`."""
+def write(file, timed=()):
+    """Puts description and metadata into a `ModelFile`.
+
+    Args:
+        file: the file.
+        timed: of a file that takes any number of time steps, the inputs and outputs with a time axis.
+    """
     file.model.description = f"keras-vrnn {__version__}"
     entries = {bytes(entry.name).decode(): entry for entry in file.model.metadata or []}
     operators = [operator for graph in file.model.subgraphs for operator in graph.operators]
@@ -56,6 +64,8 @@ def write(file):
     runtime = f"{needed[0]}.{needed[1]}.0".encode().ljust(_RUNTIME_BYTES, b"\0")
     # `packing.pack` fills in the digest.
     file.model.metadata = [_entry(file, _RUNTIME, runtime), _entry(file, digest.ENTRY, digest.PLACEHOLDER)]
+    if timed:
+        file.model.metadata.append(_entry(file, TIMED, json.dumps(sorted(timed)).encode()))
 
 
 def _entry(file, name, content):

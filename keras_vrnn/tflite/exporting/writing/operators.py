@@ -95,6 +95,13 @@ def take(graph, name, table, indices):
     return result
 
 
+def minimum(graph, name, x, y):
+    """The smaller number of each pair."""
+    result = graph.tensor(name, graph.shape(x), graph.dtype(x), graph.quantization(x))
+    graph.operator("MINIMUM", [x, y], [result], schema.MaximumMinimumOptionsT())
+    return result
+
+
 def cast(graph, name, source, dtype, quantization=None):
     """The same numbers in another type; a quantized tensor gives its stored integers."""
     result = graph.tensor(name, graph.shape(source), dtype, quantization)

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from keras_vrnn.tflite.exporting.recurrences.base import State
+from keras_vrnn.tflite.exporting.writing import lengths
 from keras_vrnn.tflite.exporting.writing import operators as op
 from keras_vrnn.tflite.exporting.writing.loop import Loop
 
@@ -28,15 +29,17 @@ from keras_vrnn.tflite.exporting.writing.loop import Loop
 class _Operands:
     """The main tensors that a recurrence reads: rows z (B,T,U) or x (B,T,F); states (B,1,U); mask (B,T,1) or None.
 
-    A single step has no time axis: z (B,U), states (B,U), mask (B,1).
+    A single step has no time axis: z (B,U), states (B,U), mask (B,1). `length` (1,) is the number of steps, or None if
+    it is that of the rows.
     """
 
     rows: tuple[int, ...]
     states: tuple[State, ...]
     mask: int | None
+    length: int | None = None
 
 
-def write(recurrence, formats, file, values, unrolled):
+def write(recurrence, formats, file, values, unrolled, length=None):
     """Adds a recurrence to the main graph of a model file.
 
     Args:
@@ -46,6 +49,7 @@ def write(recurrence, formats, file, values, unrolled):
         values: Value name -> index of its tensor in the main graph. It contains `x` and, if the recurrence has them,
             `mask` and `initial_states`, and receives the results.
         unrolled: Whether to write every step instead of a loop.
+        length: The main tensor of the number of steps to run, int32 (1,); None for all.
 
     Returns:
         State -> the tensor of its last value in the format in which the recurrence keeps it.
@@ -65,6 +69,7 @@ def write(recurrence, formats, file, values, unrolled):
         mask=None
         if mask is None
         else op.shaped(main, "mask", values[mask], (batch, 1) if single else (batch, timesteps, 1)),
+        length=length,
     )
     if unrolled:
         sequence, last = _write_steps(recurrence, formats, file, operands)
@@ -154,14 +159,16 @@ def _write_loop(recurrence, formats, file, operands, inside):
     """Returns the main tensors of all outputs (or None) and of the last states; with `inside`, the loop computes z."""
     main, name, cell = file.main, recurrence.name, recurrence.cell
     batch, timesteps, _ = main.shape(operands.rows[0])
-    backwards = recurrence.go_backwards
+    backwards, length = recurrence.go_backwards, operands.length
     start, stride = (timesteps - 1, -1) if backwards else (0, 1)
     loop = Loop(file, main, name)
     body = loop.body
 
     # Every turn of a loop that writes `rows` copies them twice: two steps per turn halve that.
-    block = 2 if recurrence.sequence is not None and operands.mask is None and timesteps % 2 == 0 else 1
-    t = loop.count("t", [start], [block * stride])
+    even = timesteps % 2 == 0 and length is None
+    block = 2 if recurrence.sequence is not None and operands.mask is None and even else 1
+    from_end = backwards and length is not None
+    t = loop.count("t", lengths.last(main, length, [1]) if from_end else [start], [block * stride])
     rows = [loop.carry("rows", each) for each in operands.rows]
     states = [
         _CarriedState(loop, state, each) for state, each in zip(cell.states, operands.states, strict=True)
@@ -170,7 +177,11 @@ def _write_loop(recurrence, formats, file, operands, inside):
     if recurrence.sequence is not None or operands.mask is not None or formats.dtype == np.int16:
         # The first row of the turn in the order of time, in either direction.
         first = min(start, start + (block - 1) * stride)
-        position = loop.count("position", [0, first, 0], [0, block * stride, 0])
+        position = loop.count(
+            "position",
+            lengths.last(main, length, [0, 1, 0]) if from_end else [0, first, 0],
+            [0, block * stride, 0],
+        )
     # In TFLite Micro, SLICE supports int16 and bool, GATHER does not.
     if formats.dtype == np.int16 or block > 1:
         z = [op.slice_(body, "row", each, position, (batch, block, body.shape(each)[2])) for each in rows]
@@ -192,7 +203,12 @@ def _write_loop(recurrence, formats, file, operands, inside):
         written = op.concatenate(body, "h", outputs[::stride])
         loop.set(rows[-1], op.update(body, "next_rows", rows[-1], written, position))
 
-    results = loop.close("GREATER_EQUAL", 0) if backwards else loop.close("LESS", timesteps)
+    if backwards:
+        results = loop.close("GREATER_EQUAL", 0)
+    elif length is None:
+        results = loop.close("LESS", timesteps)
+    else:
+        results = loop.close("LESS", variable=loop.carry("length", length))
     last = tuple(variables.result(results) for variables in states)
     if recurrence.sequence is None:
         return None, last

@@ -13,6 +13,7 @@ import numpy as np
 from keras_vrnn.quantization.formats import INT16_MAX, Quantization, limits, no_finer, span
 from keras_vrnn.tflite.exporting.writing import operators as op
 from keras_vrnn.tflite.exporting.writing.flatbuffer import Graph
+from keras_vrnn.tflite.reading import text
 
 # Operator -> position of the input whose format the result has.
 MOVERS = {
@@ -54,8 +55,30 @@ PICKERS = {
 _LEAST_SCALE, _LARGEST_SCALE = 2.0**-126, 2.0**100
 # Largest ratio of a term's scale to the sum's scale.
 _ADDITIONS = {np.dtype("int8"): 2.0**19, np.dtype("int16"): 2.0**14}
+# Relative difference of the ranges of a sum that was computed in another order.
+_ROUNDING = 1e-5
 # XNNPACK converts between scales only within these ratios; a CONCATENATION beyond them fails to load.
 _RATIOS = (2.0**-8, 2.0**7)
+
+
+def adopt(graph, reference):
+    """Gives the tensors of a graph the formats and the constants of the same graph for another number of time steps.
+
+    The ranges that the converter measures depend on the number of rows by rounding, and so would the integers.
+    """
+    others = {text(tensor.name): index for index, tensor in enumerate(reference.subgraph.tensors)}
+    for index, tensor in enumerate(graph.subgraph.tensors):
+        other = others.get(text(tensor.name))
+        if other is None or graph.dtype(index) != reference.dtype(other):
+            continue
+        old, new = graph.quantization(index), reference.quantization(other)
+        alike = old is not None and new is not None and np.shape(old.scale) == np.shape(new.scale)
+        if not alike or not np.allclose(old.scale, new.scale, rtol=_ROUNDING, atol=0):
+            continue
+        graph.declare(index, new)
+        data = reference.data(other)
+        if data is not None and graph.shape(index) == reference.shape(other):
+            tensor.buffer = graph.file.buffer(data)
 
 
 def agree(main):

@@ -3,6 +3,7 @@
 from keras_vrnn.tflite.exporting.writing import (
     constants,
     edges,
+    lengths,
     masks,
     metadata,
     operators,
@@ -16,7 +17,7 @@ from keras_vrnn.tflite.exporting.writing import (
 )
 from keras_vrnn.tflite.exporting.writing.flatbuffer import ModelFile
 from keras_vrnn.tflite.running.engines import RESET
-from keras_vrnn.tflite.running.runner import STATE_IN, STATE_OUT
+from keras_vrnn.tflite.running.runner import LENGTH, STATE_IN, STATE_OUT
 
 SIGNATURE = "serving_default"
 
@@ -56,6 +57,10 @@ def stitch(parts, stock, formats_of, value_formats, options):
             quantization = value_formats.get(name)
             dtype = spec.dtype.as_numpy_dtype if quantization is None else options.scheme.dtype
             values[name] = main.tensor(name, spec.shape, dtype, quantization)
+    steps = None
+    if options.any_length:
+        length = lengths.add_input(main)
+        steps = lengths.at_most(main, length, parts.timesteps)
     states = _add_states(file, parts, values, formats_of, options)
     inputs = {name: values[name] for name in parts.inputs}
     if options.io == "float32":
@@ -71,7 +76,12 @@ def stitch(parts, stock, formats_of, value_formats, options):
     kept = {}
     for recurrence in parts.recurrences:
         kept[recurrence.name] = recurrences.write(
-            recurrence, formats_of[recurrence.name], file, values, options.unrolled
+            recurrence,
+            formats_of[recurrence.name],
+            file,
+            values,
+            options.unrolled,
+            steps if recurrence.follows_inputs else None,
         )
         for made in recurrence.results:
             if made in expected:
@@ -82,16 +92,19 @@ def stitch(parts, stock, formats_of, value_formats, options):
     if options.io == "float32":
         results = [edges.float_output(main, index) for index in results]
     outputs = dict(zip(parts.outputs, results, strict=True))
+    final = {
+        name: operators.shaped(main, name, kept[owner][state], main.shape(states[name]))
+        for name, (owner, state) in parts.states.items()
+    }
     if options.state == "internal":
-        variables.keep(
-            file, states, {name: kept[owner][state] for name, (owner, state) in parts.states.items()}
-        )
+        variables.keep(file, states, final)
     elif states:
         inputs |= states
-        final = [kept[owner][state] for owner, state in parts.states.values()]
         taken = {*inputs.values(), *outputs.values()}
         names = [name.removesuffix(STATE_IN) + STATE_OUT for name in parts.states]
-        outputs |= zip(names, _distinct(main, final, taken), strict=True)
+        outputs |= zip(names, _distinct(main, final.values(), taken), strict=True)
+    if options.any_length:
+        inputs[LENGTH] = length
     main.subgraph.inputs, main.subgraph.outputs = list(inputs.values()), list(outputs.values())
     main.sort_operators()
     scales.check(file)
@@ -99,7 +112,7 @@ def stitch(parts, stock, formats_of, value_formats, options):
     signatures = {SIGNATURE: {"inputs": list(inputs), "outputs": list(outputs)}}
     if options.state == "internal":
         signatures[RESET] = {"inputs": [], "outputs": []}
-    metadata.write(file)
+    metadata.write(file, parts.timed if options.any_length else ())
     unused.remove(file)
     return file, signatures
 

@@ -32,3 +32,10 @@ def test_an_output_may_have_a_states_name_where_there_are_no_states(tmp_path):
         ValueError, match=r"no output with a name that ends in 'state_out'.*Rename the layer or key"
     ):
         kv.tflite.export(model, tmp_path / "s", form="streaming", quantization="float32")
+
+
+def test_the_name_of_the_length_is_refused_where_the_file_has_one(tmp_path):
+    model = keras.Sequential([keras.Input((None, 3), name="length"), rnn("y")])
+    with pytest.raises(ValueError, match=r"no input called 'length' with timesteps=None"):
+        kv.tflite.export(model, tmp_path / "m", quantization="float32", timesteps=None, max_timesteps=4)
+    kv.tflite.export(model, tmp_path / "m", quantization="float32", timesteps=4)

@@ -9,7 +9,7 @@ from keras import layers, ops
 
 import keras_vrnn as kv
 from keras_vrnn.models import structure
-from keras_vrnn.tflite.exporting.capture.streaming import one_step
+from keras_vrnn.tflite.exporting.capture.streaming import in_chunks
 
 T, F = 11, 4
 ZEROS = np.zeros((5, T, F), "float32")
@@ -71,7 +71,7 @@ def test_models_that_look_around_in_time_are_refused(front, data, tmp_path):
         with pytest.raises(
             ValueError, match="It can't be exported with form='streaming'; use form='sequence'"
         ):
-            one_step(sequential(*parts, timesteps=timesteps), [random_data(5, T, F) if x is None else x])
+            in_chunks(sequential(*parts, timesteps=timesteps), [random_data(5, T, F) if x is None else x])
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_models_that_look_around_in_time_are_refused(front, data, tmp_path):
 @pytest.mark.parametrize("x", [ZEROS, random_data(5, T, F)], ids=["zeros", "data"])
 def test_outputs_made_of_all_steps_are_refused(parts, x):
     with pytest.raises(ValueError, match="use form='sequence'"):
-        one_step(sequential(*parts), [x])
+        in_chunks(sequential(*parts), [x])
 
 
 @pytest.mark.parametrize("timesteps", [T, None])
@@ -98,8 +98,8 @@ def test_outputs_made_of_all_steps_are_refused(parts, x):
 def test_constant_tokens_can_tell_too(timesteps, x):
     x = x if timesteps is None else np.repeat(x[:, :1], T, axis=1)
     with pytest.raises(ValueError, match="use form='sequence'"):
-        one_step(tokens(conv(padding="same"), timesteps=timesteps), [x])
-    one_step(tokens(layers.LayerNormalization, timesteps=timesteps), [x])
+        in_chunks(tokens(conv(padding="same"), timesteps=timesteps), [x])
+    in_chunks(tokens(layers.LayerNormalization, timesteps=timesteps), [x])
 
 
 @pytest.mark.parametrize("data", DATA)
@@ -118,21 +118,21 @@ def test_constant_tokens_can_tell_too(timesteps, x):
 )
 def test_models_of_single_steps_are_taken(parts, data):
     timesteps, x = DATA[data]
-    one_step(sequential(*parts, timesteps=timesteps), [random_data(5, T, F) if x is None else x])
+    in_chunks(sequential(*parts, timesteps=timesteps), [random_data(5, T, F) if x is None else x])
 
 
 def test_one_step_is_all_there_is():
     """With a time axis of one step a convolution sees nothing but that step."""
-    one_step(sequential(conv(padding="same"), rnn(), timesteps=1), [ONE_STEP])
+    in_chunks(sequential(conv(padding="same"), rnn(), timesteps=1), [ONE_STEP])
     with pytest.raises(ValueError, match="which goes backwards in time"):
-        one_step(sequential(rnn(go_backwards=True), timesteps=1), [ONE_STEP])
+        in_chunks(sequential(rnn(go_backwards=True), timesteps=1), [ONE_STEP])
 
 
 def test_inputs_need_a_common_time_axis():
     a, b = keras.Input((T, F)), keras.Input((3,))
     model = keras.Model([a, b], rnn()()(a, initial_state=b))
     with pytest.raises(ValueError, match="inputs without a common time axis"):
-        one_step(model, [random_data(2, T, F), random_data(2, 3)])
+        in_chunks(model, [random_data(2, T, F), random_data(2, 3)])
 
 
 @pytest.mark.parametrize("layer", [kv.VanillaRNN, layers.SimpleRNN])
@@ -141,7 +141,7 @@ def test_masked_steps_keep_the_state(layer):
     inputs = keras.Input((T,), dtype="int32")
     x = layers.Embedding(9, F, mask_zero=True)(inputs)
     model = randomize(keras.Model(inputs, layer(3, return_sequences=True)(x)))
-    one_step(model, [np.random.default_rng(0).integers(0, 3, (5, T)).astype("int32")])
+    in_chunks(model, [np.random.default_rng(0).integers(0, 3, (5, T)).astype("int32")])
 
 
 def nested(shared):
@@ -162,7 +162,7 @@ def test_nested_models_of_a_fixed_length_stream(shared, quantization, tmp_path):
 
 def test_the_model_of_one_step_shares_the_weights():
     model = nested(shared=True)
-    step = one_step(model, [random_data(3, T, F)])
+    step = in_chunks(model, [random_data(3, T, F)])
     assert step.inputs[0].shape == (None, 1, F)
     assert {id(v) for v in step.weights} == {id(v) for v in model.weights}
     assert structure.input_names(step) == ["x"]

@@ -91,3 +91,11 @@ def test_terms_too_far_apart_are_refused(dtype, ratio):
             continue
         with pytest.raises(ValueError, match="'sum' is a sum of terms"):
             scales.check(graph.file)
+
+
+def test_formats_that_differ_by_rounding_are_adopted():
+    exact, rounded, other = Quantization(0.1, 3), Quantization(0.1 * (1 + 1e-7), 3), Quantization(0.2, 3)
+    graph, indices = graph_of(np.int8, rounded, other)
+    reference, _ = graph_of(np.int8, exact, exact)
+    scales.adopt(graph, reference)
+    assert [graph.quantization(index).scale for index in indices] == [np.float32(0.1), np.float32(0.2)]
