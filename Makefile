@@ -14,9 +14,10 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 help:
 	@echo "make demo        train, plot, export and verify the sentiment model; writes to out/sentiment/"
-	@echo "make test        run all tests with coverage; PYTEST_ARGS='-m \"not slow\"' for the quick ones"
+	@echo "make test        run all tests; PYTEST_ARGS='-m \"not slow\"' for the quick ones"
 	@echo "make test-jax    run the tests of the layers on JAX"
 	@echo "make test-torch  run the tests of the layers on PyTorch (a large install)"
+	@echo "make coverage    the same, and measure branch coverage, which takes about twice as long"
 	@echo "make lint        check style"
 	@echo "make format      apply style"
 	@echo "make types       check types"
@@ -33,9 +34,12 @@ demo: $(VENV)/.demo
 
 dev: $(VENV)/.dev
 
-# A bare --cov would take the next argument as its source, and an empty one measures nothing. The coverage floor applies
-# to a run of all tests only.
 test: $(VENV)/.dev
+	$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
+
+# Apart from the tests, because counting branches takes as long as many of the tests themselves. A bare --cov would take
+# the next argument as its source, and an empty one measures nothing. The floor applies to a run of all tests only.
+coverage: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2 --cov=keras_vrnn $(if $(PYTEST_ARGS),--cov-fail-under=0) $(PYTEST_ARGS)
 
 # Training, diagnosis and export need TensorFlow; these tests run on every backend of Keras.

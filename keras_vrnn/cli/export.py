@@ -1,5 +1,6 @@
 """`keras-vrnn export`: a Keras model as a .tflite file, and a .tflite file as sources in C or C++."""
 
+import argparse
 import dataclasses
 import os
 import tempfile
@@ -38,6 +39,19 @@ def add_parser(commands):
     parser.add_argument(
         "--batch-size", type=int, default=1, metavar="N", help="sequences per invoke (default: 1)"
     )
+    parser.add_argument(
+        "--timesteps",
+        type=_timesteps,
+        default="data",
+        metavar="N",
+        help="steps of a model that leaves them open: a number, any, or data (default: as the calibration data)",
+    )
+    parser.add_argument(
+        "--max-timesteps", type=int, metavar="N", help="the largest number of steps, with --timesteps any"
+    )
+    parser.add_argument(
+        "--chunk", type=int, default=1, metavar="N", help="steps per invoke of a streaming file (default: 1)"
+    )
     parser.add_argument("--calibration", default="minmax", help="minmax (default) or percentile")
     parser.add_argument(
         "--calibration-data", metavar="FILE", help=f"inputs for int8, int8x4 and int16x8: {DATA}"
@@ -65,6 +79,15 @@ def add_parser(commands):
     parser.add_argument(
         "--arena", type=int, metavar="BYTES", help="working memory in them, instead of measuring it"
     )
+
+
+def _timesteps(text):
+    if text in ("any", "data"):
+        return None if text == "any" else text
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a number, any or data. Received: {text!r}") from None
 
 
 def _run(options):
@@ -127,6 +150,9 @@ def _export(options, model, path):
         calibration_data=data,
         calibration=options.calibration,
         max_error=options.max_error,
+        timesteps=options.timesteps,
+        max_timesteps=options.max_timesteps,
+        chunk=options.chunk,
         overwrite=options.overwrite,
     )
 

@@ -53,7 +53,7 @@ def vectors_of(path, x) -> Vectors:
     made = simulator(arrays)
     made = made if isinstance(made, dict) else {simulator.outputs[0]: made}
     samples = len(made[simulator.outputs[0]]) // simulator.batch
-    steps = np.shape(arrays[simulator.inputs[0]])[1] if simulator.streaming else 1
+    steps = np.shape(arrays[simulator.inputs[0]])[1] // simulator.chunk if simulator.streaming else 1
 
     def calls(values, details):
         """Returns the integers of a tensor call by call; a file of several sequences takes a step of each."""

@@ -78,6 +78,8 @@ def to_folder(
         ("io", options.io, None),
         ("state", options.state, "explicit"),
         ("batch_size", options.batch_size, 1),
+        ("timesteps", options.timesteps, "data"),
+        ("chunk", options.chunk, 1),
     ):
         if value != only:
             raise ValueError(

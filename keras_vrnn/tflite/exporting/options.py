@@ -107,7 +107,7 @@ class Options:
     @property
     def length(self) -> int | None:
         """The number of time steps that the arguments give, or the largest; None for that of the data."""
-        return self.max_timesteps if self.timesteps in (None, "data") else self.timesteps
+        return self.timesteps if isinstance(self.timesteps, int) else self.max_timesteps
 
 
 def _one_of(name, value, choices):

@@ -1,6 +1,7 @@
 """How fast a `.tflite` file runs on this machine, and how much memory it takes."""
 
 import json
+import math
 import os
 import platform
 from dataclasses import asdict, dataclass
@@ -100,7 +101,8 @@ def benchmark(
         runs: how many sequences are timed.
         warmup: how many are run before, untimed.
         steps: time steps per sequence. Needed only where the file leaves them open: a streaming file takes 100 if
-            None, any other the length that it is made for, which is the second axis of its first input.
+            None, rounded up to a multiple of its chunk, any other the length that it is made for, which is the second
+            axis of its first input.
 
     Returns:
         A `Benchmark`.
@@ -133,7 +135,7 @@ def benchmark(
         threads=threads,
         runs=runs,
         sequence_us=_percentiles(invokes.sum(axis=1)),
-        step_us=_percentiles(invokes if runner.streaming else invokes / length),
+        step_us=_percentiles(invokes / (runner.chunk if runner.streaming else length)),
         arena=arena,
         arena_note=note,
         machine=_machine(),
@@ -142,7 +144,7 @@ def benchmark(
 
 def _steps(runner, steps):
     if runner.streaming:
-        return steps or _STREAM_STEPS
+        return math.ceil((steps or _STREAM_STEPS) / runner.chunk) * runner.chunk  # whole chunks
     shape = runner.input_details[runner.inputs[0]]["shape_signature"]
     own = int(shape[1]) if len(shape) > 1 else 1
     if own < 0 and steps is None:

@@ -67,6 +67,10 @@ def measure(model, path, runner, inputs):
     """
     if not exported_layers(model):
         return {}, "the model has no recurrence that is exported"
+    if runner.max_timesteps is not None:
+        return {}, "the file takes any number of steps; export it for one number"
+    if runner.streaming and runner.chunk > 1:
+        return {}, "an invoke takes several steps; export with chunk=1"
     inputs = few(inputs)
     model = prepared(model)  # from a zero state, in float32 and for any batch size
     calls = observe(model, [a.astype(t.dtype) for a, t in zip(inputs.values(), model.inputs, strict=True)])

@@ -131,7 +131,7 @@ class Kernels:
             )
             for name, output in outputs.items()
         }
-        if not (runner.streaming and runner.state):
+        if not (runner.streaming and runner.state and runner.chunk == 1):
             return found
         samples = drift.few(inputs)
         ours, theirs = (drift.of_stream(each, samples) for each in (runner, self.runner))

@@ -2,6 +2,7 @@
 
 import re
 
+import firmware
 import keras
 import numpy as np
 import pytest
@@ -179,6 +180,29 @@ def test_a_chunk_computes_what_single_steps_do(make, quantization, state, tmp_pa
             np.testing.assert_array_equal(MicroRunner(path)(X), kv.tflite.simulate(path, X))
         with pytest.raises(ValueError, match=f"multiple of {chunk} time steps"):
             runner(X[:, : chunk + 1])
+
+
+def test_the_other_tools_take_chunks(tmp_path):
+    model, path = streamed(), tmp_path / "m.tflite"
+    kv.tflite.export(model, path, form="streaming", chunk=3, calibration_data=X)
+    found = kv.tflite.verify(model, path, X, micro=True)
+    assert "an invoke takes several steps" in str(found)
+    assert found.mean_error < 0.05
+    timed = kv.tflite.benchmark(path, runs=3, warmup=0)
+    assert timed.steps == 102, "the multiple of 3 after 100"
+    assert timed.step_us["p50"] < timed.sequence_us["p50"] / 34
+    assert firmware.differing(path, X, tmp_path / "c", firmware.gcc())[0] == 0
+
+
+def test_the_other_tools_take_any_length(tmp_path):
+    model, path = every_step(), tmp_path / "m.tflite"
+    kv.tflite.export(model, path, timesteps=None, calibration_data=X)
+    for steps in (5, T):
+        assert kv.tflite.verify(model, path, X[:, :steps], micro=True).mean_error < 0.05
+    assert kv.tflite.benchmark(path, runs=3, warmup=0).steps == T
+    assert "length" in str(kv.tflite.inspect(path))
+    with pytest.raises(ValueError, match="whose number of turns depends on data"):
+        kv.tflite.write_c(path, tmp_path / "c")
 
 
 def test_a_chunk_must_divide_the_number_of_steps_of_the_model(tmp_path):
