@@ -8,6 +8,7 @@ import pytest
 
 import keras_vrnn as kv
 from keras_vrnn.models import SequenceAccuracy, TokenAccuracy, TokenCrossentropy
+from keras_vrnn.models.cells import LAYERS, STACKS
 
 # float32 rounding of some tens of steps of sums of a few dozen terms.
 ROUNDING = 1e-5
@@ -18,6 +19,10 @@ VARIANTS = {
     "stacked, other sizes": dict(encoder_units=[5], units=[6, 4]),
     "attention": dict(attention=5, bidirectional=True),
     "shared, relu": dict(share_embeddings=True, activation="relu", units=[4, 4]),
+    "fast": dict(cell="fast", attention=5),
+    "gru": dict(cell="gru", units=[4, 5], reset_after=False),
+    "lstm, other sizes": dict(cell="lstm", encoder_units=[5], units=[6, 4], bidirectional=True, attention=5),
+    "lstm": dict(cell="lstm", units=[5, 4], unit_forget_bias=False),
 }
 
 
@@ -116,6 +121,47 @@ def test_batches_do_not_matter(model):
     np.testing.assert_array_equal(whole.tokens[4:5], alone.tokens)
 
 
+@pytest.mark.parametrize("cell", STACKS)
+def test_every_cell_is_one_more_layer_of_the_same_names(cell):
+    model = small_model(cell=cell, units=[5, 4], encoder_units=[3, 2], bidirectional=True)
+    assert [layer.name for layer in model.layers if layer.weights] == [
+        "source_embedding", "encoder", "target_embedding",
+        *(f"bridge_{k}" for k in range(len(model.state_sizes))), "decoder", "logits",
+    ]  # fmt: skip
+    assert model.state_sizes == ([5, 5, 4, 4] if cell == "lstm" else [5, 4])
+    assert type(model.get_layer("decoder").layers[0]) is LAYERS[cell]
+
+
+def test_a_configuration_without_a_cell_is_of_vanilla_rnns():
+    config = small_model().get_config()
+    assert config.pop("cell") == "vanilla"
+    assert kv.EncoderDecoder.from_config(config).get_config()["cell"] == "vanilla"
+
+
+@pytest.mark.parametrize("cell", STACKS)
+def test_the_final_states_of_each_layer_start_its_counterpart(cell):
+    """The same model from separate layers, each with its own call."""
+    model = small_model(cell=cell, units=[5, 4])
+    source, target = small_data()
+    target_in, target_out = model.teacher_forcing(target)
+    ends = {}
+
+    def run(side, tokens):
+        x = model.get_layer(f"{'source' if side == 'encoder' else 'target'}_embedding")(tokens)
+        for layer in model.get_layer(side).layers:
+            alone = LAYERS[cell].from_config({**layer.get_config(), "return_sequences": True})
+            alone.build(x.shape)
+            alone.set_weights(layer.get_weights())
+            x, *end = alone(x, mask=keras.ops.not_equal(tokens, 0), initial_state=ends.get(layer.name))
+            ends[layer.name] = end
+        return x
+
+    run("encoder", source)
+    expected = model.get_layer("logits")(run("decoder", target_in))
+    received, real = model((source, target_in)), target_out != 0
+    np.testing.assert_allclose(np.asarray(received)[real], np.asarray(expected)[real], atol=ROUNDING)
+
+
 def test_teacher_forcing():
     target_in, target_out = small_model().teacher_forcing([[5, 6, 7], [8, 0, 0]])
     assert target_in.tolist() == [[1, 5, 6, 7], [1, 8, 0, 0]]
@@ -195,6 +241,7 @@ def test_every_argument_is_in_the_config():
         source_vocab_size=9,
         target_vocab_size=9,
         units=[5, 4],
+        cell="gru",
         encoder_units=[3],
         bidirectional=True,
         embedding=7,
@@ -281,6 +328,11 @@ def test_trains_with_scheduled_sampling_and_dropout():
         (dict(source_length=0), "`source_length` must be a positive integer"),
         (dict(attention=-3), "`attention` must be a positive integer"),
         (dict(return_sequences=True), "return_sequences"),
+        (
+            dict(cell="elman"),
+            r"`cell` must be one of 'vanilla', 'fast', 'gru', 'lstm'. Received: cell='elman'",
+        ),
+        (dict(cell="gru", unit_forget_bias=True), "`StackedGRU` has no argument `unit_forget_bias`"),
     ],
 )
 def test_wrong_constructor_arguments(changes, message):

@@ -214,7 +214,7 @@ def _decoder_step(model, length):
     """
     config = model.get_config()
     token = keras.Input((1,), dtype="int32", name="token")
-    states = [keras.Input((size,), name=f"state_{k}") for k, size in enumerate(config["units"])]
+    states = [keras.Input((size,), name=f"state_{k}") for k, size in enumerate(model.state_sizes)]
     inputs = [token, *states]
     table = model.get_layer("source_embedding" if config["share_embeddings"] else "target_embedding")
     # Without a mask: no token that is fed in is padding.
