@@ -71,8 +71,14 @@ class ExportResult:
         )
 
 
-def to_file(model, path, options, calibration_data, overwrite) -> ExportResult:
-    """Exports a model that becomes one file; see `kv.tflite.export` for the arguments."""
+def to_file(model, path, options, calibration_data, overwrite, states=None) -> ExportResult:
+    """Exports a model that becomes one file; see `kv.tflite.export` for the arguments.
+
+    Args:
+        states: Input in which a state of a recurrence starts -> output that is its last value. The file takes and
+            leaves them in the format in which the recurrence keeps them, so that invokes follow one another without
+            loss.
+    """
     path = _files.check_writable(path, overwrite)
     original, model = model, prepared(model)
     reserved_names.check_names(model, options.streaming)
@@ -90,7 +96,7 @@ def to_file(model, path, options, calibration_data, overwrite) -> ExportResult:
     )
     if model is not original:
         check_same(original, model, arrays)
-    parts, learned = _partition(model, options, arrays)
+    parts, learned = _partition(model, options, arrays, states or {})
     for recurrence in parts.recurrences:
         recurrence.cell.check(recurrence.layer, options.scheme)
     samples = None
@@ -138,7 +144,7 @@ def _converted(function, options, samples, learned):
     return file
 
 
-def _partition(model, options, arrays):
+def _partition(model, options, arrays, states):
     """Returns the `Partition` of a model in one of the forms, and of a quantization-aware model its `Trained`."""
     sample = [array[:1] for array in arrays]
     calls, learned = _observed(model, sample)
@@ -159,7 +165,8 @@ def _partition(model, options, arrays):
         for name, tensor, array in zip(structure.input_names(model), model.inputs, arrays, strict=True)
     }
     parts = partition(model, specs, calls, options.quantization, learned)
-    return (streaming.with_states(parts) if options.streaming else parts), learned
+    made = streaming.with_states(parts) if options.streaming else streaming.with_own_states(parts, states)
+    return made, learned
 
 
 def _observed(model, sample):

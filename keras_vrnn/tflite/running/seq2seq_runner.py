@@ -200,7 +200,7 @@ class Seq2SeqRunner:
         for name in self._states:
             source, target = self._step.outputs[f"next_{name}"], self._step.inputs[name]
             state = self._step.get(source)
-            if source["quantization"] != target["quantization"]:  # an activation without a fixed range
+            if source["quantization"] != target["quantization"]:  # in a folder of version 0.4 or older
                 state = quantize(dequantize(state, source), target)
             states.append(state)
         return log_p, states

@@ -16,7 +16,6 @@ from keras_vrnn.tflite.exporting.writing import (
 )
 from keras_vrnn.tflite.exporting.writing.flatbuffer import ModelFile
 from keras_vrnn.tflite.running.engines import RESET
-from keras_vrnn.tflite.running.runner import STATE_IN, STATE_OUT
 
 SIGNATURE = "serving_default"
 
@@ -51,12 +50,12 @@ def stitch(parts, stock, formats_of, value_formats, options):
 
     for name, array in parts.constants.items():
         values[name] = constants.write(main, name, array, options.scheme)
+    states = _add_states(file, parts, values, formats_of, options)
     for name, spec in parts.inputs.items():
         if name not in values:
             quantization = value_formats.get(name)
             dtype = spec.dtype.as_numpy_dtype if quantization is None else options.scheme.dtype
             values[name] = main.tensor(name, spec.shape, dtype, quantization)
-    states = _add_states(file, parts, values, formats_of, options)
     inputs = {name: values[name] for name in parts.inputs}
     if options.io == "float32":
         inputs = {name: edges.float_input(main, index) for name, index in inputs.items()}
@@ -77,21 +76,19 @@ def stitch(parts, stock, formats_of, value_formats, options):
             if made in expected:
                 _connect(main, values, source=values[made], target=expected[made])
 
-    made = [values[value] for value in parts.outputs.values()]
+    last = {name: kept[owner][state] for owner, state, name in parts.states.values()}
+    made = [last.get(name, values.get(value)) for name, value in parts.outputs.items()]
     results = _distinct(main, made, [values[name] for name in parts.inputs])
     if options.io == "float32":
         results = [edges.float_output(main, index) for index in results]
     outputs = dict(zip(parts.outputs, results, strict=True))
     if options.state == "internal":
-        variables.keep(
-            file, states, {name: kept[owner][state] for name, (owner, state) in parts.states.items()}
-        )
-    elif states:
+        variables.keep(file, states, dict(zip(states, last.values(), strict=True)))
+    else:
         inputs |= states
-        final = [kept[owner][state] for owner, state in parts.states.values()]
+        added = [name for name in last if name not in outputs]
         taken = {*inputs.values(), *outputs.values()}
-        names = [name.removesuffix(STATE_IN) + STATE_OUT for name in parts.states]
-        outputs |= zip(names, _distinct(main, final, taken), strict=True)
+        outputs |= zip(added, _distinct(main, [last[name] for name in added], taken), strict=True)
     main.subgraph.inputs, main.subgraph.outputs = list(inputs.values()), list(outputs.values())
     main.sort_operators()
     scales.check(file)
