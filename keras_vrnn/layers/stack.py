@@ -32,9 +32,11 @@ class RecurrentStack(keras.layers.Layer):
 
     Attributes:
         layer_class: The class of its layers.
+        states_per_layer: The number of states of one layer in one direction.
     """
 
     layer_class: Any
+    states_per_layer = 1
 
     def __init__(
         self,
@@ -146,15 +148,19 @@ class RecurrentStack(keras.layers.Layer):
     @property
     def state_sizes(self) -> list[int]:
         """The sizes of the states, in their order."""
-        return [size for sizes in map(_state_sizes, self.layers) for size in sizes]
+        return [size for size in self.units for _ in range(self._states_at_once)]
+
+    @property
+    def _states_at_once(self) -> int:
+        return self.states_per_layer * (2 if self.bidirectional else 1)
 
     def _per_layer(self, name: str, states: Any) -> list:
         if states is None:
             return [None] * len(self.units)
         order = "layer by layer" + (", forward then backward" if self.bidirectional else "")
         states = call_checks.states_list(self, name, states, len(self.state_sizes), order)
-        rest = iter(states)
-        return [[next(rest) for _ in _state_sizes(layer)] for layer in self.layers]
+        width = self._states_at_once
+        return [states[k * width : (k + 1) * width] for k in range(len(self.units))]
 
     def get_config(self) -> dict[str, Any]:
         first = self.layers[0].forward_layer if self.bidirectional else self.layers[0]
@@ -183,13 +189,6 @@ class RecurrentStack(keras.layers.Layer):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> RecurrentStack:
         return part_constraints.from_config(cls, config)
-
-
-def _state_sizes(layer: Any) -> list[int]:
-    """The sizes of the states of a layer, or of both directions of it."""
-    if isinstance(layer, keras.layers.Bidirectional):
-        return [*_state_sizes(layer.forward_layer), *_state_sizes(layer.backward_layer)]
-    return keras.tree.flatten(layer.cell.state_size)
 
 
 @keras.saving.register_keras_serializable(package="keras_vrnn")
@@ -248,3 +247,4 @@ class StackedLSTM(RecurrentStack):
     """A stack of `keras.layers.LSTM` layers, which `EncoderDecoder` is built of."""
 
     layer_class = keras.layers.LSTM
+    states_per_layer = 2

@@ -231,7 +231,7 @@ class EncoderDecoder(Functional):
     @property
     def state_sizes(self) -> list[int]:
         """The sizes of the decoder's states, layer by layer."""
-        return self.get_layer("decoder").state_sizes
+        return _state_sizes(self._config)
 
     def encode(self, source: Tensor) -> tuple[list, tuple]:
         """Runs the encoder: all that the decoder reads of a source, as backend tensors.
@@ -314,16 +314,15 @@ def _graph(config: dict[str, Any], options: Any) -> tuple[Any, Any]:
         bidirectional=config["bidirectional"],
         return_sequences=bool(config["attention"]),
     )
-    decoder = stack("decoder", config["units"], return_sequences=True)
     memory, *states = encoder(embedded)
-    if decoder.state_sizes != encoder.state_sizes:
+    sizes = _state_sizes(config)
+    if sizes != encoder.state_sizes:
         joined = layers.Concatenate(name="final_states")(states) if len(states) > 1 else states[0]
         states = [
-            layers.Dense(size, activation="tanh", name=f"bridge_{k}")(joined)
-            for k, size in enumerate(decoder.state_sizes)
+            layers.Dense(size, activation="tanh", name=f"bridge_{k}")(joined) for k, size in enumerate(sizes)
         ]
     embedded = layers.Dropout(drop, name="target_dropout")(target_table(target_in))
-    h, *_ = decoder(embedded, initial_state=states)
+    h, *_ = stack("decoder", config["units"], return_sequences=True)(embedded, initial_state=states)
     if config["attention"]:
         context = AdditiveAttention(config["attention"], name="attention")(
             h, memory, source_mask=ops.not_equal(source, PADDING)
@@ -332,3 +331,9 @@ def _graph(config: dict[str, Any], options: Any) -> tuple[Any, Any]:
         h = layers.Dense(config["units"][-1], activation="tanh", name="combination")(h)
     h = layers.Dropout(drop, name="output_dropout")(h)
     return (source, target_in), layers.Dense(config["target_vocab_size"], name="logits")(h)
+
+
+def _state_sizes(config: dict[str, Any]) -> list[int]:
+    """The sizes of the decoder's states."""
+    count = STACKS[config["cell"]].states_per_layer
+    return [size for size in config["units"] for _ in range(count)]

@@ -256,7 +256,10 @@ def _steps(model, source, target_in):
             {"token": target_in[real, t : t + 1]} | {n: np.asarray(v)[real] for n, v in read.items()}
         )
         _, states = model.advance(ops.convert_to_tensor(target_in[:, t]), states, attended)
-    return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
+    samples = {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
+    if "hidden" in samples:  # its range holds both values even if no source of the data is padded
+        samples["hidden"][-1, -1] = HIDDEN
+    return samples
 
 
 def _spanning(array, detail):
