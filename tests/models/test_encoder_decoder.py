@@ -19,9 +19,9 @@ VARIANTS = {
     "stacked, other sizes": dict(encoder_units=[5], units=[6, 4]),
     "attention": dict(attention=5, bidirectional=True),
     "shared, relu": dict(share_embeddings=True, activation="relu", units=[4, 4]),
-    "fast": dict(cell="fast", attention=5),
+    "fast": dict(cell="fast", units=[6, 4], alpha_initializer="zeros"),
     "gru": dict(cell="gru", units=[4, 5], reset_after=False),
-    "lstm, other sizes": dict(cell="lstm", encoder_units=[5], units=[6, 4], bidirectional=True, attention=5),
+    "lstm, other sizes": dict(cell="lstm", encoder_units=[4], units=[6, 5], bidirectional=True, attention=5),
     "lstm": dict(cell="lstm", units=[5, 4], unit_forget_bias=False),
 }
 

@@ -135,6 +135,33 @@ def test_slow_and_wide_states_survive_sixty_steps(cell, quantization, tmp_path):
     assert error <= 0.015 * np.ptp(expected)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("cell", SLOW)
+def test_trained_models_keep_their_accuracy_in_integers(cell, tmp_path):
+    """Reverses up to four digits; 400 numbers that training has not seen."""
+    digits, rng = kv.Symbols(tuple("0123456789")), np.random.default_rng(5)
+    numbers = ["".join(rng.choice(list("0123456789"), rng.integers(1, 5))) for _ in range(8_000)]
+    seen, held_out = numbers[1000:], sorted(set(numbers[:1000]) - set(numbers[1000:]))[:400]
+    keras.utils.set_random_seed(1)
+    model = kv.EncoderDecoder(13, 13, units=48, cell=cell, embedding=16, source_length=4, target_length=5)
+    source, target = digits.encode(seen, 4), digits.encode([n[::-1] for n in seen], 4)
+    target_in, target_out = model.teacher_forcing(target)
+    model.compile(keras.optimizers.Adam(0.005), global_clipnorm=1.0)
+    model.fit((source, target_in), target_out, batch_size=128, epochs=16, verbose=0)
+
+    def accuracy(decode):
+        best = decode(digits.encode(held_out, 4)).best
+        return np.mean([digits.decode(row) == tuple(n[::-1]) for row, n in zip(best, held_out, strict=True)])
+
+    expected = accuracy(model.decode)
+    assert expected >= 0.75  # far from guessing, which is what the comparison needs
+    for quantization, loss in (("float32", 0.0), ("int8", 0.03), ("int16x8", 0.01)):
+        data = source[:200], target_in[:200]
+        folder = tmp_path / quantization
+        kv.tflite.export(model, folder, quantization=quantization, calibration_data=data)
+        assert accuracy(Seq2SeqRunner(folder).decode) >= expected - loss
+
+
 def test_sources_without_padding_calibrate_padded_ones(tmp_path):
     model = made("gru, attention")
     source, target = data(40)
