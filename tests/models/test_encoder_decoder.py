@@ -5,10 +5,10 @@ import inspect
 import keras
 import numpy as np
 import pytest
+from token_probabilities import log_softmax
 
 import keras_vrnn as kv
 from keras_vrnn.models import SequenceAccuracy, TokenAccuracy, TokenCrossentropy
-from keras_vrnn.models.cells import LAYERS, STACKS
 
 # float32 rounding of some tens of steps of sums of a few dozen terms.
 ROUNDING = 1e-5
@@ -48,12 +48,6 @@ def small_data(rows=7):
 @pytest.fixture(params=VARIANTS)
 def model(request):
     return small_model(**VARIANTS[request.param])
-
-
-def log_softmax(logits):
-    logits = np.asarray(logits, np.float64)
-    shifted = logits - logits.max(axis=-1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
 
 
 def test_steps_one_by_one_equal_the_training_graph(model):
@@ -119,47 +113,6 @@ def test_batches_do_not_matter(model):
     assert whole.tokens.shape[-1] == 2 * 6 + 10
     alone = model.decode(source[4:5], beam_width=2)
     np.testing.assert_array_equal(whole.tokens[4:5], alone.tokens)
-
-
-@pytest.mark.parametrize("cell", STACKS)
-def test_every_cell_is_one_more_layer_of_the_same_names(cell):
-    model = small_model(cell=cell, units=[5, 4], encoder_units=[3, 2], bidirectional=True)
-    assert [layer.name for layer in model.layers if layer.weights] == [
-        "source_embedding", "encoder", "target_embedding",
-        *(f"bridge_{k}" for k in range(len(model.state_sizes))), "decoder", "logits",
-    ]  # fmt: skip
-    assert model.state_sizes == ([5, 5, 4, 4] if cell == "lstm" else [5, 4])
-    assert type(model.get_layer("decoder").layers[0]) is LAYERS[cell]
-
-
-def test_a_configuration_without_a_cell_is_of_vanilla_rnns():
-    config = small_model().get_config()
-    assert config.pop("cell") == "vanilla"
-    assert kv.EncoderDecoder.from_config(config).get_config()["cell"] == "vanilla"
-
-
-@pytest.mark.parametrize("cell", STACKS)
-def test_the_final_states_of_each_layer_start_its_counterpart(cell):
-    """The same model from separate layers, each with its own call."""
-    model = small_model(cell=cell, units=[5, 4])
-    source, target = small_data()
-    target_in, target_out = model.teacher_forcing(target)
-    ends = {}
-
-    def run(side, tokens):
-        x = model.get_layer(f"{'source' if side == 'encoder' else 'target'}_embedding")(tokens)
-        for layer in model.get_layer(side).layers:
-            alone = LAYERS[cell].from_config({**layer.get_config(), "return_sequences": True})
-            alone.build(x.shape)
-            alone.set_weights(layer.get_weights())
-            x, *end = alone(x, mask=keras.ops.not_equal(tokens, 0), initial_state=ends.get(layer.name))
-            ends[layer.name] = end
-        return x
-
-    run("encoder", source)
-    expected = model.get_layer("logits")(run("decoder", target_in))
-    received, real = model((source, target_in)), target_out != 0
-    np.testing.assert_allclose(np.asarray(received)[real], np.asarray(expected)[real], atol=ROUNDING)
 
 
 def test_teacher_forcing():
@@ -328,11 +281,6 @@ def test_trains_with_scheduled_sampling_and_dropout():
         (dict(source_length=0), "`source_length` must be a positive integer"),
         (dict(attention=-3), "`attention` must be a positive integer"),
         (dict(return_sequences=True), "return_sequences"),
-        (
-            dict(cell="elman"),
-            r"`cell` must be one of 'vanilla', 'fast', 'gru', 'lstm'. Received: cell='elman'",
-        ),
-        (dict(cell="gru", unit_forget_bias=True), "`StackedGRU` has no argument `unit_forget_bias`"),
     ],
 )
 def test_wrong_constructor_arguments(changes, message):

@@ -96,7 +96,9 @@ def to_file(model, path, options, calibration_data, overwrite, states=None) -> E
     )
     if model is not original:
         check_same(original, model, arrays)
-    parts, learned = _partition(model, options, arrays, states or {})
+    parts, learned = _partition(model, options, arrays)
+    if states is not None:
+        parts = streaming.with_own_states(parts, states)
     for recurrence in parts.recurrences:
         recurrence.cell.check(recurrence.layer, options.scheme)
     samples = None
@@ -144,7 +146,7 @@ def _converted(function, options, samples, learned):
     return file
 
 
-def _partition(model, options, arrays, states):
+def _partition(model, options, arrays):
     """Returns the `Partition` of a model in one of the forms, and of a quantization-aware model its `Trained`."""
     sample = [array[:1] for array in arrays]
     calls, learned = _observed(model, sample)
@@ -165,8 +167,7 @@ def _partition(model, options, arrays, states):
         for name, tensor, array in zip(structure.input_names(model), model.inputs, arrays, strict=True)
     }
     parts = partition(model, specs, calls, options.quantization, learned)
-    made = streaming.with_states(parts) if options.streaming else streaming.with_own_states(parts, states)
-    return made, learned
+    return (streaming.with_states(parts) if options.streaming else parts), learned
 
 
 def _observed(model, sample):

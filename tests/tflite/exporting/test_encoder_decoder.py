@@ -7,6 +7,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+from token_probabilities import log_softmax
 
 import keras_vrnn as kv
 from keras_vrnn import cli
@@ -72,12 +73,6 @@ def test_float32_decodes_as_keras_does(variant, tmp_path):
         np.testing.assert_allclose(found.log_probabilities, expected.log_probabilities, atol=ROUNDING)
         np.testing.assert_array_equal(found.tokens, expected.tokens)
         np.testing.assert_array_equal(found.lengths, expected.lengths)
-
-
-def log_softmax(logits):
-    logits = np.asarray(logits, np.float64)
-    shifted = logits - logits.max(axis=-1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
 
 
 def forced(runner, source, target_in):
