@@ -25,7 +25,7 @@ class LayerOptions(TypedDict, total=False):
 
 
 class RecurrenceOptions(TypedDict, total=False):
-    """Options of `VanillaRNN` that a stack or a model applies to each of its recurrent layers."""
+    """Options of every recurrent layer that a stack or a model applies to each of its layers."""
 
     activation: Activation
     use_bias: bool
@@ -43,6 +43,16 @@ class RecurrenceOptions(TypedDict, total=False):
     stateful: bool
     unroll: bool
     zero_output_for_mask: bool
+
+
+class CellOptions(RecurrenceOptions, total=False):
+    """The same with those that only some cells have."""
+
+    alpha_initializer: KerasObject  # "fast"
+    beta_initializer: KerasObject
+    recurrent_activation: Activation  # "gru", "lstm"
+    reset_after: bool  # "gru"
+    unit_forget_bias: bool  # "lstm"
 
 
 class StackOptions(RecurrenceOptions, LayerOptions, total=False):

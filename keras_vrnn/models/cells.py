@@ -8,18 +8,18 @@ lstm      gates and a cell state (Hochreiter & Schmidhuber 1997)      four times
 
 from typing import Any, Literal
 
-import keras
-
 from keras_vrnn import _checks as checks
-from keras_vrnn.layers import Bidirectional, FastRNN, VanillaRNN
+from keras_vrnn.layers import Bidirectional
+from keras_vrnn.layers.stack import RecurrentStack, StackedFastRNN, StackedGRU, StackedLSTM, StackedVanillaRNN
 
 CellName = Literal["vanilla", "fast", "gru", "lstm"]
-LAYERS: dict[str, Any] = {
-    "vanilla": VanillaRNN,
-    "fast": FastRNN,
-    "gru": keras.layers.GRU,
-    "lstm": keras.layers.LSTM,
+STACKS: dict[str, type[RecurrentStack]] = {
+    "vanilla": StackedVanillaRNN,
+    "fast": StackedFastRNN,
+    "gru": StackedGRU,
+    "lstm": StackedLSTM,
 }
+LAYERS: dict[str, Any] = {cell: stack.layer_class for cell, stack in STACKS.items()}
 
 
 def recurrent(cell: CellName, units: int, name: str, *, bidirectional: bool, **options: Any) -> Any:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import keras
 
 from keras_vrnn import _checks as checks
-from keras_vrnn._types import RecurrenceOptions
+from keras_vrnn._types import CellOptions
 from keras_vrnn.models.cells import CellName, recurrent
 from keras_vrnn.training import Model
 
@@ -46,7 +46,7 @@ def many_to_one(
     bidirectional: bool = False,
     dropout: float = 0.0,
     name: str = "many_to_one",
-    **options: Unpack[RecurrenceOptions],
+    **options: Unpack[CellOptions],
 ) -> Model:
     """A model with one output per sequence: y = head(h_T).
 
@@ -104,7 +104,7 @@ def many_to_many(
     bidirectional: bool = False,
     dropout: float = 0.0,
     name: str = "many_to_many",
-    **options: Unpack[RecurrenceOptions],
+    **options: Unpack[CellOptions],
 ) -> Model:
     """A model with one output per step: y_t = head(h_t).
 
@@ -146,7 +146,7 @@ def one_to_many(
     embedding: int = 32,
     dropout: float = 0.0,
     name: str = "one_to_many",
-    **options: Unpack[RecurrenceOptions],
+    **options: Unpack[CellOptions],
 ) -> Model:
     """A model from one value to a sequence: y_t = head(h_t), where the recurrence reads x_t = x at every step.
 

@@ -10,11 +10,12 @@ import numpy as np
 from keras import ops
 
 from keras_vrnn import _checks as checks
-from keras_vrnn._types import RecurrenceOptions, Tensor
+from keras_vrnn._types import CellOptions, Tensor
 from keras_vrnn.hypotheses import Hypotheses
-from keras_vrnn.layers import StackedVanillaRNN, part_constraints
+from keras_vrnn.layers import part_constraints
 from keras_vrnn.models import token_checks
 from keras_vrnn.models.attention import AdditiveAttention
+from keras_vrnn.models.cells import STACKS, CellName
 from keras_vrnn.models.losses import SequenceAccuracy, TokenAccuracy, TokenCrossentropy
 from keras_vrnn.symbols import PADDING
 from keras_vrnn.training.model import Functional
@@ -25,14 +26,14 @@ if TYPE_CHECKING:
 
 @keras.saving.register_keras_serializable(package="keras_vrnn")
 class EncoderDecoder(Functional):
-    """An encoder-decoder of vanilla RNNs, from one sequence of tokens to another.
+    """An encoder-decoder of recurrent layers, from one sequence of tokens to another.
 
         p(y|x) = Π_t p(y_t | y_1 … y_{t-1}, x)
 
     The encoder's final states start the decoder, which reads the previous token and predicts the next (Cho et al.
     2014; Sutskever, Vinyals & Le 2014). If the sizes differ, or the encoder has two directions, a *bridge* maps all
-    final states to the decoder's initial states: s_0 = tanh(W·[h; …] + b). With `attention` the decoder also reads all
-    outputs of the encoder (Bahdanau, Cho & Bengio 2015).
+    final states to each initial state of the decoder: s_0 = tanh(W·[h; …] + b). With `attention` the decoder also
+    reads all outputs of the encoder (Bahdanau, Cho & Bengio 2015).
 
     Token 0 is padding, at the end of a sequence. Training is teacher-forced: `fit((source, target_in), target_out)`
     with `target_in, target_out = model.teacher_forcing(target)`. `compile` sets the loss and the metrics.
@@ -41,6 +42,8 @@ class EncoderDecoder(Functional):
         source_vocab_size, target_vocab_size: Number of token ids on each side, including 0 and the other special
             tokens.
         units: Units of the decoder: an integer, or a list with one integer per layer.
+        cell: The recurrence of both sides: "vanilla" (`VanillaRNN`), "fast" (`FastRNN`), "gru" or "lstm" (Keras'
+            layers).
         encoder_units: Units of the encoder, in each direction; `units` by default.
         bidirectional: Whether the encoder runs in both directions.
         embedding: Size of the embeddings.
@@ -52,7 +55,7 @@ class EncoderDecoder(Functional):
         start, end: Ids of the tokens that begin and end a target.
         source_length, target_length: Fixed numbers of steps; `target_length` includes the end token. With both, `fit`
             chooses XLA by itself; otherwise `compile(jit_compile=True)` compiles each pair of lengths in the data.
-        **options: Arguments of `VanillaRNN` for every recurrent layer, such as `activation`.
+        **options: More arguments of every recurrent layer, such as `activation`.
 
     Call arguments:
         (source, target_in): Token ids, shapes (batch, source steps) and (batch, target steps).
@@ -75,6 +78,7 @@ class EncoderDecoder(Functional):
         target_vocab_size: int,
         units: int | Sequence[int],
         *,
+        cell: CellName = "vanilla",
         encoder_units: int | Sequence[int] | None = None,
         bidirectional: bool = False,
         embedding: int = 64,
@@ -88,12 +92,13 @@ class EncoderDecoder(Functional):
         target_length: int | None = None,
         name: str = "encoder_decoder",
         trainable: bool = True,
-        **options: Unpack[RecurrenceOptions],
+        **options: Unpack[CellOptions],
     ) -> None:
         config: dict[str, Any] = dict(
             source_vocab_size=checks.positive_int("source_vocab_size", source_vocab_size),
             target_vocab_size=checks.positive_int("target_vocab_size", target_vocab_size),
             units=checks.positive_ints("units", units),
+            cell=checks.one_of("cell", cell, STACKS),
             encoder_units=checks.positive_ints(
                 "encoder_units", units if encoder_units is None else encoder_units
             ),
@@ -223,6 +228,11 @@ class EncoderDecoder(Functional):
     def end(self) -> int:
         return self._config["end"]
 
+    @property
+    def state_sizes(self) -> list[int]:
+        """The sizes of the decoder's states, layer by layer."""
+        return _state_sizes(self._config)
+
     def encode(self, source: Tensor) -> tuple[list, tuple]:
         """Runs the encoder: all that the decoder reads of a source, as backend tensors.
 
@@ -230,16 +240,16 @@ class EncoderDecoder(Functional):
             source: Token ids, shape (batch, source steps).
 
         Returns:
-            The decoder's initial states, a list of (batch, units); and with attention the memory, its keys and its
-            mask, else ().
+            The decoder's initial states, a flat list of (batch, units), layer by layer; and with attention the memory,
+            its keys and its mask, else ().
         """
         embedded = self.get_layer("source_embedding")(source)
         mask = ops.not_equal(source, PADDING)
-        encoded = self.get_layer("encoder")(embedded, mask=mask)
-        memory, states = encoded[0], list(encoded[1:])
-        if self._config["units"] != _state_sizes(self._config):
+        memory, *states = self.get_layer("encoder")(embedded, mask=mask)
+        sizes = self.state_sizes
+        if sizes != self.get_layer("encoder").state_sizes:
             joined = ops.concatenate(states, axis=-1) if len(states) > 1 else states[0]
-            states = [self.get_layer(f"bridge_{k}")(joined) for k in range(len(self._config["units"]))]
+            states = [self.get_layer(f"bridge_{k}")(joined) for k in range(len(sizes))]
         if not self._config["attention"]:
             return states, ()
         return states, (memory, self.get_layer("attention").keys(memory), mask)
@@ -249,7 +259,7 @@ class EncoderDecoder(Functional):
 
         Args:
             tokens: The previous tokens, shape (batch,).
-            states: List of (batch, units).
+            states: As returned by `encode` or by the last step.
             attended: The memory, its keys and its mask, as returned by `encode`.
 
         Returns:
@@ -293,7 +303,7 @@ def _graph(config: dict[str, Any], options: Any) -> tuple[Any, Any]:
         return layers.Embedding(size, config["embedding"], mask_zero=True, name=f"{side}_embedding")
 
     def stack(name: str, units: list[int], **kwargs: Any) -> Any:
-        return StackedVanillaRNN(units, dropout=drop, return_state=True, name=name, **kwargs, **options)
+        return STACKS[config["cell"]](units, dropout=drop, return_state=True, name=name, **kwargs, **options)
 
     source_table = table("source")
     target_table = source_table if config["share_embeddings"] else table("target")
@@ -305,11 +315,11 @@ def _graph(config: dict[str, Any], options: Any) -> tuple[Any, Any]:
         return_sequences=bool(config["attention"]),
     )
     memory, *states = encoder(embedded)
-    if config["units"] != _state_sizes(config):
+    sizes = _state_sizes(config)
+    if sizes != encoder.state_sizes:
         joined = layers.Concatenate(name="final_states")(states) if len(states) > 1 else states[0]
         states = [
-            layers.Dense(size, activation="tanh", name=f"bridge_{k}")(joined)
-            for k, size in enumerate(config["units"])
+            layers.Dense(size, activation="tanh", name=f"bridge_{k}")(joined) for k, size in enumerate(sizes)
         ]
     embedded = layers.Dropout(drop, name="target_dropout")(target_table(target_in))
     h, *_ = stack("decoder", config["units"], return_sequences=True)(embedded, initial_state=states)
@@ -324,5 +334,6 @@ def _graph(config: dict[str, Any], options: Any) -> tuple[Any, Any]:
 
 
 def _state_sizes(config: dict[str, Any]) -> list[int]:
-    directions = 2 if config["bidirectional"] else 1
-    return [size for size in config["encoder_units"] for _ in range(directions)]
+    """The sizes of the decoder's states."""
+    count = STACKS[config["cell"]].states_per_layer
+    return [size for size in config["units"] for _ in range(count)]

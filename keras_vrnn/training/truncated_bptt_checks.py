@@ -3,8 +3,8 @@
 import keras
 import tensorflow as tf
 
-from keras_vrnn.layers import StackedVanillaRNN
 from keras_vrnn.layers.interception import layers_of, recurrent_layers
+from keras_vrnn.layers.stack import RecurrentStack
 
 
 def check_model(model, steps):
@@ -24,7 +24,7 @@ def check_model(model, steps):
                 "Leave the length open: keras.Input((None, features)).",
             )
     layers = layers_of(model)
-    inside = {id(layer) for stack in layers if isinstance(stack, StackedVanillaRNN) for layer in stack.layers}
+    inside = {id(layer) for stack in layers if isinstance(stack, RecurrentStack) for layer in stack.layers}
     for layer in layers:
         if isinstance(layer, keras.layers.Bidirectional) or getattr(layer, "go_backwards", False):
             raise _error(

@@ -9,6 +9,7 @@ from backend_arrays import assert_allclose, assert_array_equal
 from keras import ops
 
 import keras_vrnn as kv
+from keras_vrnn.layers.stack import StackedFastRNN, StackedGRU, StackedLSTM
 
 RNG = np.random.default_rng(10)
 
@@ -17,31 +18,43 @@ def array(*shape):
     return RNG.normal(size=shape).astype("float32")
 
 
+STACKS = {
+    "vanilla": (kv.StackedVanillaRNN, {"activation": "relu"}),
+    "fast": (StackedFastRNN, {"alpha_initializer": "ones"}),
+    "gru": (StackedGRU, {"reset_after": False}),
+    "lstm": (StackedLSTM, {"unit_forget_bias": False, "recurrent_activation": "hard_sigmoid"}),
+}
+
+
 @pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize("return_sequences", [False, True])
-def test_equals_layers_one_after_the_other(bidirectional, return_sequences):
+@pytest.mark.parametrize("kind", STACKS)
+def test_equals_layers_one_after_the_other(kind, bidirectional, return_sequences):
+    stacked, options = STACKS[kind]
     x = array(2, 5, 3)
     mask = np.array([[1, 1, 1, 0, 0], [1, 0, 1, 1, 1]], bool)
-    stack = kv.StackedVanillaRNN(
+    stack = stacked(
         [6, 4],
         dropout=0.5,
-        activation="relu",
         bidirectional=bidirectional,
         return_sequences=return_sequences,
         return_state=True,
+        **options,
     )
-    width = 2 if bidirectional else 1
+    directions = 2 if bidirectional else 1
+    width = directions * len(keras.tree.flatten(stacked.layer_class(2).cell.state_size))
     states = [array(2, units) for units in (6, 4) for _ in range(width)]
+    assert stack.state_sizes == [state.shape[1] for state in states]
     output, *final = stack(x, initial_state=states, mask=mask)
     layers = [
-        kv.VanillaRNN(6, "relu", return_sequences=True, return_state=True),
-        kv.VanillaRNN(4, "relu", return_sequences=return_sequences, return_state=True),
+        stacked.layer_class(6, return_sequences=True, return_state=True, **options),
+        stacked.layer_class(4, return_sequences=return_sequences, return_state=True, **options),
     ]
     if bidirectional:
         layers = [kv.Bidirectional(layer) for layer in layers]
     layers[0].build(x.shape)
-    layers[1].build((2, 5, 6 * width))
-    count = 3 * width
+    layers[1].build((2, 5, 6 * directions))
+    count = len(layers[0].weights)
     layers[0].set_weights(stack.get_weights()[:count])
     layers[1].set_weights(stack.get_weights()[count:])
     hidden, *first = layers[0](x, initial_state=states[:width], mask=mask)
@@ -116,6 +129,31 @@ def test_every_argument_survives_config_and_clone():
     assert clone.layers[1].forward_layer.activation is keras.activations.relu
 
 
+@pytest.mark.parametrize("kind", STACKS)
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_options_of_one_cell_survive_config_and_clone(kind, bidirectional):
+    stacked, options = STACKS[kind]
+    given = {**options, "use_bias": False, "zero_output_for_mask": True, "recurrent_dropout": 0.2}
+    config = stacked([5, 4], bidirectional=bidirectional, return_state=True, **given).get_config()
+    clone = stacked.from_config(config)
+    assert clone.get_config() == config
+    assert {name: config[name] for name in given if not name.endswith("initializer")}.items() <= given.items()
+    layer = clone.layers[1].forward_layer if bidirectional else clone.layers[1]
+    assert type(layer) is stacked.layer_class
+    for name, value in given.items():
+        if name not in ("alpha_initializer", "zero_output_for_mask"):
+            assert layer.get_config()[name] == value
+
+
+@pytest.mark.parametrize("kind", STACKS)
+def test_states_that_are_kept_start_from_zero_again(kind):
+    stack, x = STACKS[kind][0]([4, 3], stateful=True), array(2, 5, 3)
+    first, second = stack(x), stack(x)
+    stack.reset_state()
+    assert_allclose(stack(x), first, atol=1e-6)
+    assert np.abs(ops.convert_to_numpy(second) - ops.convert_to_numpy(first)).max() > 1e-3
+
+
 @pytest.mark.filterwarnings(
     "ignore:__array__ implementation doesn't accept a copy:DeprecationWarning"
 )  # Keras
@@ -158,3 +196,10 @@ def test_wrong_number_of_states_is_named(states):
         ValueError, match=r"`initial_state` must be a list of 2 tensors, layer by layer. Received"
     ):
         kv.StackedVanillaRNN([4, 4])(array(2, 3, 3), initial_state=states)
+
+
+def test_options_of_another_cell_are_refused():
+    with pytest.raises(
+        ValueError, match=r"`StackedLSTM` has no argument `reset_after`. Received: reset_after=Tr"
+    ):
+        StackedLSTM([4], reset_after=True)

@@ -5,6 +5,7 @@ import inspect
 import keras
 import numpy as np
 import pytest
+from token_probabilities import log_softmax
 
 import keras_vrnn as kv
 from keras_vrnn.models import SequenceAccuracy, TokenAccuracy, TokenCrossentropy
@@ -18,6 +19,10 @@ VARIANTS = {
     "stacked, other sizes": dict(encoder_units=[5], units=[6, 4]),
     "attention": dict(attention=5, bidirectional=True),
     "shared, relu": dict(share_embeddings=True, activation="relu", units=[4, 4]),
+    "fast": dict(cell="fast", units=[6, 4], alpha_initializer="zeros"),
+    "gru": dict(cell="gru", units=[4, 5], reset_after=False),
+    "lstm, other sizes": dict(cell="lstm", encoder_units=[4], units=[6, 5], bidirectional=True, attention=5),
+    "lstm": dict(cell="lstm", units=[5, 4], unit_forget_bias=False),
 }
 
 
@@ -43,12 +48,6 @@ def small_data(rows=7):
 @pytest.fixture(params=VARIANTS)
 def model(request):
     return small_model(**VARIANTS[request.param])
-
-
-def log_softmax(logits):
-    logits = np.asarray(logits, np.float64)
-    shifted = logits - logits.max(axis=-1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
 
 
 def test_steps_one_by_one_equal_the_training_graph(model):
@@ -195,6 +194,7 @@ def test_every_argument_is_in_the_config():
         source_vocab_size=9,
         target_vocab_size=9,
         units=[5, 4],
+        cell="gru",
         encoder_units=[3],
         bidirectional=True,
         embedding=7,

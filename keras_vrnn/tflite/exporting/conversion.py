@@ -72,8 +72,14 @@ class ExportResult:
         )
 
 
-def to_file(model, path, options, calibration_data, overwrite) -> ExportResult:
-    """Exports a model that becomes one file; see `kv.tflite.export` for the arguments."""
+def to_file(model, path, options, calibration_data, overwrite, states=None) -> ExportResult:
+    """Exports a model that becomes one file; see `kv.tflite.export` for the arguments.
+
+    Args:
+        states: Input in which a state of a recurrence starts -> output that is its last value. The file takes and
+            leaves them in the format in which the recurrence keeps them, so that invokes follow one another without
+            loss.
+    """
     path = _files.check_writable(path, overwrite)
     original, model = model, prepared(model)
     reserved_names.check_names(model, options)
@@ -96,6 +102,8 @@ def to_file(model, path, options, calibration_data, overwrite) -> ExportResult:
     if options.chunk > 1:
         arrays = lengths.whole_chunks(model, arrays, options.chunk)
     parts, learned = _partition(model, options, arrays)
+    if states is not None:
+        parts = streaming.with_own_states(parts, states)
     for recurrence in parts.recurrences:
         recurrence.cell.check(recurrence.layer, options.scheme)
     samples = reference = None

@@ -3,8 +3,9 @@
     encoder.tflite        source ─► state_0 …, with attention also memory and keys
     decoder_step.tflite   token, state_0 …, memory, keys, hidden ─► logits, next_state_0 …
 
-The decoder is one step; its states are inputs and outputs. The values that pass from one file to the other are
-calibrated to the ranges of the encoder's outputs, so that both files use one format and nothing is rounded twice.
+The decoder is one step; its states are inputs and outputs in the formats in which its recurrences keep them, so that
+no step rounds them again. Memory and keys are calibrated to the ranges of the encoder's outputs, so that both files use
+one format and nothing is rounded twice.
 
 Needs the TensorFlow backend.
 """
@@ -110,10 +111,14 @@ def to_folder(
         encoder = to_file(_encoder(model, length), made / ENCODER, options, source, overwrite=False)
         samples = _steps(model, source, target_in)
         engine = LiteRT(made / ENCODER)
+        states = {f"state_{k}": f"next_state_{k}" for k in range(len(model.state_sizes))}
         for name, detail in engine.outputs.items():
-            samples[name] = _spanning(samples[name], detail)
+            if name not in states:
+                samples[name] = _spanning(samples[name], detail)
         unrolled = dataclasses.replace(options, form="unrolled")
-        step = to_file(_decoder_step(model, length), made / DECODER, unrolled, samples, overwrite=False)
+        step = to_file(
+            _decoder_step(model, length), made / DECODER, unrolled, samples, overwrite=False, states=states
+        )
         for name, symbols in ((SOURCE_SYMBOLS, source_symbols), (TARGET_SYMBOLS, target_symbols)):
             if symbols is not None:
                 symbols.save(made / name)
@@ -216,7 +221,7 @@ def _decoder_step(model, length):
     """
     config = model.get_config()
     token = keras.Input((1,), dtype="int32", name="token")
-    states = [keras.Input((size,), name=f"state_{k}") for k, size in enumerate(config["units"])]
+    states = [keras.Input((size,), name=f"state_{k}") for k, size in enumerate(model.state_sizes)]
     inputs = [token, *states]
     table = model.get_layer("source_embedding" if config["share_embeddings"] else "target_embedding")
     # Without a mask: no token that is fed in is padding.
@@ -253,7 +258,10 @@ def _steps(model, source, target_in):
             {"token": target_in[real, t : t + 1]} | {n: np.asarray(v)[real] for n, v in read.items()}
         )
         _, states = model.advance(ops.convert_to_tensor(target_in[:, t]), states, attended)
-    return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
+    samples = {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
+    if "hidden" in samples:  # its range holds both values even if no source of the data is padded
+        samples["hidden"][-1, -1] = HIDDEN
+    return samples
 
 
 def _spanning(array, detail):

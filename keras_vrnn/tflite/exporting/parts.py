@@ -82,7 +82,8 @@ class Partition:
         stock: Everything else, as one traced function; None if there is nothing else.
         stock_inputs, stock_outputs: Names of the values that it reads and makes.
         constants: Value name -> array, for values that depend on no input.
-        states: Name of an initial state that an invoke takes -> recurrence and state, whose last value it leaves.
+        states: Name of an initial state that an invoke takes -> recurrence, state, and the name of its last value,
+            which the invoke leaves; both in the format in which the recurrence keeps the state.
         timed: Names of the inputs and outputs whose second axis is time, in a model whose time dimension is undefined
             and that is written for another number of steps than the data has, or for any.
     """
@@ -96,7 +97,7 @@ class Partition:
     stock_inputs: list[str]
     stock_outputs: list[str]
     constants: dict[str, np.ndarray] = field(default_factory=dict)
-    states: dict[str, tuple[str, str]] = field(default_factory=dict)
+    states: dict[str, tuple[str, str, str]] = field(default_factory=dict)
     timed: frozenset[str] = frozenset()
 
     @property

@@ -105,3 +105,11 @@ def test_files_of_two_models(folder, tmp_path):
     shutil.copy(other / "encoder.tflite", folder)
     with pytest.raises(ValueError, match="must hold the two files of one encoder-decoder"):
         Seq2SeqRunner(folder)
+
+
+def test_a_state_of_two_formats_is_refused(exported):
+    """An earlier exporter gave states the formats of the encoder's outputs; read in another format they are wrong."""
+    runner = Seq2SeqRunner(exported)
+    runner._step.outputs["next_state_0"]["quantization"] = (0.5, 0)
+    with pytest.raises(ValueError, match="Export it again"):
+        runner._check_names(exported)

@@ -17,7 +17,7 @@ from keras_vrnn.layers.interception import recurrences_replaced
 from keras_vrnn.models import structure
 from keras_vrnn.tflite.exporting.capture import masks
 from keras_vrnn.tflite.exporting.capture.observation import emitted, zeroes_last
-from keras_vrnn.tflite.exporting.capture.substitutes import plain_layers, trained_layers
+from keras_vrnn.tflite.exporting.capture.substitutes import no_dropout, plain_layers, trained_layers
 from keras_vrnn.tflite.exporting.parts import Mask, Partition, Recurrence
 from keras_vrnn.tflite.exporting.recurrences import cell_of, exported_layers
 
@@ -147,6 +147,7 @@ def partition(model, inputs, calls, quantization, trained=None):
             recurrences_replaced(exported_layers(model), cut),
             plain_layers(model, quantization, lambda mask: trace.number(mask, values)),
             trained_layers(trained),
+            no_dropout(exported_layers(model)),
         ):
             made = structure.call(model, [values[name] for name in inputs])
         names = structure.output_names(model, made, taken=inputs)

@@ -15,7 +15,7 @@ from keras_vrnn.models import structure
 from keras_vrnn.tflite.exporting.capture.inputs import with_inputs
 from keras_vrnn.tflite.exporting.capture.observation import zeroes_last
 from keras_vrnn.tflite.exporting.recurrences import exported_layers
-from keras_vrnn.tflite.running.runner import STATE_IN
+from keras_vrnn.tflite.running.runner import STATE_IN, STATE_OUT
 
 # float32 rounding of two orders of summation, relative to the largest value of the output.
 _TOLERANCE = 1e-4
@@ -160,7 +160,23 @@ def with_states(parts):
             for k, state in enumerate(recurrence.cell.states)
         )
         states |= {
-            name: (recurrence.name, state) for name, state in zip(names, recurrence.cell.states, strict=True)
+            name: (recurrence.name, state, name.removesuffix(STATE_IN) + STATE_OUT)
+            for name, state in zip(names, recurrence.cell.states, strict=True)
         }
         recurrences.append(dataclasses.replace(recurrence, initial_states=names))
     return dataclasses.replace(parts, states=states, recurrences=recurrences)
+
+
+def with_own_states(parts, names):
+    """Returns a `Partition` whose states are inputs and outputs of the model itself.
+
+    Args:
+        parts: The `Partition`.
+        names: Input in which a state starts -> output that is its last value.
+    """
+    starts = {
+        start: (recurrence.name, state)
+        for recurrence in parts.recurrences
+        for start, state in zip(recurrence.initial_states, recurrence.cell.states, strict=True)
+    }
+    return dataclasses.replace(parts, states={name: (*starts[name], last) for name, last in names.items()})

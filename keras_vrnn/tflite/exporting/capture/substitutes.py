@@ -38,6 +38,20 @@ def plain_layers(model, quantization, number):
 
 
 @contextlib.contextmanager
+def no_dropout(layers):
+    """Sets the dropout of recurrent layers to zero while the block runs.
+
+    Keras draws the masks of a cell's dropout at inference too, where nothing reads them: the converter fails at the
+    variable of the random generator.
+    """
+    with contextlib.ExitStack() as stack:
+        for layer in layers:
+            for name in ("dropout", "recurrent_dropout"):
+                stack.enter_context(replaced(layer.cell, name, 0.0))
+        yield
+
+
+@contextlib.contextmanager
 def trained_layers(trained):
     """Replaces the `call` of quantization-aware layers by the float operators that the file quantizes.
 

@@ -17,7 +17,7 @@ from keras_vrnn.tflite.exporting.writing import (
 )
 from keras_vrnn.tflite.exporting.writing.flatbuffer import ModelFile
 from keras_vrnn.tflite.running.engines import RESET
-from keras_vrnn.tflite.running.runner import LENGTH, STATE_IN, STATE_OUT
+from keras_vrnn.tflite.running.runner import LENGTH
 
 SIGNATURE = "serving_default"
 
@@ -52,6 +52,7 @@ def stitch(parts, stock, formats_of, value_formats, options):
 
     for name, array in parts.constants.items():
         values[name] = constants.write(main, name, array, options.scheme)
+    states = _add_states(file, parts, values, formats_of, options)
     for name, spec in parts.inputs.items():
         if name not in values:
             quantization = value_formats.get(name)
@@ -61,7 +62,6 @@ def stitch(parts, stock, formats_of, value_formats, options):
     if options.any_length:
         length = lengths.add_input(main)
         steps = lengths.at_most(main, length, parts.timesteps)
-    states = _add_states(file, parts, values, formats_of, options)
     inputs = {name: values[name] for name in parts.inputs}
     if options.io == "float32":
         inputs = {name: edges.float_input(main, index) for name, index in inputs.items()}
@@ -87,22 +87,22 @@ def stitch(parts, stock, formats_of, value_formats, options):
             if made in expected:
                 _connect(main, values, source=values[made], target=expected[made])
 
-    made = [values[value] for value in parts.outputs.values()]
+    last = {
+        end: operators.shaped(main, end, kept[owner][state], main.shape(states[start]))
+        for start, (owner, state, end) in parts.states.items()
+    }
+    made = [last.get(name, values.get(value)) for name, value in parts.outputs.items()]
     results = _distinct(main, made, [values[name] for name in parts.inputs])
     if options.io == "float32":
         results = [edges.float_output(main, index) for index in results]
     outputs = dict(zip(parts.outputs, results, strict=True))
-    final = {
-        name: operators.shaped(main, name, kept[owner][state], main.shape(states[name]))
-        for name, (owner, state) in parts.states.items()
-    }
     if options.state == "internal":
-        variables.keep(file, states, final)
-    elif states:
+        variables.keep(file, states, dict(zip(states, last.values(), strict=True)))
+    else:
         inputs |= states
+        added = [name for name in last if name not in outputs]
         taken = {*inputs.values(), *outputs.values()}
-        names = [name.removesuffix(STATE_IN) + STATE_OUT for name in parts.states]
-        outputs |= zip(names, _distinct(main, final.values(), taken), strict=True)
+        outputs |= zip(added, _distinct(main, [last[name] for name in added], taken), strict=True)
     if options.any_length:
         inputs[LENGTH] = length
     main.subgraph.inputs, main.subgraph.outputs = list(inputs.values()), list(outputs.values())

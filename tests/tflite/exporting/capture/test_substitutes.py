@@ -76,3 +76,16 @@ def test_subclasses_keep_their_own_call():
     expected = model(X)
     with plain_layers(model, "int8", number):
         np.testing.assert_array_equal(model(X), expected)
+
+
+@pytest.mark.parametrize("kind", [layers.GRU, layers.LSTM, layers.SimpleRNN, kv.VanillaRNN])
+@pytest.mark.parametrize("form", ["sequence", "streaming"])
+def test_dropout_of_a_cell_is_not_in_the_file(kind, form, tmp_path):
+    """Keras draws its masks at inference too, from a generator that the converter refuses."""
+    layer = kind(4, dropout=0.2, recurrent_dropout=0.3, return_sequences=True)
+    model = randomize(kv.Sequential([keras.Input((6, 3)), layer, layers.Dense(2)]))
+    x = random_data(20, 6, 3)
+    kv.tflite.export(model, tmp_path / "m.tflite", form=form, quantization="float32", calibration_data=x)
+    made = kv.tflite.Runner(tmp_path / "m.tflite")(x)
+    np.testing.assert_allclose(made, model.predict(x, verbose=0), atol=1e-5)  # float32 rounding of six steps
+    assert (layer.cell.dropout, layer.cell.recurrent_dropout) == (0.2, 0.3)
