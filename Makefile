@@ -34,8 +34,17 @@ demo: $(VENV)/.demo
 
 dev: $(VENV)/.dev
 
+# In parts, because XLA keeps every program that it compiled: one process for all tests takes more than 10 GB.
+TEST_FOLDERS := $(filter-out %.py %__pycache__,$(wildcard tests/*))
+TEST_PARTS := "tests/layers" "tests/training tests/diagnostics" "tests/tflite" \
+	"$(wildcard tests/test_*.py) $(filter-out tests/layers tests/training tests/diagnostics tests/tflite,$(TEST_FOLDERS))"
+
 test: $(VENV)/.dev
+ifdef PYTEST_ARGS
 	$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
+else
+	status=0; for part in $(TEST_PARTS); do $(BIN)/python -m pytest -n 2 $$part || status=1; done; exit $$status
+endif
 
 # Apart from the tests, because counting branches takes as long as many of the tests themselves. A bare --cov would take
 # the next argument as its source, and an empty one measures nothing. The floor applies to a run of all tests only.
