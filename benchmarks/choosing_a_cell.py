@@ -110,7 +110,7 @@ def trained(data, cell, units, rate, seed):
 
 
 def accuracies(model, data):
-    """Returns the accuracy of Keras, and for each format on LiteRT and by the integers of TFLite Micro."""
+    """Returns the accuracy of Keras, and of the file of each format on LiteRT."""
     x, y = data.test
     found = {"Keras": real_data.accuracy(model.predict(x, verbose=0), y)}
     with tempfile.TemporaryDirectory() as folder:
@@ -118,7 +118,6 @@ def accuracies(model, data):
             path = pathlib.Path(folder) / f"{quantization}.tflite"
             kv.tflite.export(model, path, quantization=quantization, calibration_data=data.training[0][:500])
             found[quantization] = real_data.accuracy(kv.tflite.Runner(path)(x), y)
-            found[f"{quantization}, TFLite Micro"] = real_data.accuracy(kv.tflite.simulate(path, x), y)
     return found
 
 

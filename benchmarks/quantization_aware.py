@@ -1,8 +1,8 @@
 """`python -m benchmarks.quantization_aware`: a training step of a quantization-aware model against the float step.
 
-A VanillaRNN that returns sequences, and a Dense layer; `fit` of `kv.Model` with Adam, global_clipnorm=1 and XLA.
-Epochs of the models alternate in one process; the median per step of each, and their ratio. With --memory: what a step
-takes at its peak for 400 more time steps, each model in a process of its own.
+A VanillaRNN, or another --cell, that returns sequences, and a Dense layer; `fit` of `kv.Model` with Adam,
+global_clipnorm=1 and XLA. Epochs of the models alternate in one process; the median per step of each, and their ratio.
+With --memory: what a step takes at its peak for 400 more time steps, each model in a process of its own.
 """
 
 import argparse
@@ -20,6 +20,7 @@ import keras_vrnn as kv
 # Batch, time steps, features, units.
 SHAPES = ((32, 32, 16, 32), (32, 96, 32, 64), (64, 96, 64, 128))
 QUANTIZATIONS = ("int8", "int16x8")
+CELLS = {"vanilla": kv.VanillaRNN, "fast": kv.FastRNN, "gru": keras.layers.GRU, "lstm": keras.layers.LSTM}
 OUTPUTS = 4
 
 
@@ -27,6 +28,7 @@ def main():
     parser = argparse.ArgumentParser(prog="python -m benchmarks.quantization_aware", description=__doc__)
     parser.add_argument("--epochs", type=int, default=9, help="measured epochs of each model (default 9)")
     parser.add_argument("--steps", type=int, default=16, help="training steps per epoch (default 16)")
+    parser.add_argument("--cell", choices=CELLS, default="vanilla")
     parser.add_argument("--memory", action="store_true", help="measure memory instead of time")
     parser.add_argument("--peak", nargs=2, metavar=("MODEL", "STEPS"), help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -42,7 +44,7 @@ def main():
     )
     print("|---" * (5 + 2 * len(QUANTIZATIONS)) + "|")
     for shape in SHAPES:
-        plain, *others = medians(*shape, options.epochs, options.steps)
+        plain, *others = medians(*shape, options.epochs, options.steps, CELLS[options.cell])
         cells = [*map(str, shape), f"{1e3 * plain:.2f}"]
         cells += [f"{1e3 * other:.2f} | {other / plain:.2f}" for other in others]
         print("| " + " | ".join(cells) + " |", flush=True)
@@ -84,20 +86,20 @@ def _status(name):
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(name))
 
 
-def built(batch, timesteps, features, units, steps):
+def built(batch, timesteps, features, units, steps, layer=kv.VanillaRNN):
     """Returns the float model, and inputs and targets for a number of steps."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(batch * steps, timesteps, features)).astype("float32")
     y = rng.normal(size=(batch * steps, timesteps, OUTPUTS)).astype("float32")
     keras.utils.set_random_seed(0)
     inputs = keras.Input((timesteps, features))
-    h = kv.VanillaRNN(units, return_sequences=True)(inputs)
+    h = layer(units, return_sequences=True)(inputs)
     return kv.Model(inputs, keras.layers.Dense(OUTPUTS)(h)), x, y
 
 
-def medians(batch, timesteps, features, units, epochs, steps):
+def medians(batch, timesteps, features, units, epochs, steps, layer=kv.VanillaRNN):
     """Returns seconds per step of the float model and of each quantization."""
-    plain, x, y = built(batch, timesteps, features, units, steps)
+    plain, x, y = built(batch, timesteps, features, units, steps, layer)
     models = [plain]
     for quantization in QUANTIZATIONS:
         models.append(kv.compression.quantize_aware(plain, quantization, calibration_data=x[:batch]))
