@@ -82,16 +82,16 @@ def export(
     target_symbols: Symbols | None = None,
     overwrite: bool = False,
 ) -> ExportResult | Seq2SeqExportResult:
-    """Writes a Keras model with vanilla RNN layers as a TFLite file, or an encoder-decoder as a folder of two files.
+    """Writes a Keras model with recurrent layers as a TFLite file, or an encoder-decoder as a folder of two files.
 
     The layers around the recurrences go through the stock converter. Each recurrence becomes one WHILE loop, whose size
     does not depend on the number of time steps, or a sequence of single steps.
 
     Args:
         model: A built functional or Sequential Keras model on the TensorFlow backend that contains `VanillaRNN` or
-            `keras.layers.SimpleRNN` layers, among any others; or a `kv.EncoderDecoder`. An undefined time dimension
-            takes the length of `calibration_data`. A stateful layer starts from zero; mixed precision and float64
-            become float32.
+            `keras.layers.SimpleRNN`, `FastRNN`, `keras.layers.GRU` or `keras.layers.LSTM` layers, among any others; or
+            a `kv.EncoderDecoder`. An undefined time dimension takes the length of `calibration_data`. A stateful layer
+            starts from zero; mixed precision and float64 become float32.
         path: The file to write. For an encoder-decoder, the folder that `Seq2SeqRunner` reads: `encoder.tflite`,
             `decoder_step.tflite` with the states as inputs and outputs, a manifest and the symbols.
         form: "sequence": one invoke takes a whole sequence, and the recurrence is a loop. "unrolled": the same without
