@@ -164,11 +164,11 @@ def test_an_index_outside_of_its_table_changes_nothing(tmp_path):
 
 
 def test_an_operator_that_c_lacks_is_refused_by_name(tmp_path):
-    path, q = tmp_path / "m.tflite", Quantization(0.05, 3)
-    settings = options("Reducer", keepDims=True)
-    axes = (np.array([1], np.int32), None, True)
-    both(path, "MEAN", [(np.ones((2, 5, 3), np.int8), q), axes], (2, 1, 3), "int8", q, settings)
-    with pytest.raises(ValueError, match=r"which holds the operator MEAN\. Run it with TFLite Micro"):
+    path, given = tmp_path / "m.tflite", [(np.ones((2, 5), np.int8), Quantization(0.05, 3))]
+    both(path, "L2_NORMALIZATION", given, (2, 5), "int8", Quantization(1 / 128, 0), options("L2Norm"))
+    with pytest.raises(
+        ValueError, match=r"which holds the operator L2_NORMALIZATION\. Run it with TFLite Micro"
+    ):
         kv.tflite.write_c(path, tmp_path / "sources")
     assert not (tmp_path / "sources").exists()
 
@@ -185,6 +185,8 @@ def test_requests_that_cannot_succeed_are_refused_before_any_work(stream, tmp_pa
     for name in ("int", "a-b", "", "9lives", "NET", "x__y"):
         with pytest.raises(ValueError, match="`name` must be"):
             kv.tflite.write_c(stream, tmp_path, name=name)
+    with pytest.raises(ValueError, match=r"`path` must be a \.tflite file\. Received: a Sequential"):
+        kv.tflite.write_c(keras.Sequential(), tmp_path)
     with pytest.raises(FileNotFoundError, match="`path` must be a file that exists"):
         kv.tflite.write_c(tmp_path / "none.tflite", tmp_path / "sources")
     damaged = tmp_path / "damaged.tflite"
