@@ -22,8 +22,9 @@ from keras_vrnn.firmware.program import C_TYPES, program_of
 from keras_vrnn.firmware.vectors import vectors_of
 from keras_vrnn.tflite.micro import interpreter as micro
 
-BOARD = Path(__file__).parent / "cortex_m"
+BOARD = Path(__file__).parents[1] / "export" / "cortex_m"
 TOOLS = {
+    "make": "make",
     "arm-none-eabi-gcc": "gcc-arm-none-eabi",
     "arm-none-eabi-size": "binutils-arm-none-eabi",
     "qemu-system-arm": "qemu-system-arm",
@@ -45,33 +46,20 @@ The same files in TFLite Micro, besides the code of its interpreter and kernels;
 
 """
 
-_QEMU = [
-    "-nographic",
-    "-monitor",
-    "none",
-    "-serial",
-    "none",
-    "-semihosting-config",
-    "enable=on,target=native",
-]
-
 
 @dataclass(frozen=True)
 class Core:
-    """A processor and the QEMU board that has it."""
+    """A processor, and its name in the compiler and in the Makefile."""
 
     name: str
     flag: str
-    machine: str
-    flash: int
-    ram: int
 
 
 CORES = (
-    Core("Cortex-M0+", "cortex-m0plus", "microbit", 0x0, 0x20000000),
-    Core("Cortex-M4", "cortex-m4", "mps2-an386", 0x0, 0x20000000),
-    Core("Cortex-M7", "cortex-m7", "mps2-an500", 0x0, 0x20000000),
-    Core("Cortex-M33", "cortex-m33", "mps2-an505", 0x10000000, 0x38000000),
+    Core("Cortex-M0+", "cortex-m0plus"),
+    Core("Cortex-M4", "cortex-m4"),
+    Core("Cortex-M7", "cortex-m7"),
+    Core("Cortex-M33", "cortex-m33"),
 )
 
 
@@ -109,44 +97,11 @@ def measure(path, x, core, options, folder):
     folder, program, vectors = Path(folder), program_of(path), vectors_of(path, x)
     kv.tflite.write_c(path, folder, name="net", overwrite=True)
     (folder / "main.c").write_text(_main(program, vectors))
-    target = ["-mcpu=" + core.flag, "-mthumb", "-ffunction-sections", "-fdata-sections"]
-    compiler = ["arm-none-eabi-gcc", "-std=c99", *target]
-    objects = []
-    for source, given in (
-        (folder / "net.c", options),
-        (folder / "main.c", ["-O1"]),
-        (BOARD / "board.c", ["-O1"]),
-    ):
-        objects.append(str(folder / f"{source.stem}.o"))
-        _run(
-            [
-                *compiler,
-                *given,
-                f"-I{BOARD}",
-                "-Wall",
-                "-Wextra",
-                "-Werror",
-                "-c",
-                str(source),
-                "-o",
-                objects[-1],
-            ]
-        )
-    image = str(folder / "image.elf")
-    places = [f"-Wl,--defsym=FLASH_ORIGIN={core.flash}", f"-Wl,--defsym=RAM_ORIGIN={core.ram}"]
-    _run(
-        [
-            *compiler,
-            "-nostartfiles",
-            "-specs=nano.specs",
-            *places,
-            f"-Wl,-T{BOARD / 'link.ld'}",
-            *objects,
-            "-o",
-            image,
-        ]
+    given = {"NAME": "net", "MODEL": folder, "MAIN": folder / "main.c", "BUILD": folder, "CORE": core.flag}
+    variables = [f"{key}={value}" for key, value in given.items()]
+    printed = _run(
+        ["make", "-s", "-f", str(BOARD / "Makefile"), *variables, f"OPTIONS={' '.join(options)}", "run"]
     )
-    printed = _run(["qemu-system-arm", "-M", core.machine, "-kernel", image, "-icount", "shift=0", *_QEMU])
     numbers = {label: int(n) for label, n in re.findall(r"(\w+) (\d+)", printed)}
     if "differing" not in numbers or "fault" in numbers:
         raise RuntimeError(f"{core.name} did not finish: {printed!r}")

@@ -1,9 +1,11 @@
 """Streaming on a device: which exercise does the wrist do? One int8 step of the network per sample.
 
-python examples/motion.py     # smartwatch recordings of ten people; two of them are held out
+python examples/motion.py           # smartwatch recordings of ten people; two of them are held out
+python examples/motion_firmware.py  # the same network in C, on an emulated Cortex-M4
 """
 
 import argparse
+import dataclasses
 import sys
 import time
 from pathlib import Path
@@ -14,7 +16,14 @@ import keras_vrnn as kv
 
 RATE, STEPS = 12.5, 50  # samples per second, and per training window
 HELD_OUT = (9, 10)  # people
-SCALE = np.array([1, 1, 1, 3, 3, 3], np.float32)  # scales g and rad/s to about one
+# What goes into the file beside the weights. The scales bring g and rad/s to about one.
+CARD = kv.tflite.Card(
+    name="motion",
+    description="Shoulder exercises by the motion of a smartwatch, 12.5 samples a second",
+    training_data="seglearn's watch data (Burns et al. 2018), people 1 to 8",
+    features=[f"{what} {axis}" for what in ("acceleration", "rotation") for axis in "xyz"],
+    std=[1, 1, 1, 3, 3, 3],
+)
 
 
 def main(argv=None):
@@ -27,12 +36,19 @@ def main(argv=None):
     except (OSError, ModuleNotFoundError) as error:
         sys.exit(f"{Path(__file__).name}: {error}")
     known = ~np.isin(data.subjects, HELD_OUT)
-    x_train, y_train = windows(data, known)
-    x, y = windows(data, ~known)
+    (x_train, y_train), (x, y) = (
+        (CARD.normalized(readings), labels)
+        for readings, labels in (windows(data, known), windows(data, ~known))
+    )
 
     model = train(x_train, y_train, len(data.classes), epochs=1 if args.quick else 30)
     result = kv.tflite.export(
-        model, path, form="streaming", calibration_data=x_train[::10], overwrite=args.overwrite
+        model,
+        path,
+        form="streaming",
+        calibration_data=x_train[::10],
+        card=dataclasses.replace(CARD, classes=data.classes),
+        overwrite=args.overwrite,
     )
     x, y = (x[::20], y[::20]) if args.quick else (x, y)
     in_keras = model.predict(x, verbose=0).argmax(axis=-1)
@@ -59,11 +75,11 @@ def arguments(argv):
 
 
 def windows(data, chosen):
-    """Windows, (windows, STEPS, 6), at RATE and half a window apart, and the exercise at each step."""
+    """Windows of readings, (windows, STEPS, 6), at RATE and half a window apart, and the exercise at each step."""
     pieces, labels = [], []
     for recording, label, take in zip(data.recordings, data.labels, chosen, strict=True):
         if take:
-            slower = recording[: len(recording) // 4 * 4].reshape(-1, 4, 6).mean(axis=1) / SCALE
+            slower = recording[: len(recording) // 4 * 4].reshape(-1, 4, 6).mean(axis=1)
             starts = range(0, len(slower) - STEPS + 1, STEPS // 2)
             pieces += [slower[start : start + STEPS] for start in starts]
             labels += [label] * len(starts)

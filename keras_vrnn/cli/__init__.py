@@ -1,4 +1,4 @@
-"""`keras-vrnn export | verify | bench | inspect | diagnose | compress`: the package on the command line.
+"""`keras-vrnn export | verify | bench | inspect | describe | diagnose | compress`: the package on the command line.
 
 Exit status: 0 done, 1 a threshold was not met, 2 the input was refused.
 """
@@ -10,11 +10,11 @@ import sys
 from collections.abc import Sequence
 
 from keras_vrnn._version import __version__
-from keras_vrnn.cli import bench, compress, diagnose, export, inspect, verify
+from keras_vrnn.cli import bench, compress, describe, diagnose, export, inspect, verify
 from keras_vrnn.cli.status import REFUSED
 
 # Each has `add_parser(commands)`, whose parser sets `run`, a function of the options that returns the exit status.
-_COMMANDS = (export, verify, bench, inspect, diagnose, compress)
+_COMMANDS = (export, verify, bench, inspect, describe, diagnose, compress)
 # Packages that a command imports when it needs them -> what to install.
 _INSTALLED_BY = {
     "keras": "keras tensorflow",

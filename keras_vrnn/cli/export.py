@@ -63,6 +63,11 @@ def add_parser(commands):
         metavar="SHARE",
         help="refuse a file whose outputs differ from Keras by more, relative to their range (default: 0.1)",
     )
+    parser.add_argument(
+        "--card",
+        metavar="FILE",
+        help="put this model card into the file: JSON, with the keys of kv.tflite.Card",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
     sources = parser.add_mutually_exclusive_group()
     sources.add_argument(
@@ -106,6 +111,7 @@ def _check(options, from_tflite):
     """Refuses, before any work, what can't succeed."""
     from keras_vrnn import _files
     from keras_vrnn.firmware import writing
+    from keras_vrnn.tflite.card import Card
     from keras_vrnn.tflite.micro import sources
 
     has_sources = options.c_array is not None or options.c is not None
@@ -120,6 +126,13 @@ def _check(options, from_tflite):
     may_be_folder = options.tflite is None or (Path(options.tflite).is_dir() and not has_sources)
     if not may_be_folder:
         _files.check_writable(options.tflite, options.overwrite, "tflite")
+    if options.card is not None:
+        if from_tflite:
+            raise ValueError(
+                "`card` must be left out for a .tflite file. Put it in first: keras-vrnn describe "
+                "model.tflite --card FILE."
+            )
+        Card.from_json(options.card)
     if options.package is not None and options.c is None:
         raise ValueError(f"`package` must be given with --c. Received: package={options.package!r}")
     if options.c is not None:
@@ -153,6 +166,7 @@ def _export(options, model, path):
         timesteps=options.timesteps,
         max_timesteps=options.max_timesteps,
         chunk=options.chunk,
+        card=None if options.card is None else tflite.Card.from_json(options.card),
         overwrite=options.overwrite,
     )
 

@@ -20,6 +20,9 @@ def add_parser(commands):
     )
     parser.add_argument("--json", action="store_true", help="print the measures as JSON")
     parser.add_argument(
+        "--describe", action="store_true", help="write the measures into the file's model card"
+    )
+    parser.add_argument(
         "--plot", metavar="FILE", help="draw the errors into a .png, .svg or .pdf (extra plots)"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace the picture if it exists")
@@ -46,6 +49,8 @@ def _run(options):
     x, y = load_data(options.data)
     tflite.Runner(options.tflite)  # a damaged file is found before the model is loaded
     report = tflite.verify(load_model(options.model), options.tflite, x, y, micro=options.micro)
+    if options.describe:
+        tflite.describe(options.tflite, figures=report.figures)
     if options.plot is not None:
         report.plot(options.plot, options.overwrite)
     print(report.to_json() if options.json else report)

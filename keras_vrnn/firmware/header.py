@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from keras_vrnn.firmware import words
 from keras_vrnn.firmware.buffers import READ_BEYOND
 from keras_vrnn.firmware.source import signature
 
@@ -32,14 +33,29 @@ static inline int32_t {name}_rounded(float real, float scale, int32_t zero_point
 {functions}#endif
 """
 
+_NORMALIZE = """
+/* All readings of an input, as the sensor gives them, to what the model takes. */
+static inline void {name}_normalize_{edge}(const float *readings, {type} *x)
+{{
+    static const float mean[] = {stem}_MEAN;
+    static const float deviation[] = {stem}_STD;
+    int32_t k;
+    for (k = 0; k < {stem}_SIZE; ++k) {{
+        const float normal = (readings[k] - mean[k % {width}]) / deviation[k % {width}];
+        x[k] = {value};
+    }}
+}}
+"""
+
 
 def header(program, name, origin):
     """Returns the text of `<name>.h`; arguments as for `source.source`."""
     upper = name.upper()
     parts = [
-        f"{origin}\n#ifndef {upper}_H\n#define {upper}_H\n\n#include <stdint.h>\n",
+        f"{origin}\n{words.comment(program.card)}\n#ifndef {upper}_H\n#define {upper}_H\n\n#include <stdint.h>\n",
         '#ifdef __cplusplus\nextern "C" {\n#endif\n',
         _macros(program, upper),
+        _described(program, upper),
         _state(program, name),
         _functions(program, name),
         _FLOAT.format(upper=upper, name=name, functions=_conveniences(program, name)),
@@ -60,6 +76,35 @@ def _macros(program, upper):
         f"#define {upper}_MULTIPLICATIONS {program.multiplications} /* multiply-accumulates of one call */"
     )
     return "\n".join(lines) + "\n"
+
+
+def _described(program, upper):
+    """The names and the normalization of a card, as macros: they take flash only where the program uses them."""
+    card = program.card
+    lines = [f"#define {upper}_VERSION {words.string(card.version)}"] if card.version else []
+    labels = card.features | card.classes
+    if labels:
+        lines.append(
+            "/* Names along the last axis, in UTF-8: static const char *const names[] = ..._NAMES; */"
+        )
+    for edge in program.inputs + program.outputs:
+        names = (card.features if edge in program.inputs else card.classes).get(edge.label)
+        if names:
+            macro = f"{upper}_{edge.argument.upper()}_NAMES"
+            lines.append(words.initializer(macro, [words.string(name) for name in names]))
+    normalized = _normalized(program)
+    if normalized:
+        lines.append("/* The model was trained on (reading - mean) / std, along the last axis. */")
+    for edge in normalized:
+        for ending, numbers in (("MEAN", card.mean[edge.label]), ("STD", card.std[edge.label])):
+            spread = [literal(n) for n in numbers * (edge.view.shape[-1] if len(numbers) == 1 else 1)]
+            lines.append(words.initializer(f"{upper}_{edge.argument.upper()}_{ending}", spread))
+    return "\n".join(lines) + "\n" if lines else ""
+
+
+def _normalized(program):
+    """The inputs whose normalization the card tells."""
+    return [edge for edge in program.inputs if edge.label in program.card.mean]
 
 
 def _state(program, name):
@@ -104,6 +149,17 @@ def _conveniences(program, name):
                 f"\nstatic inline float {name}_dequantize_{edge.argument}({edge.type} held)\n{{\n"
                 f"    return {stem}_SCALE * (float)(held - {stem}_ZERO_POINT);\n}}\n"
             )
+    for edge in _normalized(program):
+        text += _NORMALIZE.format(
+            name=name,
+            edge=edge.argument,
+            stem=f"{name.upper()}_{edge.argument.upper()}",
+            type=edge.type,
+            width=edge.view.shape[-1],
+            value=f"({edge.type})normal"
+            if edge.format is None
+            else f"{name}_quantize_{edge.argument}(normal)",
+        )
     return text
 
 

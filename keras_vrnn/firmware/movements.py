@@ -134,6 +134,30 @@ def _padded(tracer, graph, operator, x, paddings, value=None):
     return target
 
 
+def framed(tracer, view, axis, window, rows, value):
+    """Returns (batch, height, width, channels) with what windows along an axis read beyond its ends.
+
+    Args:
+        view: the values.
+        axis: 1 or 2; the other has the length 1.
+        window: taps, stride and dilation.
+        rows: the number of windows; "SAME" has more than fit.
+        value: what lies beyond the ends.
+    """
+    taps, stride, dilation = window
+    beyond = (rows - 1) * stride + (taps - 1) * dilation + 1 - view.shape[axis]
+    if beyond <= 0:
+        return view
+    shape, strides = list(view.shape), element_strides(view.shape)
+    shape[axis] += beyond
+    target = new(shape, view.dtype)
+    tracer.add(Fill(target.buffer, int(value)))
+    # As in `windows.Window.before`: an odd one more is at the end.
+    place = View(target.buffer, view.shape, beyond // 2 * strides[axis])
+    tracer.add(Move(view, place, view.shape, strides, element_strides(shape)))
+    return target
+
+
 def _updated(tracer, graph, operator, target, part, position):
     target, part = tracer.view(target), tracer.view(part)
     strides = element_strides(target.shape)

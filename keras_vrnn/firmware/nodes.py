@@ -158,6 +158,26 @@ class Look(Node):
 
 
 @dataclass(eq=False)
+class Reduce(Node):
+    """Values combined over windows or axes: result[row, i] of x[row · strides[0] + tap · strides[1] + i] over all taps.
+
+    Attributes:
+        how: "sum", "max" or "min".
+        sizes: rows, taps, width.
+        strides: of rows and of taps.
+    """
+
+    result: Buffer
+    x: View
+    how: str
+    sizes: tuple
+    strides: tuple
+
+    def reads(self):
+        return [self.x]
+
+
+@dataclass(eq=False)
 class Softmax(Node):
     """SOFTMAX over the last axis, by the constants that its kernel takes."""
 

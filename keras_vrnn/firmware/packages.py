@@ -134,16 +134,23 @@ def _sketch(program, name):
     edges = [*program.inputs, *program.outputs]
     verb = "step" if program.states else "run"
     inputs = outputs = ""
+    arrays = "".join(f"static {edge.type} {edge.argument}[{edge.view.size}];\n" for edge in edges)
     for edge in program.inputs:
         zero = "0" if edge.format is None else f"{name}_quantize_{edge.argument}(0.0f)"
         inputs += f"  for (int i = 0; i < {edge.view.size}; ++i) {edge.argument}[i] = {zero};\n"
     for edge in program.outputs:
         value = f"{edge.argument}[i]"
         shown = value if edge.format is None else f"{name}_dequantize_{edge.argument}({value}), 4"
-        outputs += f"  for (int i = 0; i < {edge.view.size}; ++i) {{\n    Serial.print({shown});\n"
+        outputs += f"  for (int i = 0; i < {edge.view.size}; ++i) {{\n"
+        if edge.label in program.card.classes:
+            width = len(program.card.classes[edge.label])
+            names = f"{name}_{edge.argument}_names".upper()
+            arrays += f"static const char *const {edge.argument}_names[] = {names};\n"
+            outputs += f"    Serial.print({edge.argument}_names[i % {width}]);\n    Serial.print('=');\n"
+        outputs += f"    Serial.print({shown});\n"
         outputs += "    Serial.print(' ');\n  }\n"
     return {
-        "arrays": "".join(f"static {edge.type} {edge.argument}[{edge.view.size}];\n" for edge in edges),
+        "arrays": arrays,
         "reset": f"  {name}_reset(&state);\n" if program.states else "",
         "inputs": inputs,
         "call": f"{name}_{verb}(&state, {', '.join(edge.argument for edge in edges)})",

@@ -10,8 +10,9 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from keras_vrnn.firmware import terms
-from keras_vrnn.firmware.buffers import Buffer, Unsupported
-from keras_vrnn.firmware.nodes import Product
+from keras_vrnn.firmware.buffers import Buffer, Unsupported, new
+from keras_vrnn.firmware.movements import framed
+from keras_vrnn.firmware.nodes import Move, Product, element_strides
 from keras_vrnn.firmware.terms import Sum
 from keras_vrnn.quantization import fixed_point as fixed
 from keras_vrnn.quantization import integer
@@ -33,18 +34,22 @@ def fully_connected(tracer, graph, operator, x, weights, bias=None):
 
 
 def conv(tracer, graph, operator, x, weights, bias=None):
-    """CONV_2D over time alone, of windows without gaps and within the signal."""
+    """CONV_2D over time alone."""
     options, (_, height, size, channels) = operator.options, weights.shape
     view = tracer.view(x)
     if height != 1 or view.shape[:2] != (1, 1) or view.shape[3] != channels:
         raise Unsupported("holds a CONV_2D over more than one axis, or of groups")
-    if options.dilationWFactor != 1 and size > 1:
-        raise Unsupported("holds a CONV_2D with gaps")
+    stride, gap = options.strideW, options.dilationWFactor
     rows, inputs = graph.shapes[operator.outputs[0]][2], size * channels
-    if (rows - 1) * options.strideW + size > view.shape[2]:
-        raise Unsupported("holds a CONV_2D with padding of its own")
+    zero = graph.formats[operator.inputs[0]].zero_point
+    view = framed(tracer, view, 2, (size, stride, gap), rows, zero)
+    step = stride * channels
+    if gap > 1 and size > 1:  # the kernel reads neighbours
+        windows = new((rows, size, channels), view.dtype)
+        strides = (step, gap * channels, 1)
+        tracer.add(Move(view, windows, windows.shape, strides, element_strides(windows.shape)))
+        view, step = windows, inputs
     weights = weights.reshape(len(weights), inputs)
-    step = options.strideW * channels
     return _product(tracer, graph, operator, view, weights, bias, (rows, step, inputs), single=False)
 
 

@@ -11,8 +11,9 @@ from keras_vrnn.firmware.buffers import Buffer, Unsupported, View
 from keras_vrnn.firmware.control import settled_ends
 from keras_vrnn.firmware.nodes import Carry, Compute, Loop
 from keras_vrnn.firmware.tracing import Tracer
-from keras_vrnn.tflite.reading import edge_names
-from keras_vrnn.tflite.running.runner import state_pairs
+from keras_vrnn.tflite.card import Card
+from keras_vrnn.tflite.describing import card_of
+from keras_vrnn.tflite.reading import edge_names, state_pairs
 from keras_vrnn.tflite.running.simulator import read_graphs
 
 C_TYPES = {"int8": "int8_t", "int16": "int16_t", "int32": "int32_t", "bool": "int8_t"}
@@ -49,6 +50,7 @@ class Program:
         body: the nodes.
         carries: the states from call to call.
         constants: buffers of constants.
+        card: what the file tells about the model.
         scratch: type -> how many values of scratch memory.
     """
 
@@ -58,6 +60,7 @@ class Program:
     body: list
     carries: list[Carry]
     constants: list[Buffer]
+    card: Card
     scratch: dict[np.dtype, int] = field(default_factory=dict)
 
     def final_reads(self):
@@ -87,7 +90,7 @@ def program_of(path):
         FileNotFoundError, ValueError: as `reading.read`.
         Unsupported: it can't become C; the message names the operator.
     """
-    model, graphs = read_graphs(path)
+    content, model, graphs = read_graphs(path)
     reason = next((graph.obstacle for graph in graphs if graph.obstacle), "")
     if reason:
         raise Unsupported(reason)
@@ -129,10 +132,18 @@ def program_of(path):
         tracer.nodes,
         carries,
         list(tracer.constants.values()),
+        _card(content, model),
     )
     memory.share(program)
     program.scratch = memory.plan(program)
     return program
+
+
+def _card(content, model):
+    try:
+        return card_of(content, model) or Card()
+    except ValueError as reason:
+        raise Unsupported(f"can't be read as a whole: {reason}") from None
 
 
 def _identifiers(prefix, labels):

@@ -10,6 +10,7 @@ from keras_vrnn.firmware.nodes import (
     Look,
     Loop,
     Move,
+    Reduce,
     Softmax,
     Update,
     anything,
@@ -191,6 +192,25 @@ class Source:
         call = [f"{node.kernel}({', '.join(given)});"]
         return _loop("r", rows, call) if rows > 1 else call
 
+    def reduce(self, node):
+        """Statements of a `Reduce`."""
+        (rows, taps, width), (row, tap) = node.sizes, node.strides
+        x, kind = self._base(node.x), C_TYPES[node.result.dtype.name]
+        more = {
+            "sum": ["total += next;"],
+            "max": ["total = next > total ? next : total;"],
+            "min": ["total = next < total ? next : total;"],
+        }
+        first = f"r * {row} + i" if rows > 1 else "i"
+        inner = [f"const int32_t next = {x}[{first} + k * {tap}];", *more[node.how]]
+        lines = [f"int32_t total = {x}[{first}];"]
+        if taps > 1:
+            lines += [f"for (int32_t k = 1; k < {taps}; ++k) {{", *("    " + line for line in inner), "}"]
+        at = f"r * {width} + i" if rows > 1 else "i"
+        lines.append(f"({self._start(node.result)})[{at}] = ({kind})total;")
+        body = _loop("i", width, lines)
+        return _loop("r", rows, body) if rows > 1 else body
+
     def all_true(self, node):
         """Statements of an `AllTrue`."""
         lines = ["int8_t all = 1;"]
@@ -249,6 +269,7 @@ _WRITERS = {
     Look: "look",
     Loop: "loop",
     Move: "move",
+    Reduce: "reduce",
     Softmax: "softmax",
     Update: "update",
 }
@@ -260,7 +281,7 @@ def _needs_rows(node):
 
 def _loop(letter, count, lines):
     """A loop over statements; of one turn, the statements alone."""
-    if count == 1 and not any(line.startswith(("const ", "int8_t ")) for line in lines):
+    if count == 1 and not any(line.startswith(("const ", "int8_t ", "int32_t ")) for line in lines):
         inside = [f"const int32_t {letter} = 0;", *lines]
         used = any(_uses(line, letter) for line in lines)
         return ["{", *("    " + line for line in (inside if used else lines)), "}"]

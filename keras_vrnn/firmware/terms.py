@@ -74,12 +74,12 @@ def plus(x, value):
     if value == 0:
         return x
     sign = "+" if value > 0 else "-"
-    return Term(f"{{0}} {sign} {abs(value)}", (x,), *_inside(x.low + value, x.high + value))
+    return Term(f"{{0}} {sign} {abs(value)}", (x,), *inside(x.low + value, x.high + value))
 
 
 def times(x, value):
     """Returns x · a positive constant."""
-    return x if value == 1 else Term(f"{{0}} * {value}", (x,), *_inside(x.low * value, x.high * value))
+    return x if value == 1 else Term(f"{{0}} * {value}", (x,), *inside(x.low * value, x.high * value))
 
 
 def clamped(x, limits):
@@ -131,7 +131,7 @@ def scaled_long(x, mantissa, exponent):
     if not 1 <= shift <= 62:
         raise Unsupported("multiplies sums of int16 by more than 2^14")
     low, high = ((end * short + (1 << (shift - 1))) >> shift for end in (x.low, x.high))
-    _inside(low, high)
+    inside(low, high)
     return Term(f"scaled_long({{0}}, {short}, {shift})", (x,), low, high, ("scaled_long",))
 
 
@@ -190,7 +190,7 @@ def add(x, y, formats, dtype, limits, minus=False):
         low, high = one.low - ends[0], one.high - ends[1]
     else:
         low, high = one.low + ends[0], one.high + ends[1]
-    total = Term(f"{{0}} {sign} {{1}}", (one, other), *_inside(low, high))
+    total = Term(f"{{0}} {sign} {{1}}", (one, other), *inside(low, high))
     return _finished(scaled(total, *addition.factors[2]), formats[2], limits)
 
 
@@ -206,7 +206,7 @@ def mul(x, y, formats, limits):
     """MUL of two values."""
     one, other = (plus(term, -form.zero_point) for term, form in zip((x, y), formats[:2], strict=True))
     corners = [a * b for a in (one.low, one.high) for b in (other.low, other.high)]
-    product = Term("{0} * {1}", (one, other), *_inside(min(corners), max(corners)))
+    product = Term("{0} * {1}", (one, other), *inside(min(corners), max(corners)))
     factor = fixed.factor(f32(formats[0].scale) * f32(formats[1].scale) / f32(formats[2].scale))
     return _finished(scaled(product, *factor), formats[2], limits)
 
@@ -230,7 +230,7 @@ def curve(name, x, source):
     """TANH and LOGISTIC of int16."""
     multiplier, shift = (int(n) for n in integer.table_factor(source, (0, 1) if name == "TANH" else (0,)))
     half = (1 << shift) >> 1
-    _inside(x.low * multiplier + half, x.high * multiplier + half)
+    inside(x.low * multiplier + half, x.high * multiplier + half)
     data = Term(f"({{0}} * {multiplier} + {half}) >> {shift}", (x,))
     function = {"TANH": "tanh16", "LOGISTIC": "logistic16"}[name]
     return Term(f"{function}({{0}})", (data,), -32768, 32767, (function,))
@@ -240,7 +240,7 @@ def _finished(x, target, limits):
     return clamped(plus(x, target.zero_point), limits)
 
 
-def _inside(low, high):
+def inside(low, high):
     """Returns bounds, which must be int32."""
     if low < INT32[0] or high > INT32[1]:
         raise Unsupported(f"computes integers from {low} to {high}, which overflow 32 bits")

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_vrnn.firmware import control, elementwise, movements, products, softmax, terms
+from keras_vrnn.firmware import control, elementwise, movements, products, reductions, softmax, terms
 from keras_vrnn.firmware.buffers import Buffer, Counter, Unsupported, View, new
 from keras_vrnn.firmware.nodes import AllTrue, Compute, Move
 from keras_vrnn.tflite.running.simulated_movements import MOVEMENTS
@@ -255,6 +255,7 @@ def _reduce_all(tracer, graph, operator, x, axes):
 
 _HANDLERS: dict[str, Callable[..., Any]] = {
     **elementwise.HANDLERS,
+    **reductions.HANDLERS,
     "CONV_2D": products.conv,
     "FULLY_CONNECTED": products.fully_connected,
     "REDUCE_ALL": _reduce_all,

@@ -45,6 +45,11 @@ def write_c(
             or there is no such package.
         FileExistsError, OSError: a file exists, or can't be written.
     """
+    if not isinstance(path, (str, os.PathLike)):
+        raise ValueError(
+            f"`path` must be a .tflite file. Received: a {type(path).__name__}. Export a model first, with "
+            "kv.tflite.export(model, path, quantization='int8', calibration_data=x)."
+        )
     check_request(folder, name, package, overwrite)
     try:
         program = program_of(path)

@@ -1,7 +1,7 @@
 """Exports models to TFLite, and runs, verifies and inspects the files.
 
 Names are loaded on first use: `Runner`, `Seq2SeqRunner`, `inspect`, `benchmark`, `write_c`, `write_c_array`,
-`seal` and `simulate` need neither TensorFlow nor Keras.
+`Card`, `describe`, `seal` and `simulate` need neither TensorFlow nor Keras.
 """
 
 from typing import TYPE_CHECKING
@@ -10,6 +10,8 @@ from keras_vrnn._lazy import names_of
 
 if TYPE_CHECKING:
     from keras_vrnn.firmware.writing import write_c as write_c
+    from keras_vrnn.tflite.card import Card as Card
+    from keras_vrnn.tflite.describing import describe as describe
     from keras_vrnn.tflite.digest import seal as seal
     from keras_vrnn.tflite.exporting.check import AccuracyWarning as AccuracyWarning
     from keras_vrnn.tflite.exporting.conversion import ExportResult as ExportResult
@@ -31,6 +33,7 @@ else:  # type checkers must not see a `__getattr__`: it would make every name va
         {
             "AccuracyWarning": "keras_vrnn.tflite.exporting.check",
             "Benchmark": "keras_vrnn.tflite.inspecting.benchmarking",
+            "Card": "keras_vrnn.tflite.card",
             "ExportResult": "keras_vrnn.tflite.exporting.conversion",
             "Inspection": "keras_vrnn.tflite.inspecting.inspection",
             "Runner": "keras_vrnn.tflite.running.runner",
@@ -38,6 +41,7 @@ else:  # type checkers must not see a `__getattr__`: it would make every name va
             "Seq2SeqRunner": "keras_vrnn.tflite.running.seq2seq_runner",
             "Verification": "keras_vrnn.tflite.verifying.verification",
             "benchmark": "keras_vrnn.tflite.inspecting.benchmarking",
+            "describe": "keras_vrnn.tflite.describing",
             "export": "keras_vrnn.tflite.exporting.export_model",
             "inspect": "keras_vrnn.tflite.inspecting.inspection",
             "seal": "keras_vrnn.tflite.digest",

@@ -17,6 +17,10 @@ from keras_vrnn.tflite import digest
 RESET = "reset"
 # The metadata entry that lists the inputs and outputs of a file that takes any number of time steps.
 TIMED = "keras_vrnn_timed"
+# How a state's tensors are called: it goes in as "…state_in" and comes out as "…state_out".
+STATE_IN, STATE_OUT = "state_in", "state_out"
+# The input of a file that takes any number of steps: how many of the steps in the other inputs count.
+LENGTH = "length"
 _IDENTIFIER = b"TFL3"
 # The interpreters count the bytes of a tensor in an int32 in places.
 _MOST_BYTES = 2**31 - 1
@@ -117,6 +121,13 @@ def edge_names(model):
             raise ValueError(f"`path` must be a file whose {kind} have different names. Received: {names}")
         edges.append(names)
     return edges
+
+
+def state_pairs(inputs, outputs):
+    """Returns the states among the names of inputs and outputs: name on the way in -> name on the way out."""
+    pairs = {name: name.removesuffix(STATE_IN) + STATE_OUT for name in inputs if name.endswith(STATE_IN)}
+    # An input of the user's own may be called so too; it has no counterpart.
+    return {name: out for name, out in pairs.items() if out in outputs}
 
 
 def timed_names(model):

@@ -41,6 +41,22 @@ def test_a_model_without_input_names_exported_before_it_was_saved(main, folder, 
     assert main([*command, "--max-error", "1e-5"]) == 0, capsys.readouterr().err
 
 
+def test_measures_go_into_the_card(main, folder, capsys):
+    (folder / "described.tflite").write_bytes((folder / "good.tflite").read_bytes())
+    assert main(["verify", "m.keras", "described.tflite", "--data", "data.npz", "--describe", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    figures = kv.tflite.Runner(folder / "described.tflite").card.figures
+    assert figures["accuracy_tflite"] == pytest.approx(report["accuracy_tflite"], rel=1e-5)  # six digits
+    assert set(figures) == {
+        "samples",
+        "max_error",
+        "mean_error",
+        "agreement",
+        "accuracy_keras",
+        "accuracy_tflite",
+    }
+
+
 def test_real_targets(main, folder, capsys):
     x = np.load(folder / "x.npy")
     model = keras.Sequential([keras.Input((6, 3), name="x"), kv.VanillaRNN(4), keras.layers.Dense(1)])

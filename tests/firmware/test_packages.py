@@ -16,6 +16,7 @@ ARDUINO = """#pragma once
 struct Port {
   void begin(long) {}
   void print(float x, int) { std::printf("%.4f", x); }
+  void print(const char *x) { std::printf("%s", x); }
   void print(char x) { std::printf("%c", x); }
   void println() { std::printf("\\n"); }
 };
@@ -27,8 +28,15 @@ static void delay(int) {}
 @pytest.fixture(scope="module")
 def stream(tmp_path_factory):
     inputs = keras.Input((4, 3), name="x")
+    card = kv.tflite.Card(classes=[f"c{k}?" for k in range(6)])
     path = tmp_path_factory.mktemp("packages") / "m.tflite"
-    export(keras.Model(inputs, kv.VanillaRNN(6, return_sequences=True)(inputs)), path, X, form="streaming")
+    export(
+        keras.Model(inputs, kv.VanillaRNN(6, return_sequences=True)(inputs)),
+        path,
+        X,
+        form="streaming",
+        card=card,
+    )
     return path
 
 
@@ -83,7 +91,9 @@ def test_the_sketch_prints_predictions(stream, tmp_path):
     done = subprocess.run([str(tmp_path / "program")], capture_output=True, text=True, check=True)
     expected = kv.tflite.simulate(stream, np.zeros((1, 1, 3), np.float32))[0, 0]
     # Four digits are printed.
-    np.testing.assert_allclose(np.array(done.stdout.split(), float), expected, atol=5.1e-5)
+    shown = [part.split("=") for part in done.stdout.split()]
+    assert [name for name, _ in shown] == [f"c{k}?" for k in range(6)]
+    np.testing.assert_allclose([float(value) for _, value in shown], expected, atol=5.1e-5)
 
 
 @pytest.mark.parametrize(

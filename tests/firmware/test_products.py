@@ -3,12 +3,11 @@
 import firmware
 import numpy as np
 import pytest
-from ai_edge_litert import schema_py_generated as schema
-from micro_operators import Draws, options
+from micro_operators import Draws, movement, options
 
-import keras_vrnn as kv
 from keras_vrnn.firmware.products import blocks
 from keras_vrnn.quantization.formats import Quantization
+from keras_vrnn.quantization.windows import Window
 from keras_vrnn.tflite.micro.interpreter import is_installed
 
 micro = pytest.mark.skipif(not is_installed(), reason="needs the extra 'micro'")
@@ -56,41 +55,22 @@ def test_fully_connected_by_large_factors(tmp_path):
 
 
 @micro
-@pytest.mark.parametrize("stride", [1, 2])
-def test_convolution_over_time(stride, tmp_path):
-    draws = Draws(2, "int8")
+@TYPES
+@pytest.mark.parametrize("same", [False, True])
+@pytest.mark.parametrize(("stride", "gap"), [(1, 1), (2, 1), (3, 1), (1, 2), (1, 3)])
+def test_convolution_over_time(stride, gap, same, dtype, tmp_path):
+    draws = Draws(2, dtype)
     source, weights, target = formats(draws, 6, 12, per_channel=True)
     bias = Quantization(np.float32(source.scale) * np.float32(weights.scale), 0, 0)
     given = [
         (draws.values(1, 1, 11, 4), source),
         (draws.weights(6, 1, 3, 4), weights, True),
-        (draws.rng.integers(-3000, 3000, 6).astype(np.int32), bias, True),
+        (draws.rng.integers(-3000, 3000, 6).astype(np.int32 if dtype == "int8" else np.int64), bias, True),
     ]
-    settings = options(
-        "Conv2D",
-        padding=schema.Padding.VALID,
-        strideH=1,
-        strideW=stride,
-        dilationHFactor=1,
-        dilationWFactor=1,
-    )
-    shape = (1, 1, (11 - 3) // stride + 1, 6)
-    firmware.assert_operator(tmp_path, "CONV_2D", given, shape, "int8", target, settings)
-
-
-@micro
-def test_a_convolution_with_gaps_is_refused(tmp_path):
-    from micro_operators import both
-
-    draws = Draws(2, "int8")
-    source, weights, target = formats(draws, 6, 12, per_channel=False)
-    given = [(draws.values(1, 1, 11, 4), source), (draws.weights(6, 1, 3, 4), weights, True)]
-    settings = options(
-        "Conv2D", padding=schema.Padding.VALID, strideH=1, strideW=1, dilationHFactor=1, dilationWFactor=2
-    )
-    both(tmp_path / "m.tflite", "CONV_2D", given, (1, 1, 7, 6), "int8", target, settings)
-    with pytest.raises(ValueError, match="holds a CONV_2D with gaps"):
-        kv.tflite.write_c(tmp_path / "m.tflite", tmp_path)
+    window = Window((1, 3), (1, stride), (1, gap), same)
+    settings = options("Conv2D", dilationHFactor=1, dilationWFactor=gap, **movement(window))
+    shape = (1, *window.results((1, 11)), 6)
+    firmware.assert_operator(tmp_path, "CONV_2D", given, shape, dtype, target, settings)
 
 
 @micro

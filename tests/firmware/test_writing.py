@@ -13,6 +13,7 @@ from simulated import export
 
 import keras_vrnn as kv
 from keras_vrnn.quantization.formats import Quantization
+from keras_vrnn.tflite.micro.interpreter import MicroRunner, is_installed
 
 RNG = np.random.default_rng(11)
 T, F = 7, 5
@@ -54,6 +55,16 @@ def two_layers():
     return keras.Model(inputs, layers.Dense(2)(h)), X
 
 
+def pooled():
+    """Windows beyond the ends and with gaps, poolings over windows and over all steps."""
+    inputs = keras.Input((T, F), name="x")
+    h = layers.Conv1D(6, 3, padding="same", activation="relu")(inputs)
+    h = layers.MaxPooling1D(2, strides=1)(layers.Conv1D(5, 2, dilation_rate=2)(h))
+    h = layers.AveragePooling1D(2)(rnn(6, return_sequences=True)(h))
+    both = layers.Concatenate()([layers.GlobalAveragePooling1D()(h), layers.GlobalMaxPooling1D()(h)])
+    return keras.Model(inputs, layers.Dense(3, activation="softmax")(both)), X
+
+
 MODELS = {
     "layer": layer,
     "relu": lambda: layer(activation="relu"),
@@ -61,6 +72,7 @@ MODELS = {
     "masked stack": masked_stack,
     "both directions": both_directions,
     "convolution": convolution,
+    "pooled": pooled,
 }
 STREAMS = {"layer": layer, "two layers": two_layers, "sigmoid": lambda: layer(activation="sigmoid")}
 
@@ -80,7 +92,7 @@ def stream(tmp_path_factory):
 
 
 @pytest.mark.parametrize("quantization", ["int8", "int16x8"])
-@pytest.mark.parametrize("name", ["masked stack", "both directions"])
+@pytest.mark.parametrize("name", ["masked stack", "both directions", "pooled"])
 def test_sequences(name, quantization, tmp_path):
     x = exported(MODELS[name], tmp_path / "m.tflite", quantization=quantization)
     for command in (firmware.gcc(), firmware.clang()):
@@ -164,11 +176,11 @@ def test_an_index_outside_of_its_table_changes_nothing(tmp_path):
 
 
 def test_an_operator_that_c_lacks_is_refused_by_name(tmp_path):
-    path, q = tmp_path / "m.tflite", Quantization(0.05, 3)
-    settings = options("Reducer", keepDims=True)
-    axes = (np.array([1], np.int32), None, True)
-    both(path, "MEAN", [(np.ones((2, 5, 3), np.int8), q), axes], (2, 1, 3), "int8", q, settings)
-    with pytest.raises(ValueError, match=r"which holds the operator MEAN\. Run it with TFLite Micro"):
+    path, given = tmp_path / "m.tflite", [(np.ones((2, 5), np.int8), Quantization(0.05, 3))]
+    both(path, "L2_NORMALIZATION", given, (2, 5), "int8", Quantization(1 / 128, 0), options("L2Norm"))
+    with pytest.raises(
+        ValueError, match=r"which holds the operator L2_NORMALIZATION\. Run it with TFLite Micro"
+    ):
         kv.tflite.write_c(path, tmp_path / "sources")
     assert not (tmp_path / "sources").exists()
 
@@ -185,6 +197,8 @@ def test_requests_that_cannot_succeed_are_refused_before_any_work(stream, tmp_pa
     for name in ("int", "a-b", "", "9lives", "NET", "x__y"):
         with pytest.raises(ValueError, match="`name` must be"):
             kv.tflite.write_c(stream, tmp_path, name=name)
+    with pytest.raises(ValueError, match=r"`path` must be a \.tflite file\. Received: a Sequential"):
+        kv.tflite.write_c(keras.Sequential(), tmp_path)
     with pytest.raises(FileNotFoundError, match="`path` must be a file that exists"):
         kv.tflite.write_c(tmp_path / "none.tflite", tmp_path / "sources")
     damaged = tmp_path / "damaged.tflite"
@@ -226,6 +240,22 @@ def test_the_type_of_a_tensor_that_c_lacks_is_named(tmp_path):
     both(path, "CAST", [(np.ones((2, 3), np.int32), None)], (2, 3), "float32", None, options("Cast"))
     with pytest.raises(ValueError, match="float32"):
         kv.tflite.write_c(path, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not is_installed(), reason="needs the extra 'micro'")
+def test_a_million_outputs_equal_those_of_tflite_micro(tmp_path):
+    """The states of 32 units over 31,300 steps: the C program, TFLite Micro's interpreter, and the simulation."""
+    inputs = keras.Input((100, 6), name="x")
+    model = randomize(keras.Model(inputs, rnn(32, return_sequences=True)(inputs)), 2)
+    x = RNG.normal(0, 2, (313, 100, 6)).astype(np.float32)
+    path = tmp_path / "m.tflite"
+    export(model, path, x, form="streaming")
+    different, count = firmware.differing(
+        path, x, tmp_path, [firmware.compiler("gcc"), *firmware.STRICT, "-O3"]
+    )
+    assert (different, count) == (0, 1_001_600)
+    np.testing.assert_array_equal(MicroRunner(path)(x), kv.tflite.simulate(path, x))
 
 
 @pytest.mark.parametrize("quantization", ["int8", "int16x8"])

@@ -11,11 +11,14 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from keras_vrnn import _checks as checks
 from keras_vrnn import _files
 from keras_vrnn.compression.quantized import signals
 from keras_vrnn.models import structure
 from keras_vrnn.models.input_arrays import as_inputs
 from keras_vrnn.quantization.formats import Quantization
+from keras_vrnn.tflite import describing
+from keras_vrnn.tflite.card import Card
 from keras_vrnn.tflite.exporting import four_bit, saturation, stated_ranges, stock, trained
 from keras_vrnn.tflite.exporting.capture import lengths, reserved_names, sampling, streaming
 from keras_vrnn.tflite.exporting.capture.observation import observe
@@ -72,18 +75,21 @@ class ExportResult:
         )
 
 
-def to_file(model, path, options, calibration_data, overwrite, states=None) -> ExportResult:
+def to_file(model, path, options, calibration_data, overwrite, states=None, card=None) -> ExportResult:
     """Exports a model that becomes one file; see `kv.tflite.export` for the arguments.
 
     Args:
         states: Input in which a state of a recurrence starts -> output that is its last value. The file takes and
             leaves them in the format in which the recurrence keeps them, so that invokes follow one another without
             loss.
+        card: A `Card`, or None.
     """
     path = _files.check_writable(path, overwrite)
     original, model = model, prepared(model)
     reserved_names.check_names(model, options)
     lengths.check(model, options)
+    if card is not None:
+        _check_card(card, model)
     scheme = trained.scheme_of(model)
     if options.integer and calibration_data is None and scheme is None:
         raise ValueError(
@@ -120,6 +126,8 @@ def to_file(model, path, options, calibration_data, overwrite, states=None) -> E
     content, signatures = stitching.stitch(parts, converted, formats_of, value_formats, options)
 
     packed = content.pack()
+    if card is not None:
+        packed = describing.attached(packed, describing.fitted(content.model, card))
     with _files.replacing(path) as temporary:
         temporary.write_bytes(packed)
         errors = check(temporary, original, model, arrays, parts, options)
@@ -137,6 +145,23 @@ def to_file(model, path, options, calibration_data, overwrite, states=None) -> E
         saturation=saturation.measure(model, data, parts.recurrences, formats_of, options.scheme.dtype)
         if options.integer
         else {},
+    )
+
+
+def _check_card(card, model):
+    """Raises unless a card fits the inputs and outputs of a model."""
+    if not isinstance(card, Card):
+        raise checks.refused("card", "be a kv.tflite.Card or None", card)
+    names = structure.input_names(model)
+    ends = {
+        "inputs": (names, model.inputs),
+        "outputs": (structure.output_names(model, structure.output_structure(model), names), model.outputs),
+    }
+    card.fitted(
+        **{
+            end: {name: (1, *tensor.shape[1:])[-1] for name, tensor in zip(listed, tensors, strict=True)}
+            for end, (listed, tensors) in ends.items()
+        }
     )
 
 

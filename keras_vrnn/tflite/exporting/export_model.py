@@ -11,6 +11,7 @@ import keras
 
 from keras_vrnn.models import EncoderDecoder
 from keras_vrnn.symbols import Symbols
+from keras_vrnn.tflite.card import Card
 from keras_vrnn.tflite.exporting.conversion import ExportResult, to_file
 from keras_vrnn.tflite.exporting.encoder_decoder import Seq2SeqExportResult, to_folder
 from keras_vrnn.tflite.exporting.options import (
@@ -59,6 +60,7 @@ def export(
     timesteps: Timesteps = "data",
     max_timesteps: int | None = None,
     chunk: int = 1,
+    card: Card | None = None,
     overwrite: bool = False,
 ) -> ExportResult: ...
 def export(
@@ -76,6 +78,7 @@ def export(
     timesteps: Timesteps = "data",
     max_timesteps: int | None = None,
     chunk: int = 1,
+    card: Card | None = None,
     source_length: int | None = None,
     max_length: int | None = None,
     source_symbols: Symbols | None = None,
@@ -131,6 +134,9 @@ def export(
             scales are measured on all steps of `calibration_data`, whatever `timesteps` is.
         max_timesteps: With timesteps=None, the largest number of steps; by default that of `calibration_data`.
         chunk: For a streaming file, how many time steps one invoke takes.
+        card: What the model is for: a `Card` with class names, feature names, normalization, version, a note on the
+            training data. `Runner.card` gives it out, `inspect` shows it, `write_c` puts it into the header; `describe`
+            changes it, such as by the figures of `verify`.
         source_length: For an encoder-decoder: steps of the encoder; by default the model's `source_length`, or the
             length of the data.
         max_length: For an encoder-decoder: the largest number of tokens that the runner decodes; by default the
@@ -172,13 +178,18 @@ def export(
     }
     with _LOCK:
         if isinstance(model, EncoderDecoder):
+            if card is not None:
+                raise ValueError(
+                    "`card` must be left out for a kv.EncoderDecoder, which becomes several files. Put one into each "
+                    "with kv.tflite.describe."
+                )
             return to_folder(model, path, options, calibration_data, overwrite, **for_pairs)
         if given := [name for name, value in for_pairs.items() if value is not None]:
             raise ValueError(
                 f"`{given[0]}` must be left out, except for a kv.EncoderDecoder. Received: a model of type "
                 f"{type(model).__name__}."
             )
-        return to_file(model, path, options, calibration_data, overwrite)
+        return to_file(model, path, options, calibration_data, overwrite, card=card)
 
 
 def _chosen(model, quantization):

@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from keras_vrnn.tflite import digest
+from keras_vrnn.tflite import describing, digest
+from keras_vrnn.tflite.card import Card
 from keras_vrnn.tflite.inspecting.sparsity import zeros
 from keras_vrnn.tflite.micro import interpreter as micro
 from keras_vrnn.tflite.micro import operators as micro_operators
@@ -96,11 +97,13 @@ class Inspection:
         operators: operator -> how often it occurs in all subgraphs.
         foreign: operators that plain LiteRT does not have: "CUSTOM:Flex…" needs TensorFlow's own kernels.
         litert_reason: why LiteRT can't run the file; "" if it can.
+        card: its `Card`; None if it has none.
+        card_reason: why its metadata can't be read as a card; "" if it can.
         micro_ready: whether TFLite Micro can run it.
         micro_reasons: why not.
         micro_tried: whether TFLite Micro itself was asked (extra `micro`), or only the known limits of its kernels.
         sizes: bytes of "weights" (constants), "metadata" (description, names, signatures, metadata) and "operators"
-            (everything else: tensors and operators).
+            (everything else: tensors and operators). The files of a card are metadata.
     """
 
     path: Path
@@ -113,6 +116,8 @@ class Inspection:
     operators: dict[str, int]
     foreign: tuple[str, ...]
     litert_reason: str
+    card: Card | None
+    card_reason: str
     micro_ready: bool
     micro_reasons: tuple[str, ...]
     micro_tried: bool
@@ -151,6 +156,10 @@ class Inspection:
             lines.append(
                 f"signature            {key}: {', '.join(names['inputs'])} -> {', '.join(names['outputs'])}"
             )
+        if self.card_reason:
+            lines.append(f"card                 can't be read: {self.card_reason}")
+        if self.card is not None:
+            lines += ["", "card", *(f"  {line}" for line in str(self.card).splitlines())]
         for number, graph in enumerate(self.subgraphs):
             lines += ["", *_graph_lines(number, graph)]
         return "\n".join(lines)
@@ -177,6 +186,11 @@ def inspect(path: str | os.PathLike[str]) -> Inspection:
     if tried:
         attempt = micro.attempt(path)
         reasons = [] if attempt.runs else [attempt.reason]
+    card, card_reason = None, ""
+    try:
+        card = describing.card_of(content, model)
+    except ValueError as error:  # another program wrote it
+        card_reason = str(error)
     return Inspection(
         path=Path(path),
         size=len(content),
@@ -194,6 +208,8 @@ def inspect(path: str | os.PathLike[str]) -> Inspection:
         operators=dict(sorted(operators.items())),
         foreign=tuple(sorted(name for name in operators if name.startswith("CUSTOM"))),
         litert_reason=_litert_reason(path),
+        card=card,
+        card_reason=card_reason,
         micro_ready=not reasons,
         micro_reasons=tuple(reasons),
         micro_tried=tried,
@@ -225,6 +241,7 @@ def sizes(content, model):
         strings += [entry.name for entry in [*(signature.inputs or []), *(signature.outputs or [])]]
     weights = sum(constants.values())
     metadata = sum(len(part) for part in [*entries, *strings] if part is not None)
+    metadata += describing.archive_bytes(content, model)
     return {"weights": weights, "operators": len(content) - weights - metadata, "metadata": metadata}
 
 

@@ -150,6 +150,7 @@ class _Micro:
         from tflite_micro.python.tflite_micro import runtime  # type: ignore[import-untyped]
 
         content, model = read(path)
+        self.content = content
         self._interpreter = runtime.Interpreter.from_bytes(content, arena_size=_plenty(content, model))
         self._values = {}
         self.timed = timed_names(model)

@@ -18,11 +18,11 @@ from ai_edge_litert import schema_py_generated as schema
 from keras_vrnn import _checks as checks
 from keras_vrnn import _files
 from keras_vrnn._version import __version__
+from keras_vrnn.tflite import describing, digest
 from keras_vrnn.tflite.micro import identifiers
 from keras_vrnn.tflite.micro import interpreter as micro
 from keras_vrnn.tflite.micro import operators as micro_operators
-from keras_vrnn.tflite.reading import edge_names, indices, operator_name, read, text
-from keras_vrnn.tflite.running.runner import state_pairs
+from keras_vrnn.tflite.reading import edge_names, indices, operator_name, read, state_pairs, text
 
 # TFLite Micro requires the model and the arena to be aligned so, in bytes.
 ALIGNMENT = 16
@@ -68,6 +68,8 @@ def write_c_array(
     """
     check_request(folder, name, arena, overwrite)
     content, model = read(path)
+    if digest.is_intact(content):
+        content = describing.attached(content, None)  # a card would take flash
     obstacles = micro_operators.obstacles(model)
     if obstacles:
         raise ValueError(

@@ -4,6 +4,7 @@ An engine has
     inputs, outputs: name -> detail, in the file's order; a detail has "index", "shape", "shape_signature" (-1: any),
         "dtype" and "quantization" (scale, zero point), with scale 0.0 for a tensor that is not quantized;
     can_reset: whether it keeps states inside, which `reset` sets to zero;
+    content: the bytes of the file;
     timed: the names of the inputs and outputs with a time axis, of a file that takes any number of steps.
 """
 
@@ -22,6 +23,7 @@ class LiteRT:
 
     def __init__(self, path, threads=1, argument="path"):
         content, model = read(path, argument)
+        self.content = content
         try:
             if not digest.is_intact(content):  # another program wrote it: nothing shows that it is undamaged
                 trial.survive(path)

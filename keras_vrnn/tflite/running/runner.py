@@ -8,12 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from keras_vrnn import _checks as checks
+from keras_vrnn.tflite.card import Card
+from keras_vrnn.tflite.describing import card_of
+from keras_vrnn.tflite.reading import LENGTH, state_pairs
 from keras_vrnn.tflite.running.engines import LiteRT, dequantize, quantize
-
-# How a state's tensors are called: it goes in as "…state_in" and comes out as "…state_out".
-STATE_IN, STATE_OUT = "state_in", "state_out"
-# The input of a file that takes any number of steps: how many of the steps in the other inputs count.
-LENGTH = "length"
 
 
 class Runner:
@@ -177,6 +175,14 @@ class Runner:
             self._engine.reset()
 
     @property
+    def card(self) -> Card | None:
+        """The `Card` in the file, or None: names of classes and features, normalization, figures.
+
+        `card.normalized(x)` gives what the model takes for readings, `card.likeliest(y)` the name of a class.
+        """
+        return card_of(self._engine.content)
+
+    @property
     def state(self) -> dict[str, np.ndarray]:
         """The states of a streaming file as real values: name -> (batch, units). Set it to continue from there."""
         return {
@@ -285,13 +291,6 @@ class Runner:
 
     def _result(self, outputs):
         return outputs if len(outputs) > 1 else outputs[self.outputs[0]]
-
-
-def state_pairs(inputs, outputs):
-    """Returns the states among the names of inputs and outputs: name on the way in -> name on the way out."""
-    pairs = {name: name.removesuffix(STATE_IN) + STATE_OUT for name in inputs if name.endswith(STATE_IN)}
-    # An input of the user's own may be called so too; it has no counterpart.
-    return {name: out for name, out in pairs.items() if out in outputs}
 
 
 def _numbers(name, array, detail):

@@ -55,13 +55,13 @@ def simulate(
 
 def refusal(path: str | os.PathLike[str]) -> str:
     """Returns what keeps a file from the simulation, such as "holds the operator GELU"; "" if it can run the file."""
-    return _obstacle(read_graphs(path)[1])
+    return _obstacle(read_graphs(path)[2])
 
 
 def read_graphs(path):
-    """Returns the `ModelT` of a file and its graphs as the simulation reads them."""
-    _, model = read(path)
-    return model, [_Graph(model, subgraph) for subgraph in model.subgraphs]
+    """Returns the bytes of a file, its `ModelT`, and its graphs as the simulation reads them."""
+    content, model = read(path)
+    return content, model, [_Graph(model, subgraph) for subgraph in model.subgraphs]
 
 
 def _obstacle(graphs):
@@ -79,7 +79,7 @@ class _Simulation:
     """The simulation as an engine (see `engines`)."""
 
     def __init__(self, path):
-        self._model, self._graphs = read_graphs(path)
+        self.content, self._model, self._graphs = read_graphs(path)
         reason = _obstacle(self._graphs)
         if reason:
             raise ValueError(

@@ -20,8 +20,8 @@ from keras_vrnn.tflite.exporting.capture.preparation import prepared
 from keras_vrnn.tflite.exporting.recurrences import cell_of, exported_layers
 from keras_vrnn.tflite.exporting.writing import operators
 from keras_vrnn.tflite.exporting.writing.flatbuffer import ModelFile
-from keras_vrnn.tflite.reading import constant_bytes, operator_name, read
-from keras_vrnn.tflite.running.runner import STATE_IN, Runner
+from keras_vrnn.tflite.reading import STATE_IN, constant_bytes, operator_name, read
+from keras_vrnn.tflite.running.runner import Runner
 from keras_vrnn.tflite.verifying.comparison import saturated
 
 # How many samples are compared, and at how many time steps where each takes a copy of the file.

@@ -24,6 +24,19 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _WORST = 5
+# What a card keeps: measures that do not depend on the machine.
+_FIGURES = (
+    "samples",
+    "max_error",
+    "mean_error",
+    "agreement",
+    "accuracy_keras",
+    "accuracy_tflite",
+    "mae_keras",
+    "mae_tflite",
+    "rmse_keras",
+    "rmse_tflite",
+)
 
 
 @dataclass(frozen=True)
@@ -77,6 +90,16 @@ class Verification:
     saturated_inputs: dict[str, float]
     worst: tuple[tuple[int, float], ...]
     sample_errors: np.ndarray = field(repr=False, compare=False)
+
+    @property
+    def figures(self) -> dict[str, float | str]:
+        """The measures that have a value, of six digits, for the card of the file: `describe(path, figures=...)`."""
+        measured = {name: getattr(self, name) for name in _FIGURES}
+        return {
+            name: float(f"{value:.6g}") if isinstance(value, float) else value
+            for name, value in measured.items()
+            if value is not None
+        }
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the measures as a dictionary for JSON, without `sample_errors`."""

@@ -4,7 +4,7 @@ Needs the TensorFlow backend.
 """
 
 from keras_vrnn.models import structure
-from keras_vrnn.tflite.running.runner import LENGTH, STATE_IN, STATE_OUT
+from keras_vrnn.tflite.reading import LENGTH, STATE_IN, STATE_OUT
 
 
 def check_names(model, options):

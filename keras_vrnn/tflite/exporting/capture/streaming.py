@@ -15,7 +15,7 @@ from keras_vrnn.models import structure
 from keras_vrnn.tflite.exporting.capture.inputs import with_inputs
 from keras_vrnn.tflite.exporting.capture.observation import zeroes_last
 from keras_vrnn.tflite.exporting.recurrences import exported_layers
-from keras_vrnn.tflite.running.runner import STATE_IN, STATE_OUT
+from keras_vrnn.tflite.reading import STATE_IN, STATE_OUT
 
 # float32 rounding of two orders of summation, relative to the largest value of the output.
 _TOLERANCE = 1e-4

@@ -5,7 +5,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from keras_vrnn.quantization.formats import Quantization, packed, unpacked
 from keras_vrnn.tflite import reading
-from keras_vrnn.tflite.exporting.writing.packing import pack
+from keras_vrnn.tflite.packing import pack
 
 RESOURCE = "resource"  # the type of a variable's handle; NumPy has no dtype for it
 FOUR_BIT_VERSION = 10  # of FULLY_CONNECTED with int4 weights
@@ -215,6 +215,9 @@ class ModelFile:
 
     def pack(self):
         """Returns the bytes of the `.tflite` file."""
+        for tensor in (tensor for graph in self.model.subgraphs for tensor in graph.tensors):
+            # A scalar and a tensor of unknown rank have the same shape.
+            tensor.hasRank = tensor.shape is None or not len(tensor.shape)
         return pack(self.model)
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from keras_vrnn.tflite.exporting.writing import operators as op
-from keras_vrnn.tflite.running.runner import LENGTH
+from keras_vrnn.tflite.reading import LENGTH
 
 
 def add_input(main):

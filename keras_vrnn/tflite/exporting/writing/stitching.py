@@ -16,8 +16,7 @@ from keras_vrnn.tflite.exporting.writing import (
     recurrence as recurrences,
 )
 from keras_vrnn.tflite.exporting.writing.flatbuffer import ModelFile
-from keras_vrnn.tflite.running.engines import RESET
-from keras_vrnn.tflite.running.runner import LENGTH
+from keras_vrnn.tflite.reading import LENGTH, RESET
 
 SIGNATURE = "serving_default"
 

@@ -35,11 +35,12 @@ void start(void)
     board_exit();
 }
 
-static void host(uint32_t operation, const void *argument)
+static uint32_t host(uint32_t operation, const void *argument)
 {
     register uint32_t r0 __asm__("r0") = operation;
     register const void *r1 __asm__("r1") = argument;
     __asm__ volatile("bkpt 0xAB" : "+r"(r0) : "r"(r1) : "memory");
+    return r0;
 }
 
 void board_exit(void)
@@ -49,19 +50,84 @@ void board_exit(void)
     }
 }
 
-void board_print(const char *label, uint32_t number)
+/* Opens the standard input (mode 1) or output (mode 5). */
+static uint32_t opened(uint32_t mode)
 {
-    char digits[12];
-    int k = 11;
+    const struct {
+        const char *name;
+        uint32_t mode;
+        uint32_t length;
+    } request = {":tt", mode, 3};
+    return host(0x01, &request);
+}
+
+/* Reads (operation 6) or writes (5); returns how many bytes were left. */
+static uint32_t moved(uint32_t operation, uint32_t handle, const void *bytes, uint32_t count)
+{
+    const struct {
+        uint32_t handle;
+        const void *bytes;
+        uint32_t count;
+    } request = {handle, bytes, count};
+    return host(operation, &request);
+}
+
+uint32_t board_read(void *bytes, uint32_t count)
+{
+    static uint32_t handle;
+    static int is_open;
+    uint32_t left = count;
+    if (!is_open) {
+        handle = opened(1);
+        is_open = 1;
+    }
+    while (left != 0U) { /* a pipe gives what it has */
+        const uint32_t still = moved(0x06, handle, (char *)bytes + (count - left), left);
+        if (still == left) {
+            break;
+        }
+        left = still;
+    }
+    return count - left;
+}
+
+void board_write(const void *bytes, uint32_t count)
+{
+    static uint32_t handle;
+    static int is_open;
+    if (!is_open) {
+        handle = opened(5);
+        is_open = 1;
+    }
+    (void)moved(0x05, handle, bytes, count);
+}
+
+void board_text(const char *text)
+{
+    host(0x04, text);
+}
+
+void board_number(uint32_t number, int width)
+{
+    char digits[24];
+    int k = (int)sizeof digits - 1;
     digits[k] = '\0';
-    digits[--k] = '\n';
     do {
         digits[--k] = (char)('0' + number % 10U);
         number /= 10U;
     } while (number != 0U);
-    host(0x04, label);
-    host(0x04, " ");
-    host(0x04, digits + k);
+    while (k > 0 && (int)sizeof digits - 1 - k < width) {
+        digits[--k] = ' ';
+    }
+    board_text(digits + k);
+}
+
+void board_print(const char *label, uint32_t number)
+{
+    board_text(label);
+    board_text(" ");
+    board_number(number, 1);
+    board_text("\n");
 }
 
 void board_start(void)

@@ -6,6 +6,8 @@ import numpy as np
 from keras_vrnn.tflite import digest
 
 _IDENTIFIER = b"TFL3"
+# The vectors of quantization parameters; converters leave some out.
+_NUMBERS = {"min": np.float32, "max": np.float32, "scale": np.float32, "zeroPoint": np.int64}
 _ALIGNMENT = 16  # the schema's force_align of a buffer's data: a microcontroller reads int32 there
 
 
@@ -19,7 +21,6 @@ def pack(model):
     shared = {}
     for tensor in tensors:
         tensor.shape = _numbers(tensor.shape)
-        tensor.hasRank = not len(tensor.shape)  # a scalar and a tensor of unknown rank have the same shape
         if tensor.quantization is not None:
             tensor.quantization = _Shared.of(tensor.quantization, shared)
     for operator in (operator for subgraph in model.subgraphs for operator in subgraph.operators):
@@ -66,10 +67,14 @@ class _Shared:
         """Returns the one in `known` with equal content, added if need be."""
         if isinstance(parameters, cls):  # a model packed before
             parameters = parameters.parameters
-        parameters.scale = np.asarray(parameters.scale, np.float32)
-        parameters.zeroPoint = np.asarray(parameters.zeroPoint, np.int64)
-        key = parameters.scale.tobytes(), parameters.zeroPoint.tobytes(), parameters.quantizedDimension
-        return known.setdefault(key, cls(parameters))
+        key = [parameters.quantizedDimension, id(parameters.details) if parameters.details else None]
+        for name, dtype in _NUMBERS.items():
+            listed = getattr(parameters, name)
+            if listed is not None:
+                listed = np.asarray(listed, dtype)
+                setattr(parameters, name, listed)
+            key.append(None if listed is None else listed.tobytes())
+        return known.setdefault(tuple(key), cls(parameters))
 
     def Pack(self, builder):
         if self._offset is None:
