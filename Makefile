@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 # Silences the start-up messages of TensorFlow that can be silenced.
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help demo test test-jax test-torch lint format types examples bench firmware wheel-test dev venv clean
+.PHONY: help demo test test-jax test-torch lint format types docs examples bench firmware wheel-test dev venv clean
 .NOTPARALLEL:
 
 help:
@@ -21,6 +21,7 @@ help:
 	@echo "make lint        check style"
 	@echo "make format      apply style"
 	@echo "make types       check types"
+	@echo "make docs        build the documentation into build/site; open build/site/index.html"
 	@echo "make examples    run the demo at small size"
 	@echo "make bench       measure speed and memory against Keras and PyTorch; BENCH_ARGS='--quick' to try it"
 	@echo "make firmware    measure C sources on emulated Cortex-M processors (gcc-arm-none-eabi, qemu-system-arm)"
@@ -67,6 +68,10 @@ format: $(VENV)/.dev
 
 types: $(VENV)/.dev
 	$(BIN)/mypy
+
+# Strictly: a warning, such as of a link that leads nowhere, is an error. The variable silences an advertisement.
+docs: $(VENV)/.dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
 
 # The tests run the other examples.
 examples: $(VENV)/.dev

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import collections
 import csv
 import dataclasses
@@ -130,6 +131,23 @@ def watch_motions() -> Motions:
         np.asarray(content["subject"], np.int32),
         tuple(content["y_labels"]),
     )
+
+
+def electricity_demand() -> np.ndarray:
+    """Half-hourly electricity demand of England and Wales from the `pmdarima` package (MIT licence).
+
+    Twelve weeks from Monday, 5 June 2000, without a gap (Taylor 2003, "Short-term electricity demand forecasting using
+    double seasonal exponential smoothing"). Days repeat after 48 values, weeks after 336.
+
+    Returns:
+        Megawatts, float32 (4032,).
+    """
+    path = _file_of("pmdarima", "datasets/taylor.py")
+    # The numbers are a list in a module whose package takes seconds to import.
+    lists = [
+        node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.List)
+    ]
+    return np.array(ast.literal_eval(max(lists, key=lambda node: len(node.elts))), np.float32)
 
 
 def labelled_csv(path: str | os.PathLike, *, text: str = "text", label: str = "label") -> LabelledTexts:

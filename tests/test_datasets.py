@@ -231,7 +231,20 @@ def test_watch_motions():
     assert 0.9 < np.median(felt) < 1.3
 
 
-@pytest.mark.parametrize("load", [datasets.pronunciations, datasets.digits, datasets.watch_motions])
+def test_electricity_demand():
+    pytest.importorskip("pmdarima")
+    demand = datasets.electricity_demand()
+    assert demand.shape == (12 * 7 * 48,)
+    assert demand.dtype == np.float32
+    # The first and last values that its documentation and source show.
+    assert demand[:4].tolist() == [22262, 21756, 22247, 22759]
+    assert demand[-2:].tolist() == [24610, 23132]
+
+
+@pytest.mark.parametrize(
+    "load",
+    [datasets.pronunciations, datasets.digits, datasets.watch_motions, datasets.electricity_demand],
+)
 def test_other_missing_packages_name_the_extra(load, monkeypatch):
     monkeypatch.setattr(datasets.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(

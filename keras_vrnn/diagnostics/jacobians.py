@@ -177,11 +177,11 @@ def spectrum(
         TypeError: `layer` is neither a vanilla RNN nor a FastRNN.
         ValueError: The layer is not built, or `x`, `mask` or `initial_state` do not fit.
 
-    Example:
-    >>> layer = kv.VanillaRNN(8, recurrent_initializer="orthogonal")
-    >>> layer.build((None, None, 3))
-    >>> round(kv.diagnostics.spectrum(layer).norm, 4)
-    1.0
+    Examples:
+        >>> layer = kv.VanillaRNN(8, recurrent_initializer="orthogonal")
+        >>> layer.build((None, None, 3))
+        >>> round(kv.diagnostics.spectrum(layer).norm, 4)
+        1.0
     """
     cell = getattr(layer, "cell", layer)
     if not isinstance(cell, keras.layers.SimpleRNNCell):

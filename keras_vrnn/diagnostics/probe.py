@@ -40,12 +40,12 @@ def gradient_flow(model: keras.Model, x: Any, y: Any, loss: Any = None) -> Gradi
         ValueError: There is no loss or no recurrent layer, or x and y differ in length.
         RuntimeError: The Keras backend is not TensorFlow.
 
-    Example:
-    >>> model = keras.Sequential([keras.Input((30, 3)), kv.VanillaRNN(8), keras.layers.Dense(1)])
-    >>> x, y = np.ones((4, 30, 3), "float32"), np.ones((4, 1), "float32")
-    >>> flow = kv.diagnostics.gradient_flow(model, x, y, loss="mse")
-    >>> list(flow.norms.values())[0].shape
-    (30,)
+    Examples:
+        >>> model = keras.Sequential([keras.Input((30, 3)), kv.VanillaRNN(8), keras.layers.Dense(1)])
+        >>> x, y = np.ones((4, 30, 3), "float32"), np.ones((4, 1), "float32")
+        >>> flow = kv.diagnostics.gradient_flow(model, x, y, loss="mse")
+        >>> list(flow.norms.values())[0].shape
+        (30,)
     """
     if keras.backend.backend() != "tensorflow":
         raise RuntimeError(

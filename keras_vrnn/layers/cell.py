@@ -41,11 +41,11 @@ class VanillaRNNCell(keras.layers.SimpleRNNCell):
     Raises:
         ValueError: An argument is out of range; nothing is clamped.
 
-    Example:
-    >>> cell = VanillaRNNCell(4)
-    >>> h, states = cell(np.ones((2, 3), "float32"), [np.zeros((2, 4), "float32")])
-    >>> tuple(h.shape)
-    (2, 4)
+    Examples:
+        >>> cell = VanillaRNNCell(4)
+        >>> h, states = cell(np.ones((2, 3), "float32"), [np.zeros((2, 4), "float32")])
+        >>> tuple(h.shape)
+        (2, 4)
     """
 
     def __init__(

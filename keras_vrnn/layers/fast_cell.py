@@ -38,11 +38,11 @@ class FastRNNCell(VanillaRNNCell):
     Raises:
         ValueError: An argument is out of range; nothing is clamped.
 
-    Example:
-    >>> cell = FastRNNCell(4)
-    >>> h, states = cell(np.ones((2, 3), "float32"), [np.zeros((2, 4), "float32")])
-    >>> tuple(h.shape)
-    (2, 4)
+    Examples:
+        >>> cell = FastRNNCell(4)
+        >>> h, states = cell(np.ones((2, 3), "float32"), [np.zeros((2, 4), "float32")])
+        >>> tuple(h.shape)
+        (2, 4)
     """
 
     def __init__(

@@ -30,11 +30,11 @@ class FastRNN(VanillaRNN):
 
     Call arguments, returns, raises: See `VanillaRNN`.
 
-    Example:
-    >>> layer = FastRNN(4, return_sequences=True, return_state=True)
-    >>> outputs, state = layer(np.ones((2, 5, 3), "float32"))
-    >>> tuple(outputs.shape), tuple(state.shape)
-    ((2, 5, 4), (2, 4))
+    Examples:
+        >>> layer = FastRNN(4, return_sequences=True, return_state=True)
+        >>> outputs, state = layer(np.ones((2, 5, 3), "float32"))
+        >>> tuple(outputs.shape), tuple(state.shape)
+        ((2, 5, 4), (2, 4))
     """
 
     def __init__(

@@ -27,9 +27,9 @@ class ScaledIdentity(keras.initializers.Initializer):
         noise: Standard deviation of Gaussian noise on all entries, which makes the units differ.
         seed: Integer seed of the noise.
 
-    Example:
-    >>> ScaledIdentity(0.5)((2, 2)).numpy().tolist()
-    [[0.5, 0.0], [0.0, 0.5]]
+    Examples:
+        >>> ScaledIdentity(0.5)((2, 2)).numpy().tolist()
+        [[0.5, 0.0], [0.0, 0.5]]
     """
 
     def __init__(self, gain: float = 1.0, noise: float = 0.0, seed: int | None = None) -> None:
@@ -64,10 +64,10 @@ class SpectralRadius(keras.initializers.Initializer):
         radius: Spectral radius, positive.
         seed: Integer seed.
 
-    Example:
-    >>> kernel = SpectralRadius(0.9, seed=0)((8, 8)).numpy()
-    >>> round(float(abs(np.linalg.eigvals(kernel)).max()), 4)
-    0.9
+    Examples:
+        >>> kernel = SpectralRadius(0.9, seed=0)((8, 8)).numpy()
+        >>> round(float(abs(np.linalg.eigvals(kernel)).max()), 4)
+        0.9
     """
 
     def __init__(self, radius: float = 0.95, seed: int | None = None) -> None:

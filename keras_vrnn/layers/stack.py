@@ -219,10 +219,10 @@ class StackedVanillaRNN(RecurrentStack):
     Raises:
         ValueError: A wrong option, or a wrong number of states.
 
-    Example:
-    >>> stack = StackedVanillaRNN([8, 4], dropout=0.2, bidirectional=True)
-    >>> tuple(stack(np.ones((2, 5, 3), "float32")).shape)
-    (2, 8)
+    Examples:
+        >>> stack = StackedVanillaRNN([8, 4], dropout=0.2, bidirectional=True)
+        >>> tuple(stack(np.ones((2, 5, 3), "float32")).shape)
+        (2, 8)
     """
 
     layer_class = VanillaRNN

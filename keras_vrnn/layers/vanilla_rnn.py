@@ -54,11 +54,11 @@ class VanillaRNN(keras.layers.SimpleRNN):
     Raises:
         ValueError: A wrong rank, shape or option; the message names the argument, the value and what is expected.
 
-    Example:
-    >>> layer = VanillaRNN(4, return_sequences=True, return_state=True)
-    >>> outputs, state = layer(np.ones((2, 5, 3), "float32"))
-    >>> tuple(outputs.shape), tuple(state.shape)
-    ((2, 5, 4), (2, 4))
+    Examples:
+        >>> layer = VanillaRNN(4, return_sequences=True, return_state=True)
+        >>> outputs, state = layer(np.ones((2, 5, 3), "float32"))
+        >>> tuple(outputs.shape), tuple(state.shape)
+        ((2, 5, 4), (2, 4))
     """
 
     def __init__(

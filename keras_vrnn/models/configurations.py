@@ -74,10 +74,10 @@ def many_to_one(
     Raises:
         ValueError: An argument is out of range, or both or neither of `features` and `vocab_size` are given.
 
-    Example:
-    >>> model = many_to_one([16, 8], 3, features=4, timesteps=20)
-    >>> [layer.name for layer in model.layers]
-    ['features', 'rnn_1', 'rnn_2', 'output']
+    Examples:
+        >>> model = many_to_one([16, 8], 3, features=4, timesteps=20)
+        >>> [layer.name for layer in model.layers]
+        ['features', 'rnn_1', 'rnn_2', 'output']
     """
     head = _head(task, outputs)
     inputs, x = _sequence(features, vocab_size, timesteps, embedding, mask_value)
@@ -120,9 +120,9 @@ def many_to_many(
     Raises:
         ValueError: As for `many_to_one`.
 
-    Example:
-    >>> many_to_many(16, 5, vocab_size=30, bidirectional=True).output_shape
-    (None, None, 5)
+    Examples:
+        >>> many_to_many(16, 5, vocab_size=30, bidirectional=True).output_shape
+        (None, None, 5)
     """
     head = _head(task, outputs)
     inputs, x = _sequence(features, vocab_size, timesteps, embedding, mask_value)
@@ -164,9 +164,9 @@ def one_to_many(
     Raises:
         ValueError: As for `many_to_one`.
 
-    Example:
-    >>> one_to_many(16, 28, vocab_size=10, timesteps=28).output_shape
-    (None, 28, 28)
+    Examples:
+        >>> one_to_many(16, 28, vocab_size=10, timesteps=28).output_shape
+        (None, 28, 28)
     """
     head = _head(task, outputs)
     _one_of(features=features, vocab_size=vocab_size)

@@ -66,10 +66,10 @@ class EncoderDecoder(Functional):
     Raises:
         ValueError: An argument is out of range.
 
-    Example:
-    >>> model = EncoderDecoder(13, 13, units=8)
-    >>> model.decode([[3, 4, 5], [7, 3, 0]], max_length=4).best.shape
-    (2, 4)
+    Examples:
+        >>> model = EncoderDecoder(13, 13, units=8)
+        >>> model.decode([[3, 4, 5], [7, 3, 0]], max_length=4).best.shape
+        (2, 4)
     """
 
     def __init__(

@@ -1,11 +1,19 @@
-"""Each page as a reader follows it: its Python blocks and its commands run in order, and its links lead somewhere."""
+"""Each page as a reader follows it: its Python blocks and its commands run in order, and its links lead somewhere.
 
+A page whose result is checked, or that needs the reader's data, has a test of its name; the others only have to run.
+"""
+
+import json
+import os
 import re
 import shutil
 import subprocess
+import sys
+from pathlib import Path
 
 import keras
 import numpy as np
+import page_notebook
 import pages
 import pytest
 
@@ -33,7 +41,7 @@ def test_readme(tmp_path):
     names = pages.run("README.md")
     assert names["probabilities"].shape == (400, 4)
     assert (tmp_path / "norms.csv").exists()
-    assert (tmp_path / "firmware" / "model_data.cc").exists()
+    assert (tmp_path / "firmware" / "model.c").exists()
 
 
 @pytest.mark.slow
@@ -105,16 +113,61 @@ def test_diagnosis(capsys):
     assert round(float(capsys.readouterr().out), 4) == 0.0030
 
 
-def test_every_page_with_code_is_among_these():
-    tested = {name.removeprefix("test_") for name in globals()}
-    assert not [page for page in pages.with_python() if pages.stem(page) not in tested]
+@pytest.mark.slow
+def test_compression(tmp_path):
+    names = pages.run("docs/compression.md")
+    found = kv.tflite.simulate(tmp_path / "int8.tflite", names["x"][:50])
+    np.testing.assert_array_equal(found, names["aware"].predict(names["x"][:50], verbose=0))
+
+
+def test_tutorial(tmp_path):
+    """As the notebook that readers get, in a kernel of its own."""
+    pytest.importorskip("nbclient")
+    path = tmp_path / "tutorial.ipynb"
+    path.write_text(page_notebook.text(pages.ROOT / "docs/tutorial.md", EPOCHS=1), encoding="utf-8")
+    program = "from nbclient.cli import main; main()"
+    command = [sys.executable, "-c", program, "--inplace", "--timeout=300", str(path)]
+    environment = os.environ | {"PYTHONPATH": str(pages.ROOT)}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    outputs = [output for cell in cells for output in cell.get("outputs", ())]
+    printed = "".join(text for output in outputs for text in output.get("text", ()))
+    assert "held-out digits recognized" in printed
+    assert (tmp_path / "firmware" / "digits.c").exists()
+
+
+def test_sensor_csv(tmp_path):
+    cells = json.loads(page_notebook.text(pages.ROOT / "docs/sensor_csv.md", EPOCHS=1))["cells"]
+    names = {}
+    for cell in cells:
+        if cell["cell_type"] == "code":
+            exec(cell["source"], names)
+    assert not set(names["known"].person) & set(names["unknown"].person)
+    assert names["report"].agreement > 0.9
+    assert (tmp_path / "activity.tflite").exists()
+
+
+WITHOUT_OWN_TEST = [
+    page
+    for page in pages.with_python()
+    if f"test_{pages.stem(page)}" not in globals() and pages.stem(page) != "troubleshooting"
+]
+
+
+@pytest.mark.parametrize("page", WITHOUT_OWN_TEST)
+def test_page_runs(page):
+    pages.run(page)
+
+
+NOTEBOOKS = {str(Path(page).with_suffix(".ipynb")) for page in page_notebook.PAGES}  # made by `make docs`
 
 
 @pytest.mark.parametrize("page", pages.documents())
 def test_links_lead_somewhere(page):
     text = (pages.ROOT / page).read_text(encoding="utf-8")
     for link in re.findall(r"\]\(([^)\s]+)\)", text):
-        if link.startswith("https://"):
+        if link.startswith("https://") or link in NOTEBOOKS:
             continue
         target, _, heading = link.partition("#")
         file = (pages.ROOT / page).parent / target if target else pages.ROOT / page
@@ -127,10 +180,3 @@ def test_modules_that_a_page_names_exist(page):
     text = (pages.ROOT / page).read_text(encoding="utf-8")
     named = set(re.findall(r"(?:\w+/)+\w+\.py\b", text)) - pages.ELSEWHERE
     assert not {name for name in named if not any((folder / name).exists() for folder in pages.SOURCES)}
-
-
-@pytest.mark.slow
-def test_compression(tmp_path):
-    names = pages.run("docs/compression.md")
-    found = kv.tflite.simulate(tmp_path / "int8.tflite", names["x"][:50])
-    np.testing.assert_array_equal(found, names["aware"].predict(names["x"][:50], verbose=0))

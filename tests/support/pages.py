@@ -1,5 +1,6 @@
 """The code blocks of the documents, run the way a reader runs them: from the top of a page, in one namespace."""
 
+import importlib.util
 import re
 import shlex
 from pathlib import Path
@@ -49,6 +50,8 @@ def headings(file):
 def run(page, **names):
     """Runs the `python` blocks of a page, and of its `sh` blocks each `keras-vrnn` command.
 
+    A block below the comment `<!-- needs torch -->` is left out where that package is not installed.
+
     Args:
         page: path of the page, relative to the checkout.
         names: variables that the page takes for granted, such as the reader's data.
@@ -56,7 +59,11 @@ def run(page, **names):
     Returns:
         All variables after the last block.
     """
+    lines = (ROOT / page).read_text(encoding="utf-8").splitlines()
     for language, line, code in blocks(page, "python", "sh"):
+        needed = re.fullmatch(r"<!-- needs (\w+) -->", lines[line - 2])
+        if needed and importlib.util.find_spec(needed[1]) is None:
+            continue
         if language == "python":
             # Empty lines in front, so that a traceback shows the line of the page.
             exec(compile("\n" * line + code, str(ROOT / page), "exec"), names)
