@@ -31,4 +31,6 @@ def test_targets_are_sums_of_the_two_marked_numbers(benchmark):
 
 def test_training_lowers_the_error(benchmark, monkeypatch):
     monkeypatch.setattr(benchmark, "BATCH", 16)
-    assert benchmark.error(lambda: kv.FastRNN(8), 4, 500, seed=0, rate=1e-2) < 0.5 / 6  # half the error of always 1
+    assert (
+        benchmark.error(lambda: kv.FastRNN(8), 4, 500, seed=0, rate=1e-2) < 0.5 / 6
+    )  # half the error of always 1
