@@ -126,7 +126,8 @@ def speed(data, cell, units):
     keras.backend.clear_session()
     keras.utils.set_random_seed(0)
     model = data.build(functools.partial(CELLS[cell], units))
-    found = {"update_ms": update_time(model, data)}
+    features, directions = data.shape
+    found = {"weights": directions * parameters(cell, features, units), "update_ms": update_time(model, data)}
     with tempfile.TemporaryDirectory() as folder:
         for quantization in FORMATS:
             path = pathlib.Path(folder) / f"{quantization}.tflite"
@@ -163,10 +164,8 @@ def tables(results, names):
             "| cell | units | weights | Keras | int8 | int16x8 | int8 file | int8, per step | arena | update |",
             "|---" * 10 + "|",
         ]
-        features, directions = real_data.DATA_SETS[name]().shape
         for row in results[name].values():
-            weights = directions * parameters(row["cell"], features, row["units"])
-            cells = [row["cell"], row["units"], f"{weights:,}"]
+            cells = [row["cell"], row["units"], f"{row['speed']['weights']:,}"]
             cells += [spread(row, key) for key in ("Keras", *FORMATS)]
             file = row["speed"]["int8"]
             cells += [f"{file['bytes'] / 1000:.1f} kB", f"{file['step_us']:.2f} µs"]

@@ -33,6 +33,16 @@ def benchmark(monkeypatch):
     return benchmark
 
 
+def test_the_page_quotes_the_results(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT))
+    benchmark = importlib.import_module("benchmarks.choosing_a_cell")
+    results = json.loads(benchmark.RESULTS.read_text())
+    assert (
+        benchmark.tables(results, ["digits", "motion", "stress"])
+        in (ROOT / "docs/choosing_a_cell.md").read_text()
+    )
+
+
 def test_a_row_for_each_cell(benchmark, tmp_path, monkeypatch, capsys):
     arguments = ["--data", "digits", "--results", str(tmp_path / "results.json")]
     monkeypatch.setattr(benchmark, "update_time", lambda model, data: 1.5)

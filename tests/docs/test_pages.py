@@ -101,6 +101,13 @@ def test_gradients(tmp_path, capsys):
     assert "largest Lyapunov exponent: -0." in capsys.readouterr().out
 
 
+def test_choosing_a_cell(capsys):
+    pages.run("docs/choosing_a_cell.md")
+    counts = [int(line.split()[1]) for line in capsys.readouterr().out.splitlines() if " weights: " in line]
+    assert len(counts) == 4
+    assert max(counts) < 1.05 * min(counts)  # "about as many weights each"
+
+
 def test_initializers():
     names = pages.run("docs/initializers.md")
     for layer in (names["irnn"], names["far"]):
