@@ -17,6 +17,7 @@ INT16_MAX = 32767
 # Runtimes store scales and products of two scales as float32, where numbers below 2⁻¹²⁶ are subnormal: LiteRT 2.3
 # aborts on those.
 LEAST_SCALE = 2.0**-60
+_NEAR = 2.0**-10  # a little more than the tolerance of LiteRT, 2^0.001 − 1
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,21 @@ def symmetric_int16(low, high) -> Quantization:
 def no_finer(quantization: Quantization, scale) -> Quantization:
     """Returns the format with a scale of at least `scale`; the zero point stays, so the range only grows."""
     return replace(quantization, scale=xp.real(xp.maximum(quantization.scale, scale)))
+
+
+def off_powers_of_two(quantization: Quantization) -> Quantization:
+    """Returns an int16 format whose scale LiteRT's ADD and SUB don't take for a power of two, at most 2⁻⁷ coarser.
+
+    If the scales of both terms and of the sum are powers of two up to a factor of 2^0.001, those kernels shift instead
+    of multiplying, and refuse a sum that is coarser than both terms (LiteRT 2.3, add.cc and sub.cc). The difference of
+    two saturated tanh is one: 2 / 32767 is near 2⁻¹⁴. Sums of measured products meet three such scales by chance alone.
+    """
+    fraction, _ = xp.frexp(xp.astype(quantization.scale, np.float64))
+    power = quantization.scale / fraction  # of which the fraction is from 1/2 to 1
+    clear = 1.0 + 2.0**-8  # few bits, as in `short`
+    scale = xp.where(fraction > 1.0 - _NEAR, power * clear, quantization.scale)
+    scale = xp.where(fraction < 0.5 * (1.0 + _NEAR), 0.5 * power * clear, scale)
+    return replace(quantization, scale=xp.real(scale))
 
 
 def short(quantization: Quantization, dtype) -> Quantization:

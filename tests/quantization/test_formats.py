@@ -1,6 +1,7 @@
 """Number formats against the real numbers they stand for."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -66,3 +67,14 @@ def test_an_odd_number_of_them_fills_the_last_byte_with_zero(values):
     assert len(packed) == (len(values) + 1) // 2
     assert len(values) % 2 == 0 or packed[-1] < 16
     np.testing.assert_array_equal(formats.unpacked(packed.tobytes(), (len(values),)), values)
+
+
+@pytest.mark.parametrize("exponent", [-40, -14, 0, 5])
+@pytest.mark.parametrize("factor", [1.0, 32768 / 32767, 32767 / 32768, 2**0.0009, 2**-0.0009, 1.3])
+def test_a_format_off_powers_of_two_is_none_for_litert(exponent, factor):
+    """By `CheckedLog2` of LiteRT, which takes a scale for a power of two if its logarithm is within 0.001."""
+    scale = 2.0**exponent * factor
+    found = formats.off_powers_of_two(formats.Quantization(scale)).scale
+    assert abs(np.log2(found) - np.round(np.log2(found))) > 0.001
+    assert scale <= found <= scale * (1 + 2**-7)
+    assert formats.short(formats.Quantization(found), np.int16).scale == found or factor == 1.3

@@ -9,7 +9,7 @@ import numpy as np
 from keras_vrnn.quantization import arrays as xp
 from keras_vrnn.quantization.cells import states
 from keras_vrnn.quantization.cells.arithmetic import Arithmetic
-from keras_vrnn.quantization.formats import no_finer
+from keras_vrnn.quantization.formats import no_finer, off_powers_of_two
 from keras_vrnn.quantization.vanilla import sum_formats
 
 _LEAST_SUM = 2.0**-12  # of the larger term's scale: the least scale of a sum of int16 that an ADD computes
@@ -45,8 +45,10 @@ class Formatting(Arithmetic):
         self.signals: dict[str, Any] = {"x": self._measured("x") if x is None else x}
         self.kept: dict[str, tuple[Any, Any]] = {}
 
-    def _measured(self, name):
-        return self._scheme.format(*self._ranges[name])
+    def _measured(self, name, least=0.0):
+        """Returns the format of a measured range, with a scale of at least `least`."""
+        held = no_finer(self._scheme.format(*self._ranges[name]), least)
+        return off_powers_of_two(held) if self._is_int16 else held
 
     def state(self, name):
         """Returns a state of the last step, whose format is made."""
@@ -86,7 +88,7 @@ class Formatting(Arithmetic):
         if function.name == "linear":
             return source
         if function.is_fused:  # an addition of zero computes it
-            return no_finer(self._measured(name), source.scale * _LEAST_SUM)
+            return self._measured(name, source.scale * _LEAST_SUM)
         fixed = "sigmoid" if function.name == "hard_sigmoid" and self._is_int16 else function.name
         return self._scheme.output_format(fixed) if fixed in ("tanh", "sigmoid") else self._measured(name)
 
@@ -138,4 +140,4 @@ class Formatting(Arithmetic):
 
     def _sum(self, name, *terms):
         largest = xp.maximum(*(self.signals[term].scale for term in terms))
-        self.signals[name] = no_finer(self._measured(name), largest * _LEAST_SUM)
+        self.signals[name] = self._measured(name, largest * _LEAST_SUM)

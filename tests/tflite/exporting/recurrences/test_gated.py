@@ -44,6 +44,18 @@ def test_every_form(kind, form, quantization, tmp_path):
     assert error(model, path) <= BARS[quantization]
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_saturated_states(kind, tmp_path):
+    """n − h spans from -2 to 2: a SUB of int16 with three scales near powers of two, which LiteRT refuses."""
+    model, x = model_of(KINDS[kind]()), 50 * X
+    layer = model.layers[1]
+    layer.set_weights([10 * weight for weight in layer.get_weights()])
+    kv.tflite.export(model, tmp_path / "m", quantization="int16x8", calibration_data=x)
+    assert (
+        error(model, tmp_path / "m", x) <= 0.01
+    )  # a state that flips with the rounding counts as far as it goes
+
+
 @pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize("quantization", ["int8", "int16x8"])
 def test_the_simulation_equals_tflite_micro(seed, quantization, tmp_path):
