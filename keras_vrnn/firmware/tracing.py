@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from keras_vrnn.firmware import control, elementwise, movements, products, reductions, softmax, terms
-from keras_vrnn.firmware.buffers import Buffer, Counter, Unsupported, View, new
+from keras_vrnn.firmware.buffers import Buffer, Counter, Unknown, Unsupported, View, new
 from keras_vrnn.firmware.nodes import AllTrue, Compute, Move
 from keras_vrnn.tflite.running.simulated_movements import MOVEMENTS
 from keras_vrnn.tflite.running.simulated_operators import OPERATORS, fused_activation
@@ -164,6 +164,8 @@ class Tracer:
 
     def _apply(self, graph, operator, arguments):
         name = operator.name
+        if any(isinstance(a, Unknown) for a in arguments):
+            raise Unsupported("uses the counter of a loop after a number of turns that depends on data")
         if name in control.HANDLERS:
             return control.HANDLERS[name](self, graph, operator, arguments)
         if all(a is None or isinstance(a, np.ndarray) for a in arguments):

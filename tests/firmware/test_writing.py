@@ -14,6 +14,7 @@ from simulated import export
 import keras_vrnn as kv
 from keras_vrnn.quantization.formats import Quantization
 from keras_vrnn.tflite.micro.interpreter import MicroRunner, is_installed
+from keras_vrnn.tflite.running.simulator import _Simulation
 
 RNG = np.random.default_rng(11)
 T, F = 7, 5
@@ -240,6 +241,55 @@ def test_the_type_of_a_tensor_that_c_lacks_is_named(tmp_path):
     both(path, "CAST", [(np.ones((2, 3), np.int32), None)], (2, 3), "float32", None, options("Cast"))
     with pytest.raises(ValueError, match="float32"):
         kv.tflite.write_c(path, tmp_path)
+
+
+def any_length(build):
+    inputs = keras.Input((None, F), name="x")
+    return keras.Model(inputs, build(inputs))
+
+
+ANY_LENGTH = {
+    "two layers": lambda x: layers.Dense(3, activation="softmax")(
+        rnn(6, return_sequences=True)(kv.VanillaRNN(7, return_sequences=True)(x))
+    ),
+    "gru, last state": lambda x: layers.Dense(2)(layers.GRU(5)(x)),
+    "masked": lambda x: rnn(6, return_sequences=True)(layers.Masking()(x)),
+}
+
+
+@pytest.mark.parametrize("name", ANY_LENGTH)
+def test_any_number_of_steps(name, tmp_path):
+    """Also beyond the steps that count, C leaves what TFLite Micro leaves."""
+    path = tmp_path / "m.tflite"
+    model = randomize(any_length(ANY_LENGTH[name]), 3)
+    export(model, path, X, timesteps=None, quantization="int16x8" if name == "masked" else "int8")
+    for steps in (1, 5, T):
+        different, count = firmware.differing(path, X[:, :steps], tmp_path, firmware.gcc())
+        assert (different, count > 0) == (0, True)
+    assert "const int32_t *in_length" in (tmp_path / "net.h").read_text()
+
+
+def test_lengths_that_no_sequence_has(tmp_path):
+    """None, fewer, and more than there are: a loop must not read beyond its arrays."""
+    path, lengths = tmp_path / "m.tflite", [0, -3, 2**31 - 1, T + 1, 3]
+    export(randomize(any_length(ANY_LENGTH["two layers"]), 3), path, X, timesteps=None)
+    simulation, expected, given = _Simulation(path), [], b""
+    values = RNG.integers(-128, 128, (1, T, F)).astype(np.int8)
+    for length in lengths:
+        for name, array in (("x", values), ("length", np.array([length], np.int32))):
+            simulation.set(simulation.inputs[name], array)
+            given += array.tobytes()
+        simulation.invoke()
+        expected.append(simulation.get(next(iter(simulation.outputs.values()))))
+    made = firmware.run(path, tmp_path, given, firmware.gcc(), samples=len(lengths))
+    np.testing.assert_array_equal(np.frombuffer(made, np.int8), np.ravel(expected))
+
+
+def test_steps_counted_from_a_computed_one_are_refused(tmp_path):
+    model = randomize(any_length(rnn(6, go_backwards=True)), 3)
+    export(model, tmp_path / "m.tflite", X, timesteps=None)
+    with pytest.raises(ValueError, match="a WHILE whose number of turns depends on data"):
+        kv.tflite.write_c(tmp_path / "m.tflite", tmp_path)
 
 
 @pytest.mark.slow
