@@ -36,7 +36,7 @@ build:
 """
 
 _ZEPHYR_CMAKE = """\
-if(CONFIG_{upper})
+if(CONFIG_{upper}_MODEL)
   zephyr_library_named({name})
   zephyr_library_sources(${{CMAKE_CURRENT_SOURCE_DIR}}/../{name}.c)
   zephyr_include_directories(${{CMAKE_CURRENT_SOURCE_DIR}}/..)
@@ -44,7 +44,7 @@ endif()
 """
 
 _ZEPHYR_KCONFIG = """\
-config {upper}
+config {upper}_MODEL
 \tbool "The recurrent network {name}"
 \tdefault y
 """

@@ -1,11 +1,13 @@
 """The C sources of whole models, compiled and run: every integer against the simulation, and what is refused."""
 
+import random
 import subprocess
 
 import firmware
 import keras
 import numpy as np
 import pytest
+from damage import damage
 from exported_models import randomize
 from keras import layers
 from micro_operators import both, options
@@ -13,6 +15,8 @@ from simulated import export
 
 import keras_vrnn as kv
 from keras_vrnn.quantization.formats import Quantization
+from keras_vrnn.tflite import digest
+from keras_vrnn.tflite.exporting.writing.flatbuffer import ModelFile
 from keras_vrnn.tflite.micro.interpreter import MicroRunner, is_installed
 from keras_vrnn.tflite.running.simulator import _Simulation
 
@@ -207,6 +211,25 @@ def test_requests_that_cannot_succeed_are_refused_before_any_work(stream, tmp_pa
     with pytest.raises(ValueError, match="damaged"):
         kv.tflite.write_c(damaged, tmp_path / "sources")
     assert not (tmp_path / "sources").exists()
+
+
+def test_damaged_files_without_a_digest_are_refused_by_one_error_or_are_models(stream, tmp_path):
+    """Where a digest does not show the damage: no other exception, no half-written folder."""
+    pick, kinds = random.Random(3), set()
+    file = ModelFile(stream.read_bytes())
+    file.model.metadata = []
+    content, path = file.pack().replace(digest._MARK, bytes(len(digest._MARK))), tmp_path / "m.tflite"
+    for number in range(150):
+        path.write_bytes(damage(content, pick))
+        folder = tmp_path / str(number)
+        try:
+            kv.tflite.write_c(path, folder)
+        except ValueError as error:
+            kinds.add(str(error)[:40])
+            assert not folder.exists()
+        else:
+            assert sorted(entry.name for entry in folder.iterdir()) == ["model.c", "model.h"]
+    assert len(kinds) > 1
 
 
 def test_files_are_replaced_only_on_request(stream, tmp_path):
