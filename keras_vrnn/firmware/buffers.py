@@ -91,6 +91,10 @@ class Counter:
         return Counter(self.base.reshape(shape), self.slope.reshape(shape))
 
 
+class Unknown:
+    """What a counter of a loop is after a number of turns that the program gets."""
+
+
 def new(shape, dtype):
     """Returns a view of a new buffer of scratch memory."""
     return View(Buffer(np.dtype(dtype), int(np.prod(shape, dtype=np.int64))), tuple(shape))

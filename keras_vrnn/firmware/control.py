@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from keras_vrnn.firmware.buffers import Buffer, Counter, Unsupported, View, new
-from keras_vrnn.firmware.nodes import Carry, Loop
+from keras_vrnn.firmware.buffers import Buffer, Counter, Unknown, Unsupported, View, new
+from keras_vrnn.firmware.nodes import Carry, Compute, Loop
 from keras_vrnn.tflite.reading import text
 from keras_vrnn.tflite.running.simulated_operators import OPERATORS
 
@@ -14,7 +14,7 @@ def _while(tracer, graph, operator, arguments):
     options = operator.options
     if tracer.turns != 1:
         raise Unsupported("holds a WHILE inside of a WHILE")
-    turns, counters = _turns(tracer, options.condSubgraphIndex, options.bodySubgraphIndex, arguments)
+    turns, counters, count = _turns(tracer, options.condSubgraphIndex, options.bodySubgraphIndex, arguments)
     body = tracer.graphs[options.bodySubgraphIndex]
     carries: dict[int, list] = {}
     inputs = []
@@ -23,6 +23,8 @@ def _while(tracer, graph, operator, arguments):
             inputs.append(counters[k])
         elif body.outputs[k] == body.inputs[k]:
             inputs.append(value if isinstance(value, np.ndarray) else tracer.view(value))
+        elif isinstance(value, Counter):
+            raise Unsupported("uses the counter of a loop as a number")
         else:
             initial = tracer.view(value)
             carries[k] = [new(initial.shape, initial.dtype), initial]
@@ -31,12 +33,14 @@ def _while(tracer, graph, operator, arguments):
     results = tracer.run(options.bodySubgraphIndex, inputs)
     following = settled_ends(tracer, {k: (held, tracer.view(results[k])) for k, (held, _) in carries.items()})
     tracer.nodes, inside, tracer.turns = outside, tracer.nodes, 1
-    tracer.add(
-        Loop(turns, inside, [Carry(held, initial, following[k]) for k, (held, initial) in carries.items()])
-    )
+    carried = [Carry(held, initial, following[k]) for k, (held, initial) in carries.items()]
+    tracer.add(Loop(turns, inside, carried, count))
     made = []
     for k, value in enumerate(inputs):
-        made.append(counters[k].at(turns) if k in counters else carries[k][0] if k in carries else value)
+        if k in counters:
+            made.append(counters[k].at(turns) if count is None else Unknown())
+        else:
+            made.append(carries[k][0] if k in carries else value)
     return made
 
 
@@ -58,7 +62,7 @@ def settled_ends(tracer, pairs):
 
 
 def _turns(tracer, condition, body, arguments):
-    """Returns how many turns a loop takes, and its counters by position."""
+    """Returns how many turns a loop takes, its counters by position, and the view that limits the turns, or None."""
     graph, test = tracer.graphs[body], tracer.graphs[condition]
     counters = {}
     for k, (before, after) in enumerate(zip(graph.inputs, graph.outputs, strict=True)):
@@ -73,6 +77,10 @@ def _turns(tracer, condition, body, arguments):
     operators = test.operators
     places = {index: k for k, index in enumerate(test.inputs)}
     plain = len(operators) == 1 and operators[0].outputs == test.outputs and operators[0].name in OPERATORS
+    if plain and operators[0].name == "LESS":
+        limit = _limit(tracer, graph, [places.get(i) for i in operators[0].inputs], counters, arguments)
+        if limit is not None:
+            return limit[0], counters, limit[1]
     if not plain or not all(i in test.constants or places.get(i) in counters for i in operators[0].inputs):
         raise Unsupported("holds a WHILE whose number of turns depends on data")
     operator = operators[0]
@@ -82,8 +90,24 @@ def _turns(tracer, condition, body, arguments):
             for i in operator.inputs
         ]
         if not np.all(OPERATORS[operator.name](test, operator, *values)):
-            return turn, counters
+            return turn, counters, None
     raise Unsupported(f"holds a WHILE of more than {_MOST_TURNS} turns")
+
+
+def _limit(tracer, body, places, counters, arguments):
+    """Returns the largest number of turns and the view of the number, of a loop from 0 to a number that it gets."""
+    counter, number = places
+    if counter not in counters or number in (None, counter) or body.outputs[number] != body.inputs[number]:
+        return None
+    start, step = counters[counter].base, counters[counter].slope
+    view = arguments[number] = tracer.view(arguments[number])
+    computed = [
+        node.term for node in tracer.nodes if isinstance(node, Compute) and node.result is view.buffer
+    ]
+    one = start.size == 1 and not start.any() and (step == 1).all()
+    if not one or not computed or not 0 < computed[0].high <= _MOST_TURNS:
+        return None
+    return computed[0].high, view
 
 
 def counted(arguments):

@@ -209,17 +209,20 @@ class Loop(Node):
     """A number of turns over nodes.
 
     Attributes:
-        turns: how many.
+        turns: how many; at most, if `count` says how many.
         body: the nodes of a turn.
         carries: what a turn leaves to the next one.
+        count: an int32 of the program, the number of turns; None if there are always as many.
     """
 
     turns: int
     body: list
     carries: "list[Carry]"
+    count: View | None = None
 
     def reads(self):
-        return [carry.initial for carry in self.carries if carry.initial is not None]
+        initial = [carry.initial for carry in self.carries if carry.initial is not None]
+        return initial + ([] if self.count is None else [self.count])
 
     def everything_read(self):
         """Also what its turns read."""

@@ -7,6 +7,7 @@ components of its build system, and the manifest of the component manager. Zephy
 import re
 
 from keras_vrnn._version import __version__
+from keras_vrnn.tflite.reading import LENGTH
 
 _CMAKE = """\
 cmake_minimum_required(VERSION 3.13)
@@ -35,7 +36,7 @@ build:
 """
 
 _ZEPHYR_CMAKE = """\
-if(CONFIG_{upper})
+if(CONFIG_{upper}_MODEL)
   zephyr_library_named({name})
   zephyr_library_sources(${{CMAKE_CURRENT_SOURCE_DIR}}/../{name}.c)
   zephyr_include_directories(${{CMAKE_CURRENT_SOURCE_DIR}}/..)
@@ -43,7 +44,7 @@ endif()
 """
 
 _ZEPHYR_KCONFIG = """\
-config {upper}
+config {upper}_MODEL
 \tbool "The recurrent network {name}"
 \tdefault y
 """
@@ -136,7 +137,8 @@ def _sketch(program, name):
     inputs = outputs = ""
     arrays = "".join(f"static {edge.type} {edge.argument}[{edge.view.size}];\n" for edge in edges)
     for edge in program.inputs:
-        zero = "0" if edge.format is None else f"{name}_quantize_{edge.argument}(0.0f)"
+        plain = "1" if edge.label == LENGTH else "0"
+        zero = plain if edge.format is None else f"{name}_quantize_{edge.argument}(0.0f)"
         inputs += f"  for (int i = 0; i < {edge.view.size}; ++i) {edge.argument}[i] = {zero};\n"
     for edge in program.outputs:
         value = f"{edge.argument}[i]"

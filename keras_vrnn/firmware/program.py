@@ -1,5 +1,6 @@
 """A file as a C program: what goes in and comes out, what it keeps, and what it computes."""
 
+import os
 import re
 from dataclasses import dataclass, field
 from typing import Any
@@ -132,18 +133,23 @@ def program_of(path):
         tracer.nodes,
         carries,
         list(tracer.constants.values()),
-        _card(content, model),
+        _card(path, content, model),
     )
     memory.share(program)
     program.scratch = memory.plan(program)
     return program
 
 
-def _card(content, model):
+def _card(path, content, model):
     try:
         return card_of(content, model) or Card()
-    except ValueError as reason:
-        raise Unsupported(f"can't be read as a whole: {reason}") from None
+    except (
+        ValueError
+    ) as reason:  # another program wrote the file anew, and left out what lies behind the model
+        raise ValueError(
+            f"`path` must be a file whose metadata can be read. Received: path={os.fspath(path)!r}, but {reason}. "
+            "Export or copy it again."
+        ) from None
 
 
 def _identifiers(prefix, labels):

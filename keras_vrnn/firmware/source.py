@@ -230,7 +230,11 @@ class Source:
                 lines += self._filled(held, array.astype(held.stored))
             else:
                 lines += self._copied(self._start(held), self.at(initial), held)
-        return lines + _loop("t", node.turns, self.body(node.body) + self.ends(node.carries))
+        inside = self.body(node.body) + self.ends(node.carries)
+        if node.count is None:
+            return lines + _loop("t", node.turns, inside)
+        head = f"for (int32_t t = 0; t < {node.turns} && t < {self._base(node.count)}[0]; ++t) {{"
+        return [*lines, head, *("    " + line for line in inside), "}"]
 
     def ends(self, carries):
         """Statements that leave values to the next turn, or to the next call."""

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from keras_vrnn.firmware import control, elementwise, movements, products, reductions, softmax, terms
-from keras_vrnn.firmware.buffers import Buffer, Counter, Unsupported, View, new
+from keras_vrnn.firmware.buffers import Buffer, Counter, Unknown, Unsupported, View, new
 from keras_vrnn.firmware.nodes import AllTrue, Compute, Move
 from keras_vrnn.tflite.running.simulated_movements import MOVEMENTS
 from keras_vrnn.tflite.running.simulated_operators import OPERATORS, fused_activation
@@ -80,6 +80,7 @@ class Tracer:
         for operator in graph.operators:
             arguments = [None if i < 0 else values[i] for i in operator.inputs]
             for i, value in zip(operator.outputs, self._apply(graph, operator, arguments), strict=True):
+                _check_size(graph, operator, i, value)
                 values[i] = self._kept(value) if uses[i] > 1 else value
         return [values[i] for i in graph.outputs]
 
@@ -164,6 +165,8 @@ class Tracer:
 
     def _apply(self, graph, operator, arguments):
         name = operator.name
+        if any(isinstance(a, Unknown) for a in arguments):
+            raise Unsupported("uses the counter of a loop after a number of turns that depends on data")
         if name in control.HANDLERS:
             return control.HANDLERS[name](self, graph, operator, arguments)
         if all(a is None or isinstance(a, np.ndarray) for a in arguments):
@@ -181,6 +184,15 @@ class Tracer:
         if name in MOVEMENTS:
             return movements.moved(self, graph, operator, arguments)
         raise Unsupported(f"holds the operator {name}")
+
+
+def _check_size(graph, operator, index, value):
+    """Raises unless an operator makes as many values as the file says: C would write beyond its memory."""
+    made = value.base if isinstance(value, Mapped) else value
+    sizes = [np.prod(made.shape, dtype=np.int64)] if hasattr(made, "shape") else []
+    sizes += [np.prod(made.nest)] if isinstance(made, Lazy) and made.nest else []
+    if any(size != np.prod(graph.shapes[index], dtype=np.int64) for size in sizes):
+        raise Unsupported(f"computes {operator.name} of tensors whose sizes do not agree")
 
 
 # Operators of one value: at int8, a table that the simulation computes stands for any chain of them.

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from keras_vrnn.tflite.reading import LENGTH
 from keras_vrnn.tflite.running.engines import quantize
 from keras_vrnn.tflite.running.simulator import Simulator
 
@@ -40,19 +41,37 @@ def _bytes(vectors, arrays):
     return np.concatenate(parts, axis=-1).tobytes()
 
 
+class _Whole(Simulator):
+    """The simulation with all that a file for any number of steps gives, also beyond the steps that count."""
+
+    def filled(self, arrays):
+        """Returns the inputs filled up to the largest number of steps, and the length for each sample."""
+        made = {name: np.asarray(array) for name, array in arrays.items()}
+        steps = next(made[name].shape[1] for name in made if name in self._timed)
+        for name in (name for name in made if name in self._timed):
+            rest = self._filling(made[name], self.max_timesteps - steps)
+            made[name] = np.concatenate([made[name], rest], axis=1)
+        return made | {LENGTH: np.full((len(next(iter(made.values()))), 1), steps, np.int32)}
+
+    def _cut(self, output, steps):
+        return output
+
+
 def vectors_of(path, x) -> Vectors:
     """Returns the integers of arrays in the simulation of a file.
 
     Args:
         path: the file.
         x: an array for the only input, or a dictionary input name -> array; (samples, ...), of a streaming file
-            (samples, time steps, ...).
+            (samples, time steps, ...). A file for any number of steps takes as many as there are.
     """
-    simulator = Simulator(path)
+    simulator = _Whole(path)
     arrays = x if isinstance(x, dict) else {simulator.inputs[0]: x}
     made = simulator(arrays)
     made = made if isinstance(made, dict) else {simulator.outputs[0]: made}
     samples = len(made[simulator.outputs[0]]) // simulator.batch
+    if simulator.max_timesteps:
+        arrays = simulator.filled(arrays)
     steps = np.shape(arrays[simulator.inputs[0]])[1] // simulator.chunk if simulator.streaming else 1
 
     def calls(values, details):
@@ -60,6 +79,10 @@ def vectors_of(path, x) -> Vectors:
         held = quantize(np.asarray(values), details)
         return held.reshape(samples, simulator.batch, steps, -1).swapaxes(1, 2).reshape(samples, steps, -1)
 
-    given = {name: calls(arrays[name], simulator.input_details[name]) for name in simulator.inputs}
+    given = {
+        name: calls(arrays[name], detail)
+        for name, detail in simulator.input_details.items()
+        if name in arrays
+    }
     expected = {name: calls(made[name], simulator.output_details[name]) for name in simulator.outputs}
     return Vectors(samples, steps, given, expected)

@@ -11,6 +11,7 @@ from keras_vrnn.firmware.buffers import Unsupported
 from keras_vrnn.firmware.header import header, printable
 from keras_vrnn.firmware.program import program_of
 from keras_vrnn.firmware.source import source
+from keras_vrnn.tflite import digest
 from keras_vrnn.tflite.micro import identifiers
 
 
@@ -59,6 +60,13 @@ def write_c(
             f"operators that kv.tflite.write_c has. Received: path={os.fspath(path)!r}, which {reason}. Run it with "
             "TFLite Micro: kv.tflite.write_c_array writes its sources."
         ) from None
+    except (ArithmeticError, AttributeError, LookupError, TypeError) as error:
+        if digest.is_intact(Path(path).read_bytes()):
+            raise  # not the file's fault
+        raise ValueError(
+            f"`path` must be a TFLite model whose parts agree. Received: path={os.fspath(path)!r}, in which "
+            f"{error or type(error).__name__!r} does not fit. Export or copy it again."
+        ) from error
     origin = f"/* Written by keras-vrnn {__version__} from {printable(Path(path).name)}. */"
     texts = packages.files(
         package, name, program, header(program, name, origin), source(program, name, origin)

@@ -224,6 +224,8 @@ def _figures(value):
             made[name] = figure
             continue
         whole = checks.as_integer(figure)
+        if whole is not None and abs(whole) >= 1 << 63:
+            raise checks.refused("figures", f"hold numbers of 64 bits, as {name!r}", figure)
         if whole is None and (isinstance(figure, (bool, np.bool_)) or not _is_finite(figure)):
             raise checks.refused("figures", f"hold finite numbers or texts, as {name!r}", figure)
         made[name] = float(figure) if whole is None else whole

@@ -62,11 +62,15 @@ def test_microcontrollers(tmp_path):
     (tmp_path / "main.c").write_text(code)
     flags = ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-Wconversion", "-Ifirmware"]
     subprocess.run([compiler, *flags, "main.c", "firmware/gesture.c", "-o", "program"], check=True)
-    x = names["x"][:1]
-    done = subprocess.run(["./program"], input=x.tobytes(), capture_output=True, check=True)
-    printed = np.array([line.split() for line in done.stdout.decode().splitlines()], float)
-    # Four digits are printed.
-    np.testing.assert_allclose(printed, kv.tflite.simulate("gesture.tflite", x)[0], atol=5.1e-5)
+    readings = names["readings"][:1].astype(np.float32)
+    done = subprocess.run(["./program"], input=readings.tobytes(), capture_output=True, check=True)
+    printed = [line.split() for line in done.stdout.decode().splitlines()]
+    card = kv.tflite.Runner("gesture.tflite").card
+    expected = kv.tflite.simulate("gesture.tflite", card.normalized(readings))[0]
+    assert [name for name, _ in printed] == card.likeliest(expected).tolist()
+    # Two digits are printed.
+    np.testing.assert_allclose([float(value) for _, value in printed], expected.max(axis=-1), atol=5.1e-3)
+    assert (tmp_path / "arduino" / "examples" / "gesture" / "gesture.ino").exists()
 
 
 def test_sequence_to_sequence(tmp_path):

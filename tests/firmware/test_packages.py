@@ -102,8 +102,8 @@ def test_the_sketch_prints_predictions(stream, tmp_path):
         ("esp-idf", "CMakeLists.txt", 'idf_component_register(SRCS "net.c" INCLUDE_DIRS ".")'),
         ("esp-idf", "idf_component.yml", 'version: "'),
         ("zephyr", "zephyr/module.yml", "  cmake: zephyr\n"),
-        ("zephyr", "zephyr/CMakeLists.txt", "if(CONFIG_NET)"),
-        ("zephyr", "zephyr/Kconfig", "config NET\n"),
+        ("zephyr", "zephyr/CMakeLists.txt", "if(CONFIG_NET_MODEL)"),
+        ("zephyr", "zephyr/Kconfig", "config NET_MODEL\n"),
     ],
 )
 def test_manifests(package, place, holds, stream, tmp_path):

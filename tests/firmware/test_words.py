@@ -11,6 +11,7 @@ from simulated import export
 import keras_vrnn as kv
 from keras_vrnn.firmware import words
 from keras_vrnn.tflite.card import Card
+from keras_vrnn.tflite.exporting.writing.flatbuffer import ModelFile
 from keras_vrnn.tflite.running.engines import quantize
 
 X = np.random.default_rng(0).normal(size=(5, 4, 3)).astype(np.float32)
@@ -75,6 +76,17 @@ def test_odd_words_compile_and_readings_are_normalized_as_in_python(language, tm
         assert done.stdout[: len(head)] == head
         made = np.frombuffer(done.stdout[len(head) :], np.int8).reshape(-1, 3)
         np.testing.assert_array_equal(made, expected)
+
+
+def test_a_file_that_lost_its_names_is_refused(tmp_path):
+    """A program that writes the model anew leaves out the archive behind it."""
+    inputs = keras.Input((4, 3), name="x")
+    path = tmp_path / "m.tflite"
+    export(keras.Model(inputs, kv.VanillaRNN(3)(inputs)), path, X, card=Card(classes=["a", "b", "c"]))
+    path.write_bytes(ModelFile(path.read_bytes()).pack())
+    with pytest.raises(ValueError, match=r"`path` must be a file whose metadata can be read.*copy it again"):
+        kv.tflite.write_c(path, tmp_path / "sources")
+    assert not (tmp_path / "sources").exists()
 
 
 def test_a_comment_keeps_its_words():

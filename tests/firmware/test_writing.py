@@ -1,11 +1,13 @@
 """The C sources of whole models, compiled and run: every integer against the simulation, and what is refused."""
 
+import random
 import subprocess
 
 import firmware
 import keras
 import numpy as np
 import pytest
+from damage import damage
 from exported_models import randomize
 from keras import layers
 from micro_operators import both, options
@@ -13,7 +15,10 @@ from simulated import export
 
 import keras_vrnn as kv
 from keras_vrnn.quantization.formats import Quantization
+from keras_vrnn.tflite import digest
+from keras_vrnn.tflite.exporting.writing.flatbuffer import ModelFile
 from keras_vrnn.tflite.micro.interpreter import MicroRunner, is_installed
+from keras_vrnn.tflite.running.simulator import _Simulation
 
 RNG = np.random.default_rng(11)
 T, F = 7, 5
@@ -208,6 +213,25 @@ def test_requests_that_cannot_succeed_are_refused_before_any_work(stream, tmp_pa
     assert not (tmp_path / "sources").exists()
 
 
+def test_damaged_files_without_a_digest_are_refused_by_one_error_or_are_models(stream, tmp_path):
+    """Where a digest does not show the damage: no other exception, no half-written folder."""
+    pick, kinds = random.Random(3), set()
+    file = ModelFile(stream.read_bytes())
+    file.model.metadata = []
+    content, path = file.pack().replace(digest._MARK, bytes(len(digest._MARK))), tmp_path / "m.tflite"
+    for number in range(150):
+        path.write_bytes(damage(content, pick))
+        folder = tmp_path / str(number)
+        try:
+            kv.tflite.write_c(path, folder)
+        except ValueError as error:
+            kinds.add(str(error)[:40])
+            assert not folder.exists()
+        else:
+            assert sorted(entry.name for entry in folder.iterdir()) == ["model.c", "model.h"]
+    assert len(kinds) > 1
+
+
 def test_files_are_replaced_only_on_request(stream, tmp_path):
     made = kv.tflite.write_c(stream, tmp_path / "a" / "b")
     assert [path.name for path in made] == ["model.h", "model.c"]
@@ -240,6 +264,55 @@ def test_the_type_of_a_tensor_that_c_lacks_is_named(tmp_path):
     both(path, "CAST", [(np.ones((2, 3), np.int32), None)], (2, 3), "float32", None, options("Cast"))
     with pytest.raises(ValueError, match="float32"):
         kv.tflite.write_c(path, tmp_path)
+
+
+def any_length(build):
+    inputs = keras.Input((None, F), name="x")
+    return keras.Model(inputs, build(inputs))
+
+
+ANY_LENGTH = {
+    "two layers": lambda x: layers.Dense(3, activation="softmax")(
+        rnn(6, return_sequences=True)(kv.VanillaRNN(7, return_sequences=True)(x))
+    ),
+    "gru, last state": lambda x: layers.Dense(2)(layers.GRU(5)(x)),
+    "masked": lambda x: rnn(6, return_sequences=True)(layers.Masking()(x)),
+}
+
+
+@pytest.mark.parametrize("name", ANY_LENGTH)
+def test_any_number_of_steps(name, tmp_path):
+    """Also beyond the steps that count, C leaves what TFLite Micro leaves."""
+    path = tmp_path / "m.tflite"
+    model = randomize(any_length(ANY_LENGTH[name]), 3)
+    export(model, path, X, timesteps=None, quantization="int16x8" if name == "masked" else "int8")
+    for steps in (1, 5, T):
+        different, count = firmware.differing(path, X[:, :steps], tmp_path, firmware.gcc())
+        assert (different, count > 0) == (0, True)
+    assert "const int32_t *in_length" in (tmp_path / "net.h").read_text()
+
+
+def test_lengths_that_no_sequence_has(tmp_path):
+    """None, fewer, and more than there are: a loop must not read beyond its arrays."""
+    path, lengths = tmp_path / "m.tflite", [0, -3, 2**31 - 1, T + 1, 3]
+    export(randomize(any_length(ANY_LENGTH["two layers"]), 3), path, X, timesteps=None)
+    simulation, expected, given = _Simulation(path), [], b""
+    values = RNG.integers(-128, 128, (1, T, F)).astype(np.int8)
+    for length in lengths:
+        for name, array in (("x", values), ("length", np.array([length], np.int32))):
+            simulation.set(simulation.inputs[name], array)
+            given += array.tobytes()
+        simulation.invoke()
+        expected.append(simulation.get(next(iter(simulation.outputs.values()))))
+    made = firmware.run(path, tmp_path, given, firmware.gcc(), samples=len(lengths))
+    np.testing.assert_array_equal(np.frombuffer(made, np.int8), np.ravel(expected))
+
+
+def test_steps_counted_from_a_computed_one_are_refused(tmp_path):
+    model = randomize(any_length(rnn(6, go_backwards=True)), 3)
+    export(model, tmp_path / "m.tflite", X, timesteps=None)
+    with pytest.raises(ValueError, match="a WHILE whose number of turns depends on data"):
+        kv.tflite.write_c(tmp_path / "m.tflite", tmp_path)
 
 
 @pytest.mark.slow

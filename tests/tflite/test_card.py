@@ -53,6 +53,7 @@ def test_the_only_input_and_output_need_no_name():
         ({"figures": [1]}, "`figures` must be a dictionary"),
         ({"figures": {"a": True}}, "`figures` must hold finite numbers or texts, as 'a'"),
         ({"figures": {"a": float("inf")}}, "`figures` must hold finite numbers"),
+        ({"figures": {"a": 1 << 63}}, "`figures` must hold numbers of 64 bits"),
         ({"figures": {"a": None}}, "`figures` must hold finite numbers"),
     ],
 )

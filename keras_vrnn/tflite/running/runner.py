@@ -228,7 +228,11 @@ class Runner:
             rest = self._filling(arrays[name], self.max_timesteps - steps)
             arrays[name] = np.concatenate([arrays[name], rest], axis=1)
         made = self._invoke(arrays)
-        return {name: o[:, :steps] if name in self._timed else o for name, o in made.items()}
+        return {name: self._cut(o, steps) if name in self._timed else o for name, o in made.items()}
+
+    def _cut(self, output, steps):
+        """Returns the steps of an output that count."""
+        return output[:, :steps]
 
     def _filling(self, array, steps):
         """Returns what fills an input up; the outputs do not depend on it."""
