@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Sequence
 
+from keras_vrnn._native_log import left_out as quiet
 from keras_vrnn._version import __version__
 from keras_vrnn.cli import bench, compress, diagnose, export, inspect, verify
 from keras_vrnn.cli.status import REFUSED
@@ -27,6 +28,12 @@ _INSTALLED_BY = {
 _POSITIONAL = ("command", "model", "tflite", "smaller")
 # What a shell reports for a program that writes to a closed pipe: 128 + SIGPIPE.
 _BROKEN_PIPE = 141
+
+
+def program() -> int:
+    """Runs as the program `keras-vrnn`: TensorFlow's start-up messages are left out."""
+    with quiet():
+        return main()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

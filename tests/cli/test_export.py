@@ -1,5 +1,7 @@
 """`keras-vrnn export`: options, refusals before any work, and all files or none."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -148,3 +150,12 @@ def test_weights_of_four_bits(main, folder, capsys):
     assert "int8x4" in capsys.readouterr().out
     assert main(["inspect", "four.tflite"]) == 0
     assert "int4[" in capsys.readouterr().out
+
+
+def test_json_tells_what_was_written(main, folder, capsys):
+    arguments = ["export", "m.keras", "j.tflite", "--calibration-data", "x.npy", "--c", "j", "--json"]
+    assert main(arguments) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["path"] == "j.tflite"
+    assert found["size"] == (folder / "j.tflite").stat().st_size
+    assert found["sources"] == ["j/model.h", "j/model.c"]
