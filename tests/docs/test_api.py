@@ -50,9 +50,11 @@ def test_no_entry_twice():
 def test_index_and_navigation_have_every_page():
     navigation = (pages.ROOT / "mkdocs.yml").read_text()
     index = (pages.ROOT / "docs/index.md").read_text()
+    decisions = (pages.ROOT / "docs/decisions/README.md").read_text()
     for page in pages.documents():
-        inside = page.removeprefix("docs/")
-        if page.startswith("docs/"):
-            assert f" {inside}\n" in navigation, page
-            if "/" not in inside and inside != "index.md":
-                assert f"({inside})" in index, page
+        folder, _, name = page.removeprefix("docs/").rpartition("/")
+        if folder == "decisions":
+            assert f"({name})" in decisions or name == "README.md", page
+        elif page.startswith("docs/"):
+            assert f" {page.removeprefix('docs/')}\n" in navigation, page
+            assert folder or f"({name})" in index or name == "index.md", page
