@@ -17,10 +17,15 @@ class Shown:
     def _picture(self):
         if not hasattr(self, "plot"):
             return ""
-        file = io.BytesIO()
         try:
-            self.plot().savefig(file, format="svg")
+            return image(self.plot())
         except ImportError:  # matplotlib is an extra, and the text is enough
             return ""
-        # As an image rather than inline: the ids in two pictures of one page would clash.
-        return f'<img src="data:image/svg+xml;base64,{base64.b64encode(file.getvalue()).decode()}">'
+
+
+def image(figure) -> str:
+    """Returns a matplotlib Figure as an element of HTML that needs no other file."""
+    file = io.BytesIO()
+    figure.savefig(file, format="svg")
+    # An image rather than inline SVG: the ids in two pictures of one page would clash.
+    return f'<img alt="" src="data:image/svg+xml;base64,{base64.b64encode(file.getvalue()).decode()}">'

@@ -29,7 +29,7 @@ def spectrum():
 
 def test_a_result_with_a_picture(spectrum):
     pytest.importorskip("matplotlib")
-    text, _, picture = spectrum._repr_html_().partition('<img src="data:image/svg+xml;base64,')
+    text, _, picture = spectrum._repr_html_().partition('<img alt="" src="data:image/svg+xml;base64,')
     assert "spectral radius" in text
     assert b"<svg" in base64.b64decode(picture.removesuffix('">'))
 

@@ -1,4 +1,4 @@
-"""`keras-vrnn export | verify | bench | inspect | diagnose | compress`: the package on the command line.
+"""`keras-vrnn export | verify | bench | inspect | diagnose | compress | report`: the package on the command line.
 
 Exit status: 0 done, 1 a threshold was not met, 2 the input was refused.
 """
@@ -11,11 +11,11 @@ from collections.abc import Sequence
 
 from keras_vrnn._native_log import left_out as quiet
 from keras_vrnn._version import __version__
-from keras_vrnn.cli import bench, compress, diagnose, export, inspect, verify
+from keras_vrnn.cli import bench, compress, diagnose, export, inspect, report, verify
 from keras_vrnn.cli.status import REFUSED
 
 # Each has `add_parser(commands)`, whose parser sets `run`, a function of the options that returns the exit status.
-_COMMANDS = (export, verify, bench, inspect, diagnose, compress)
+_COMMANDS = (export, verify, bench, inspect, diagnose, compress, report)
 # Packages that a command imports when it needs them -> what to install.
 _INSTALLED_BY = {
     "keras": "keras tensorflow",
@@ -25,7 +25,7 @@ _INSTALLED_BY = {
     "distutils": "'keras-vrnn[compression]'",
 }
 # Arguments without dashes.
-_POSITIONAL = ("command", "model", "tflite", "smaller")
+_POSITIONAL = ("command", "folder", "model", "tflite", "smaller")
 # What a shell reports for a program that writes to a closed pipe: 128 + SIGPIPE.
 _BROKEN_PIPE = 141
 
