@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 # Silences the start-up messages of TensorFlow that can be silenced.
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help demo test test-jax test-torch lint format types docs examples bench firmware wheel-test dev venv clean
+.PHONY: help demo test test-jax test-torch lint format types docs examples bench firmware wheel-test install-test dev venv clean
 .NOTPARALLEL:
 
 help:
@@ -25,7 +25,8 @@ help:
 	@echo "make examples    run the demo at small size"
 	@echo "make bench       measure speed and memory against Keras and PyTorch; BENCH_ARGS='--quick' to try it"
 	@echo "make firmware    measure C sources on emulated Cortex-M processors (gcc-arm-none-eabi, qemu-system-arm)"
-	@echo "make wheel-test  build the wheel and test its contents"
+	@echo "make wheel-test  build source distribution and wheel, and test their contents"
+	@echo "make install-test  install the wheel into a new environment and test it there"
 	@echo "make dev         install all development tools"
 	@echo "make clean       remove $(VENV) and everything that the other targets made"
 	@echo "Settings: PYTHON=$(PYTHON) VENV=$(VENV)"
@@ -84,13 +85,22 @@ bench: $(VENV)/.benchmarks
 firmware: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.firmware
 
+# The wheel is built from the source distribution, which thus holds all that it takes.
 # PYTHONPATH puts the wheel's copy ahead of the checkout's, with the dependencies of .venv. The tests run in another
 # folder, because Python would import the package from the current one.
 wheel-test: $(VENV)/.dev
-	rm -rf build/wheel build/installed
-	$(PIP) wheel --quiet --no-deps --wheel-dir build/wheel .
-	$(PIP) install --quiet --no-deps --target build/installed build/wheel/*.whl
+	rm -rf build/dist build/installed
+	$(BIN)/python -m build --outdir build/dist . >build/dist.log || { cat build/dist.log; exit 1; }
+	$(PIP) install --quiet --no-deps --target build/installed build/dist/*.whl
 	cd build && PYTHONPATH="$(CURDIR)/build/installed" "$(abspath $(BIN))/pytest" ../tests/test_package.py
+
+# As a user installs it: in a new venv, with what the wheel declares and nothing else of ours. Takes minutes.
+install-test: wheel-test
+	rm -rf build/clean
+	"$(BIN)/python" -m venv build/clean
+	build/clean/bin/python -m pip --disable-pip-version-check install --quiet build/dist/*.whl pytest hypothesis
+	cd build && PYTHONPATH= clean/bin/python -m pytest ../tests/test_package.py ../tests/tflite/running/test_runner.py
+	cd build && clean/bin/keras-vrnn inspect ../export/ready_made/activity.tflite --require litert
 
 $(VENV)/.demo: pyproject.toml keras_vrnn/_version.py | venv
 	$(PIP) install --quiet --editable ".[examples,plots]"

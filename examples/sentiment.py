@@ -16,6 +16,7 @@ import tempfile
 from pathlib import Path
 
 import keras_vrnn as kv  # quick: TensorFlow and Keras load only when a model is trained
+from keras_vrnn.cli import quiet
 
 FILES = (
     "model.keras",
@@ -221,4 +222,5 @@ def predict(text, out):
 
 
 if __name__ == "__main__":
-    main()
+    with quiet():  # without TensorFlow's start-up messages
+        main()

@@ -17,6 +17,23 @@ import numpy as np
 
 from keras_vrnn import _checks as checks
 
+__all__ = [
+    "LabelledTexts",
+    "Motions",
+    "Pronunciations",
+    "digits",
+    "electricity_demand",
+    "labelled_csv",
+    "movie_reviews",
+    "pronunciations",
+    "split_by_blocks",
+    "watch_motions",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
 
 @dataclasses.dataclass(frozen=True)
 class LabelledTexts:

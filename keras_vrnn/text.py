@@ -20,6 +20,17 @@ import numpy as np
 from keras_vrnn import _checks as checks
 from keras_vrnn import _files
 
+__all__ = [
+    "PADDING",
+    "UNKNOWN",
+    "Vocabulary",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 PADDING, UNKNOWN = 0, 1
 _FORMAT = "keras-vrnn vocabulary 1"
 

@@ -108,6 +108,26 @@ def test_every_module_can_be_the_first_touched(run_python, name):
     assert run_python(f"import keras_vrnn; print(keras_vrnn.{name} is not None)") == "True"
 
 
+MODULES = [
+    "callbacks",
+    "compression",
+    "datasets",
+    "diagnostics",
+    "initializers",
+    "models",
+    "text",
+    "tflite",
+    "training",
+]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_dir_shows_public_names_only(name):
+    module = getattr(kv, name)
+    assert dir(module) == sorted(module.__all__)
+    assert all(hasattr(module, public) for public in module.__all__)
+
+
 def test_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match=r"module 'keras_vrnn' has no attribute 'VanilaRNN'"):
         kv.VanilaRNN  # noqa: B018

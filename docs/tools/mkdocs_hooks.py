@@ -24,6 +24,16 @@ DOCS = ROOT / "docs"
 LINK = re.compile(r"(?<=\]\()(?!https?://|#)([^)#\s]+)")
 
 
+def on_config(config):
+    """Puts every decision into the navigation."""
+    (decisions,) = (section["Decisions"] for section in config.nav if "Decisions" in section)
+    others = {path.relative_to(DOCS).as_posix() for path in (DOCS / "decisions").glob("*.md")} - set(
+        decisions
+    )
+    decisions += sorted(others)
+    return config
+
+
 def on_files(files, config):
     """Adds the notebooks, and every file outside docs/ that a page, or such a file, links to."""
     for page in page_notebook.PAGES:

@@ -1,4 +1,4 @@
-"""`keras-vrnn export | verify | bench | inspect | describe | diagnose | compress`: the package on the command line.
+"""`keras-vrnn export | verify | bench | inspect | describe | diagnose | compress | report`: the package on the command line.
 
 Exit status: 0 done, 1 a threshold was not met, 2 the input was refused.
 """
@@ -9,12 +9,13 @@ import re
 import sys
 from collections.abc import Sequence
 
+from keras_vrnn._native_log import left_out as quiet
 from keras_vrnn._version import __version__
-from keras_vrnn.cli import bench, compress, describe, diagnose, export, inspect, verify
+from keras_vrnn.cli import bench, compress, describe, diagnose, export, inspect, report, verify
 from keras_vrnn.cli.status import REFUSED
 
 # Each has `add_parser(commands)`, whose parser sets `run`, a function of the options that returns the exit status.
-_COMMANDS = (export, verify, bench, inspect, describe, diagnose, compress)
+_COMMANDS = (export, verify, bench, inspect, describe, diagnose, compress, report)
 # Packages that a command imports when it needs them -> what to install.
 _INSTALLED_BY = {
     "keras": "keras tensorflow",
@@ -24,9 +25,15 @@ _INSTALLED_BY = {
     "distutils": "'keras-vrnn[compression]'",
 }
 # Arguments without dashes.
-_POSITIONAL = ("command", "model", "tflite", "smaller")
+_POSITIONAL = ("command", "folder", "model", "tflite", "smaller")
 # What a shell reports for a program that writes to a closed pipe: 128 + SIGPIPE.
 _BROKEN_PIPE = 141
+
+
+def program() -> int:
+    """Runs as the program `keras-vrnn`: TensorFlow's start-up messages are left out."""
+    with quiet():
+        return main()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

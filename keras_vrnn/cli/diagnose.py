@@ -52,7 +52,7 @@ def _run(options):
     from keras_vrnn.diagnostics import gradient_flow
 
     flow = None if y is None else gradient_flow(model, x, y, options.loss)
-    spectra = _spectra(model, x)
+    spectra = spectra_of(model, x)
     if flow is None and not spectra:
         raise ValueError(
             "`model` must have a vanilla RNN, for the spectrum of its kernel, unless the gradient flow is measured: "
@@ -74,7 +74,7 @@ def _first(data, count):
     return None if data is None else data[:count]
 
 
-def _spectra(model, x):
+def spectra_of(model, x):
     """The spectrum of every vanilla RNN; with `x`, on the input that the RNN receives when the model reads `x`."""
     import keras
 

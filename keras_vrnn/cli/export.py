@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import json
 import os
 import tempfile
 from pathlib import Path
@@ -69,6 +70,7 @@ def add_parser(commands):
         help="put this model card into the file: JSON, with the keys of kv.tflite.Card",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
     sources = parser.add_mutually_exclusive_group()
     sources.add_argument(
         "--c-array", metavar="FOLDER", help="write C++ sources for TFLite Micro there (extra micro)"
@@ -101,7 +103,7 @@ def _run(options):
     if from_tflite:
         _write_sources(options, options.model)
     elif options.c_array is None and options.c is None:
-        print(_export(options, load_model(options.model), options.tflite))
+        _announce(options, _export(options, load_model(options.model), options.tflite))
     else:
         _export_with_sources(options)
     return 0
@@ -195,7 +197,17 @@ def _write_sources(options, path, announce=None):
         written = tflite.write_c(path, options.c, package=options.package, **chosen)
     else:
         written = tflite.write_c_array(path, options.c_array, arena=options.arena, **chosen)
-    if announce is not None:
-        print(announce)
-    for source in written:
-        print(source)
+    _announce(options, announce, written)
+
+
+def _announce(options, result=None, sources=()):
+    """Prints what was written: the result of the export, if there was one, and sources."""
+    if options.json:
+        found = {} if result is None else result.to_dict()
+        if sources:
+            found["sources"] = [str(source) for source in sources]
+        print(json.dumps(found, indent=2, default=float))
+        return
+    for part in (result, *sources):
+        if part is not None:
+            print(part)

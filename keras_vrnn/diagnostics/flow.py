@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_vrnn._shown import Shown
 from keras_vrnn.diagnostics import broken, remedies
 from keras_vrnn.diagnostics.verdict import EXPLODED, GONE, LEARNED, SHORT, Verdict
 
@@ -114,8 +115,8 @@ class LayerFlow:
         return f"the task is learned: the loss is {self.relative_loss:.2g} of chance"
 
 
-@dataclass(frozen=True, eq=False)
-class GradientFlow:
+@dataclass(frozen=True, eq=False, repr=False)
+class GradientFlow(Shown):
     """The result of `gradient_flow`; `print` it, `plot` it.
 
     Attributes:

@@ -18,6 +18,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
+from keras_vrnn._shown import Shown
 from keras_vrnn.layers import FastRNNCell, VanillaRNNCell
 
 # γ_φ = sup |φ'|. SELU: λ·α (Klambauer et al. 2017). SiLU and GELU: the maximum of φ', found numerically and rounded up.
@@ -42,8 +43,8 @@ SLOPE_BOUNDS = {
 _WARM_UP = 0.1
 
 
-@dataclass(frozen=True, eq=False)
-class Spectrum:
+@dataclass(frozen=True, eq=False, repr=False)
+class Spectrum(Shown):
     """The result of `spectrum`; `print` it, `plot` it.
 
     Attributes:

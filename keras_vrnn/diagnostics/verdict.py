@@ -2,6 +2,8 @@
 
 import dataclasses
 
+from keras_vrnn._shown import Shown
+
 # The gradient counts as gone where its norm is below this share of its norm at the last step that the loss reads. At
 # 1 %, a step contributes so little to the update that the noise between batches outweighs it. Plots of vanishing
 # gradients usually draw this line.
@@ -20,8 +22,8 @@ SHORT = 0.25
 LEARNED = 0.2
 
 
-@dataclasses.dataclass(frozen=True)
-class Verdict:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Verdict(Shown):
     """A finding about gradients.
 
     Attributes:

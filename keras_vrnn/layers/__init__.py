@@ -21,3 +21,7 @@ __all__ = [
     "VanillaRNN",
     "VanillaRNNCell",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -11,6 +11,15 @@ from keras import ops
 
 from keras_vrnn import _checks as checks
 
+__all__ = [
+    "ScaledIdentity",
+    "SpectralRadius",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
 
 @keras.saving.register_keras_serializable(package="keras_vrnn")
 class ScaledIdentity(keras.initializers.Initializer):

@@ -29,8 +29,16 @@ class VanillaRNN(keras.layers.SimpleRNN):
     `set_weights` works in both directions.
 
     Args:
-        units, activation, …, recurrent_dropout: See `VanillaRNNCell`.
+        units: Size of the state and of the output.
+        activation: φ, a name or callable; None is the identity.
+        use_bias: Whether to add b.
+        kernel_initializer, recurrent_initializer, bias_initializer: Where W_x, W_h and b start; see
+            docs/initializers.md.
+        kernel_regularizer, recurrent_regularizer, bias_regularizer: Penalties on W_x, W_h and b.
         activity_regularizer: Penalty on the output.
+        kernel_constraint, recurrent_constraint, bias_constraint: Projections of W_x, W_h and b after an update.
+        dropout, recurrent_dropout: Fractions of the features of x_t and of the units of h_{t-1} to drop in training;
+            one mask per sequence, for all its steps.
         return_sequences: Whether to return h_t of all steps, (batch, time, units), or h_T, (batch, units).
         return_state: Whether to return the final state, (batch, units), after the output.
         go_backwards: Whether to read the sequence from its end. The outputs, and the mask passed on with them, are

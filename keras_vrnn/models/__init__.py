@@ -20,3 +20,7 @@ __all__ = [
     "many_to_one",
     "one_to_many",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

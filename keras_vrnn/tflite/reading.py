@@ -77,6 +77,11 @@ def read(path, argument="path"):
             f"`{argument}` must be a file as it was exported. {received}, which is damaged or was changed: {error}. "
             "Export or copy it again; if another program changed it on purpose, call kv.tflite.seal(path)."
         ) from None
+    if content[:2] == b"PK":  # a zip archive, as `.keras` files are
+        raise ValueError(
+            f"`{argument}` must be a TFLite model. {received}, which is an archive, as .keras files are. Export it "
+            "first: keras-vrnn export model.keras model.tflite."
+        )
     if content[4:8] != _IDENTIFIER:
         raise ValueError(
             f"`{argument}` must be a TFLite model. {received}, whose bytes 4 to 8 are {content[4:8]!r} instead of "

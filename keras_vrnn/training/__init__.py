@@ -7,3 +7,7 @@ with registering():
     from keras_vrnn.training.stateful_windows import Window, windows
 
 __all__ = ["Model", "Sequential", "Window", "windows"]
+
+
+def __dir__() -> list[str]:
+    return __all__

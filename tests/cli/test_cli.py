@@ -7,7 +7,7 @@ import pytest
 
 from keras_vrnn import cli
 
-COMMANDS = ("export", "verify", "bench", "inspect", "diagnose", "compress")
+COMMANDS = ("export", "verify", "bench", "inspect", "diagnose", "compress", "report")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

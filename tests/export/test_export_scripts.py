@@ -1,5 +1,6 @@
 """The scripts in export/, run as a user runs them."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -94,3 +95,17 @@ def test_export_script(folder):
     assert refused.returncode == 2
     assert "path='n.tflite', which exists. Pass --overwrite to replace it" in refused.stderr
     assert export("--data", "data.npz", "--overwrite", "--min-agreement", "1.1").returncode == 1
+
+
+def test_the_ready_made_file_does_what_its_card_says(folder):
+    ready = EXPORT / "ready_made"
+    card = (ready / "README.md").read_text(encoding="utf-8")
+    lines = (ready / "sample.csv").read_text().splitlines()[1:]
+    result = run(folder, str(ready / "activity.tflite"), stdin="\n".join(lines))
+    assert result.returncode == 0, result.stderr
+    answers = np.array([line.split() for line in result.stdout.splitlines()], float)
+    assert answers.shape == (50, 7)
+    classes = re.search(r"probabilities of (.*) \|", card)[1].split(", ")
+    assert f"the exercise is {classes[answers[-1].argmax()]}." in card
+    assert f"| {(ready / 'activity.tflite').stat().st_size:,} bytes |" in card
+    assert kv.tflite.inspect(ready / "activity.tflite").intact

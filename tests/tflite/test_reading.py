@@ -173,3 +173,9 @@ def test_operator_names(files):
     _, model = reading.read(files / "int8")
     names = {reading.operator_name(model, o) for graph in model.subgraphs for o in graph.operators}
     assert names == set(kv.tflite.inspect(files / "int8").operators)
+
+
+def test_a_keras_file_is_told_from_a_damaged_one(tmp_path):
+    model_of().save(tmp_path / "m.keras")
+    with pytest.raises(ValueError, match=r"m.keras'.* is an archive, as .keras files are. Export it first"):
+        kv.tflite.inspect(tmp_path / "m.keras")

@@ -4,15 +4,18 @@ Needs the TensorFlow backend.
 """
 
 import dataclasses
+import json
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from keras_vrnn import _checks as checks
 from keras_vrnn import _files
+from keras_vrnn._shown import Shown
 from keras_vrnn.compression.quantized import signals
 from keras_vrnn.models import structure
 from keras_vrnn.models.input_arrays import as_inputs
@@ -33,8 +36,8 @@ from keras_vrnn.tflite.exporting.writing.flatbuffer import ModelFile
 _NOTABLE = 0.01  # share of saturated values
 
 
-@dataclass(frozen=True)
-class ExportResult:
+@dataclass(frozen=True, repr=False)
+class ExportResult(Shown):
     """The result of an export.
 
     Attributes:
@@ -64,15 +67,35 @@ class ExportResult:
     def __str__(self) -> str:
         operators = ", ".join(f"{name} {count}" for name, count in self.operators.items())
         errors = ", ".join(f"{name} {error:.2g}" for name, error in self.errors.items())
-        saturated = "".join(
-            f"; saturated in {name}: {', '.join(f'{signal} {share:.0%}' for signal, share in found.items())}"
-            for name, shares in self.saturation.items()
-            if (found := {signal: share for signal, share in shares.items() if share >= _NOTABLE})
-        )
-        return (
-            f"{self.path}: {self.size:,} bytes, {self.form}, {self.quantization}; {operators}; "
-            f"error of the range: {errors}{saturated}"
-        )
+        lines = [
+            f"{self.path}: {self.size:,} bytes, {self.form}, {self.quantization}",
+            f"operators  {operators}",
+            f"error      {errors}, relative to the range of the output",
+        ]
+        for name, shares in self.saturation.items():
+            found = ", ".join(
+                f"{signal} {share:.0%}" for signal, share in shares.items() if share >= _NOTABLE
+            )
+            lines += [f"saturated  {found}, in {name}"] if found else []
+        return "\n".join(lines)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns everything as a dictionary for JSON."""
+        scales = {
+            name: {
+                signal: {
+                    "scale": np.asarray(q.scale).tolist(),
+                    "zero_point": np.asarray(q.zero_point).tolist(),
+                }
+                for signal, q in signals.items()
+            }
+            for name, signals in self.scales.items()
+        }
+        return vars(self) | {"path": str(self.path), "scales": scales}
+
+    def to_json(self) -> str:
+        """Returns everything as JSON text."""
+        return json.dumps(self.to_dict(), indent=2, default=float)
 
 
 def to_file(model, path, options, calibration_data, overwrite, states=None, card=None) -> ExportResult:

@@ -15,12 +15,14 @@ import json
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
 from keras_vrnn import _files
+from keras_vrnn._shown import Shown
 from keras_vrnn.models import token_checks
 from keras_vrnn.quantization.formats import Quantization, span
 from keras_vrnn.tflite.exporting.conversion import ExportResult, to_file
@@ -38,8 +40,8 @@ from keras_vrnn.tflite.running.seq2seq_runner import (
 _CALIBRATED = 200  # sources; each gives several steps of the decoder
 
 
-@dataclasses.dataclass(frozen=True)
-class Seq2SeqExportResult:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Seq2SeqExportResult(Shown):
     """The result of the export of an encoder-decoder.
 
     Attributes:
@@ -58,6 +60,15 @@ class Seq2SeqExportResult:
 
     def __str__(self) -> str:
         return f"{self.encoder}\n{self.decoder_step}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns everything as a dictionary for JSON."""
+        files = {"encoder": self.encoder.to_dict(), "decoder_step": self.decoder_step.to_dict()}
+        return {"folder": str(self.folder), "size": self.size, **files}
+
+    def to_json(self) -> str:
+        """Returns everything as JSON text."""
+        return json.dumps(self.to_dict(), indent=2, default=float)
 
 
 def to_folder(

@@ -18,10 +18,11 @@ import tensorflow as tf
 from ai_edge_litert import schema_py_generated as schema
 
 from keras_vrnn import _keras_private
+from keras_vrnn import _native_log as native_log
 from keras_vrnn._checks import message
 from keras_vrnn.quantization.formats import Quantization, span
 from keras_vrnn.quantization.schemes import SCHEMES
-from keras_vrnn.tflite.exporting import converter_log, stock
+from keras_vrnn.tflite.exporting import stock
 from keras_vrnn.tflite.exporting.capture.partition import operations_behind
 from keras_vrnn.tflite.exporting.writing import marks, reshapes, stated, unused
 from keras_vrnn.tflite.exporting.writing.flatbuffer import ModelFile
@@ -111,7 +112,7 @@ def convert(concrete, quantization: str, weights: Sequence[Weights] = ()) -> byt
     _state(floats.main, formats, scheme)
     log = []
     try:
-        with converter_log.kept() as log:
+        with native_log.kept() as log:
             content = _QUANTIZERS[quantization](_packed(floats))
     except Exception as error:  # the quantizers raise several kinds of their own
         raise stock.refusal(error, log, quantization) from error

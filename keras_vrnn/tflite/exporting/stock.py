@@ -5,7 +5,7 @@ import warnings
 
 import tensorflow as tf
 
-from keras_vrnn.tflite.exporting import converter_log
+from keras_vrnn import _native_log as native_log
 
 # Operations that run another graph, or belong to a loop. The stock calibrator crashes the process on a file that
 # contains one (tensorflow#75140, #87468), so it never gets such a graph.
@@ -66,7 +66,7 @@ def convert(concrete, quantization, samples=None):
         converter._experimental_disable_per_channel_quantization_for_dense_layers = dtype == tf.int16
     log = []
     try:
-        with warnings.catch_warnings(), converter_log.kept() as log:
+        with warnings.catch_warnings(), native_log.kept() as log:
             # The converter uses tf.lite's interpreter itself, which is deprecated.
             warnings.simplefilter("ignore")
             return converter.convert()

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from keras_vrnn import _checks as checks
+from keras_vrnn._shown import Shown
 from keras_vrnn.tflite.inspecting.inspection import sizes
 from keras_vrnn.tflite.micro import interpreter as micro
 from keras_vrnn.tflite.reading import read
@@ -22,8 +23,8 @@ _PERCENTILES = (50, 90, 99)
 _STREAM_STEPS = 100
 
 
-@dataclass(frozen=True)
-class Benchmark:
+@dataclass(frozen=True, repr=False)
+class Benchmark(Shown):
     """Times and sizes of a `.tflite` file. The times leave out quantizing and copying.
 
     Attributes:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from keras_vrnn._shown import Shown
 from keras_vrnn.tflite import describing, digest
 from keras_vrnn.tflite.card import Card
 from keras_vrnn.tflite.inspecting.sparsity import zeros
@@ -82,8 +83,8 @@ class Subgraph:
     operators: tuple[Operator, ...]
 
 
-@dataclass(frozen=True)
-class Inspection:
+@dataclass(frozen=True, repr=False)
+class Inspection(Shown):
     """What is in a `.tflite` file.
 
     Attributes:

@@ -96,6 +96,14 @@ class Runner:
         self.seconds = np.zeros(0)
         self.reset()
 
+    def __repr__(self) -> str:
+        def edges(details):
+            return ", ".join(f"{name} {tuple(detail['shape'].tolist())}" for name, detail in details.items())
+
+        kind = "one step per call" if self.streaming else "whole sequences"
+        dtype = np.dtype(self._inputs[self.inputs[0]]["dtype"]).name
+        return f"<Runner: {kind}, {dtype}; {edges(self._inputs)} -> {edges(self._outputs)}>"
+
     def __call__(
         self, x: ArrayLike | dict[str, ArrayLike] | list[ArrayLike]
     ) -> np.ndarray | dict[str, np.ndarray]:

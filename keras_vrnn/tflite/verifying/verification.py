@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from keras_vrnn._shown import Shown
 from keras_vrnn.models.input_arrays import as_inputs
 from keras_vrnn.tflite.running.runner import Runner
 from keras_vrnn.tflite.verifying import drift, originals
@@ -39,8 +40,8 @@ _FIGURES = (
 )
 
 
-@dataclass(frozen=True)
-class Verification:
+@dataclass(frozen=True, repr=False)
+class Verification(Shown):
     """How a `.tflite` file differs from the Keras model that it came from.
 
     With several outputs, each measure comes from the output where it is worst; `outputs` holds them all.
@@ -145,7 +146,7 @@ class Verification:
             "mae_tflite": _show(self.mae_tflite),
             "rmse_keras": _show(self.rmse_keras),
             "rmse_tflite": _show(self.rmse_tflite),
-            "microseconds": _show(self.microseconds),
+            "µs per invoke": _show(self.microseconds),
         }
         # Classes have an accuracy, real targets have errors; a measure without a value has no line.
         lines = [f"{name:16}{value}" for name, value in head.items() if value != "None"]

@@ -4,3 +4,7 @@ from keras_vrnn.training.callbacks.gradient_health import GradientHealth
 from keras_vrnn.training.callbacks.gradient_norms import GradientNorms
 
 __all__ = ["GradientHealth", "GradientNorms"]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -228,7 +228,7 @@ def test_scales_from_sources_alone_and_no_symbols_of_another_export(tmp_path):
     before = Seq2SeqRunner(tmp_path)
     source, _ = data()
     result = kv.tflite.export(model, tmp_path, calibration_data=source, max_length=8, overwrite=True)
-    assert [line.partition(":")[0] for line in str(result).splitlines()] == [
+    assert [line.partition(":")[0] for line in str(result).splitlines() if ":" in line] == [
         str(tmp_path / name) for name in ("encoder.tflite", "decoder_step.tflite")
     ]
     assert sorted(path.name for path in tmp_path.iterdir()) == [
