@@ -18,46 +18,80 @@ class AutomaticFit(_Mixin):
     """Mixin before `keras.Model` that makes `fit` faster where no program can notice."""
 
     train_function: Any
+    tries_xla = False
     _automatic = Automatic()
-    _tries_xla = False
     _xla_is_refused = False
     # The train function of the last `fit` with the choices for which it was made, so that the next need not trace it.
     _kept: Any = None
+    # The programs of whole epochs, for the same reason.
+    _loops: Any = None
     # Steps per execution, XLA and train function of the compiled model while `fit` replaces them.
     _compiled_with: Any = None
 
     @contextlib.contextmanager
-    def _faster(self, callbacks, x, batch_size, steps_per_epoch):
+    def _faster(self, arguments):
+        """Chooses how `fit` runs; yields the arguments for Keras' `fit` with which it does the same faster."""
         if not self.compiled:  # Keras then raises its own error
-            yield
+            yield arguments
             return
-        steps, xla = self.steps_per_execution, False
-        if self._automatic.steps_per_execution:
-            steps = executions.batches_per_execution(self, callbacks, x, batch_size, steps_per_epoch)
+        xla, plan = False, None
         if self._automatic.jit_compile and not self.jit_compile and not self._xla_is_refused:
             from keras_vrnn.training.xla import helps
 
             xla = helps(self)
-        if not xla and steps == self.steps_per_execution:
-            yield
-            return
-        kept, function = self._kept or (None, None)
-        with self._executing(steps, xla or self.jit_compile, function if kept == (steps, xla) else None):
-            self._tries_xla = xla
-            try:
-                yield
-            finally:
-                self._kept = ((steps, self._tries_xla), self.train_function)
-                self._tries_xla = False
+        if self._automatic.steps_per_execution:
+            plan = executions.whole_epochs(self, arguments)
+        way = (
+            self._batch_by_batch(xla, arguments)
+            if plan is None
+            else self._epoch_by_epoch(xla, arguments, plan)
+        )
+        with way as given:
+            yield given
 
     @contextlib.contextmanager
-    def _executing(self, steps_per_execution, jit_compile, train_function):
+    def _batch_by_batch(self, xla, arguments):
+        steps = self.steps_per_execution
+        if self._automatic.steps_per_execution:
+            data = (arguments[name] for name in ("callbacks", "x", "batch_size", "steps_per_epoch"))
+            steps = executions.batches_per_execution(self, *data)
+        if not xla and steps == self.steps_per_execution:
+            yield arguments
+            return
+        kept, function = self._kept or (None, None)
+        with self._executing(steps, xla, function if kept == (steps, xla) else None):
+            try:
+                yield arguments
+            finally:
+                self._kept = ((steps, self.tries_xla), self.train_function)
+
+    @contextlib.contextmanager
+    def _epoch_by_epoch(self, xla, arguments, plan):
+        from keras_vrnn.training.epoch import TrainFunction
+        from keras_vrnn.training.epoch_data import EpochData
+
+        data = EpochData(
+            *plan.training,
+            arguments["class_weight"],
+            batch_size=plan.batch_size,
+            per_window=plan.batches,
+            shuffle=arguments["shuffle"],
+        )
+        function = TrainFunction(self, self._recorded, data, arguments["epochs"], self._loops)
+        given = dict.fromkeys(("y", "sample_weight", "class_weight"))
+        given |= {"x": data, "validation_split": 0.0, "validation_data": plan.validation}
+        with self._executing(plan.batches, xla, function):
+            yield {**arguments, **given}
+
+    @contextlib.contextmanager
+    def _executing(self, steps_per_execution, xla, train_function):
         self._compiled_with = (self.steps_per_execution, self.jit_compile, self.train_function)
-        self.steps_per_execution, self.jit_compile = steps_per_execution, jit_compile
-        self.train_function = train_function
+        self.steps_per_execution, self.jit_compile = steps_per_execution, xla or self.jit_compile
+        self.train_function, self.tries_xla = train_function, xla
         try:
             yield
         finally:
+            self.tries_xla = False
             self.steps_per_execution, self.jit_compile, self.train_function = self._compiled_with
             self._compiled_with = None
 
@@ -68,30 +102,34 @@ class AutomaticFit(_Mixin):
             yield
             return
         chosen = (self.steps_per_execution, self.jit_compile, self.train_function)
-        outside, tries_xla = self._compiled_with, self._tries_xla
+        outside, tries_xla = self._compiled_with, self.tries_xla
         self.steps_per_execution, self.jit_compile, self.train_function = outside
-        self._compiled_with, self._tries_xla = None, False
+        self._compiled_with, self.tries_xla = None, False
         try:
             yield
         finally:
             self._compiled_with = (self.steps_per_execution, self.jit_compile, self.train_function)
             self.steps_per_execution, self.jit_compile, self.train_function = chosen
-            self._tries_xla = tries_xla
+            self.tries_xla = tries_xla
 
     def make_train_function(self, force: bool = False) -> None:
         if self.train_function is not None and not force:
             return
         super().make_train_function(force=force)
-        if self._tries_xla:
+        if self.tries_xla:
             from keras_vrnn.training.xla import Trial
 
             self.train_function = Trial(
                 self.train_step, self.train_function, self._without_xla, self.steps_per_execution
             )
 
+    def refuse_xla(self):
+        """Goes on without XLA, in this training and the next."""
+        self.tries_xla, self._xla_is_refused, self.jit_compile = False, True, False
+
     def _without_xla(self):
         current = self.train_function
-        self._tries_xla, self._xla_is_refused, self.jit_compile = False, True, False
+        self.refuse_xla()
         super().make_train_function(force=True)
         made, self.train_function = self.train_function, current
         return made
