@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
-from keras_vrnn.training import executions
+from keras_vrnn.training import epoch_plan, executions
 from keras_vrnn.training.settings import Automatic
 
 _Mixin: Any = keras.Model if TYPE_CHECKING else object
@@ -40,7 +40,7 @@ class AutomaticFit(_Mixin):
 
             xla = helps(self)
         if self._automatic.steps_per_execution:
-            plan = executions.whole_epochs(self, arguments)
+            plan = epoch_plan.for_fit(self, arguments)
         way = (
             self._batch_by_batch(xla, arguments)
             if plan is None
@@ -71,7 +71,7 @@ class AutomaticFit(_Mixin):
         from keras_vrnn.training.epoch_data import EpochData
 
         data = EpochData(
-            *plan.training,
+            *plan.data,
             arguments["class_weight"],
             batch_size=plan.batch_size,
             per_window=plan.batches,
