@@ -1,6 +1,6 @@
-"""The automatic choices of `fit`: several batches per execution, and XLA.
+"""The automatic choices of `fit`: many batches per execution, and XLA; the former also in `evaluate` and `predict`.
 
-They hold while the training loop runs. Outside `fit`, and whenever a callback uses the model, the model is as compiled.
+They hold while the loop over batches runs. Outside, and whenever a callback uses the model, the model is as compiled.
 """
 
 import contextlib
@@ -18,6 +18,8 @@ class AutomaticFit(_Mixin):
     """Mixin before `keras.Model` that makes `fit` faster where no program can notice."""
 
     train_function: Any
+    test_function: Any
+    predict_function: Any
     tries_xla = False
     _automatic = Automatic()
     _xla_is_refused = False
@@ -67,18 +69,16 @@ class AutomaticFit(_Mixin):
 
     @contextlib.contextmanager
     def _epoch_by_epoch(self, xla, arguments, plan):
-        from keras_vrnn.training.epoch import TrainFunction
+        from keras_vrnn.training.epoch import EpochFunction
         from keras_vrnn.training.epoch_data import EpochData
 
-        data = EpochData(
-            *plan.data,
-            arguments["class_weight"],
-            batch_size=plan.batch_size,
-            per_window=plan.batches,
-            shuffle=arguments["shuffle"],
+        data = EpochData(plan, arguments["class_weight"], arguments["shuffle"])
+        jit_compile = xla or self.jit_compile
+        function = EpochFunction(
+            self, self.train_step, jit_compile, data, arguments["epochs"], self._loops, self._recorded
         )
-        function = TrainFunction(self, self._recorded, data, arguments["epochs"], self._loops)
         given = dict.fromkeys(("y", "sample_weight", "class_weight"))
+        given["callbacks"] = epoch_plan.with_progress_bar(arguments)
         given |= {"x": data, "validation_split": 0.0, "validation_data": plan.validation}
         with self._executing(plan.batches, xla, function):
             yield {**arguments, **given}
@@ -147,21 +147,50 @@ class AutomaticFit(_Mixin):
         **kwargs: Any,
     ) -> Any:
         """As in Keras."""
-        with self._as_compiled():
-            if kwargs.get("_use_cached_eval_dataset"):
+        arguments = {
+            "x": x,
+            "y": y,
+            "batch_size": batch_size,
+            "verbose": verbose,
+            "sample_weight": sample_weight,
+            "steps": steps,
+            "callbacks": callbacks,
+            "return_dict": return_dict,
+            **kwargs,
+        }
+        with self._as_compiled(), self._faster_evaluation(arguments) as given:
+            return super().evaluate(**given)
+
+    @contextlib.contextmanager
+    def _faster_evaluation(self, arguments):
+        """Yields the arguments for Keras' `evaluate` with which it does the same faster."""
+        plan = None
+        if self.compiled and self._automatic.steps_per_execution:
+            plan = epoch_plan.for_evaluate(self, arguments)
+        if plan is None:
+            if arguments.get("_use_cached_eval_dataset"):
                 # `fit` has made this iterator for its own number of batches per execution.
                 self._eval_epoch_iterator.steps_per_execution = self.steps_per_execution
-            return super().evaluate(
-                x,
-                y,
-                batch_size=batch_size,
-                verbose=verbose,
-                sample_weight=sample_weight,
-                steps=steps,
-                callbacks=callbacks,
-                return_dict=return_dict,
-                **kwargs,
-            )
+            yield arguments
+            return
+        from keras_vrnn.training.epoch import EpochFunction
+        from keras_vrnn.training.epoch_data import EpochData
+
+        data = EpochData(plan)
+        before = self.steps_per_execution, self.test_function
+        self.steps_per_execution = plan.batches
+        self.test_function = EpochFunction(self, self.test_step, self.jit_compile, data, 1, self._loops)
+        try:
+            yield {
+                **arguments,
+                "x": data,
+                "y": None,
+                "sample_weight": None,
+                "callbacks": epoch_plan.with_progress_bar(arguments),
+                "_use_cached_eval_dataset": False,
+            }
+        finally:
+            self.steps_per_execution, self.test_function = before
 
     def predict(
         self,
@@ -172,10 +201,36 @@ class AutomaticFit(_Mixin):
         callbacks: Any = None,
     ) -> Any:
         """As in Keras."""
-        with self._as_compiled():
-            return super().predict(
-                x, batch_size=batch_size, verbose=verbose, steps=steps, callbacks=callbacks
-            )
+        arguments = {
+            "x": x,
+            "batch_size": batch_size,
+            "verbose": verbose,
+            "steps": steps,
+            "callbacks": callbacks,
+        }
+        with self._as_compiled(), self._faster_prediction(arguments) as given:
+            return super().predict(**given)
+
+    @contextlib.contextmanager
+    def _faster_prediction(self, arguments):
+        """Yields the arguments for Keras' `predict` with which it does the same faster."""
+        plan = None
+        if self._automatic.steps_per_execution:
+            plan = epoch_plan.for_predict(self, arguments)
+        if plan is None:
+            yield arguments
+            return
+        from keras_vrnn.training.epoch import PredictFunction
+        from keras_vrnn.training.epoch_data import EpochData
+
+        data = EpochData(plan, item_per_batch=True)
+        before = self.steps_per_execution, self.predict_function
+        self.steps_per_execution = plan.batches
+        self.predict_function = PredictFunction(self, self.predict_step, False, data, 1, self._loops)
+        try:
+            yield {**arguments, "x": data, "callbacks": epoch_plan.with_progress_bar(arguments)}
+        finally:
+            self.steps_per_execution, self.predict_function = before
 
     def predict_on_batch(self, x: Any) -> Any:
         """As in Keras."""

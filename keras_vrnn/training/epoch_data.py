@@ -34,21 +34,25 @@ class EpochData(_DataAdapter):
     """Arrays as `fit` takes them, read in windows.
 
     Args:
-        x, y, sample_weight, class_weight: As in `fit`; Keras checks and converts them.
-        batch_size: Rows per batch.
-        per_window: Batches per window, at most the number of whole batches.
-        shuffle: Whether every epoch has an order of its own, the same as in Keras' pipeline.
+        plan: `epoch_plan.Plan`. Keras checks and converts its arrays.
+        class_weight: As in `fit`.
+        shuffle: Whether the rows of an epoch are in random order, the same as in Keras' pipeline.
+        item_per_batch: Whether a window is followed by None for each of its batches but the first, for `predict`: it
+            reads as many items as batches.
     """
 
-    def __init__(self, x, y, sample_weight, class_weight, *, batch_size, per_window, shuffle):
+    def __init__(self, plan, class_weight=None, shuffle=False, item_per_batch=False):
+        x, y, sample_weight = plan.data
+        rows = _rows(plan.data)
         everything = _ArrayDataAdapter(
-            x, y, sample_weight=sample_weight, class_weight=class_weight, batch_size=len_of(x)
+            x, y, sample_weight=sample_weight, class_weight=class_weight, batch_size=rows
         )
         arrays = next(everything.get_numpy_iterator())
         self._tensors = tf.nest.map_structure(lambda a: a if a is None else tf.convert_to_tensor(a), arrays)
-        self._size, self._per_window = batch_size, per_window
-        self._order = _Order(len_of(x)) if shuffle else None
-        self._full, self._rest = divmod(len_of(x), batch_size)
+        self._size, self._per_window = plan.batch_size, plan.batches
+        self._order = _Order(rows) if shuffle else None
+        self._item_per_batch = item_per_batch
+        self._full, self._rest = divmod(rows, plan.batch_size)
 
     @property
     def spec(self):
@@ -92,6 +96,8 @@ class EpochData(_DataAdapter):
                 count,
                 self._taken(order, self._full * self._size, None) if is_last else None,
             )
+            if self._item_per_batch:
+                yield from [None] * (min(self._per_window, self.num_batches - begin) - 1)
 
     def _taken(self, order, start, stop):
         def taken(leaf):
@@ -123,6 +129,5 @@ class _Order:
         return self._first
 
 
-def len_of(x):
-    """The number of rows of a structure of arrays."""
-    return next(leaf.shape[0] for leaf in tf.nest.flatten(x) if leaf is not None)
+def _rows(data):
+    return next(leaf.shape[0] for leaf in tf.nest.flatten(data) if leaf is not None)

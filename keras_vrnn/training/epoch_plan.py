@@ -45,15 +45,13 @@ def for_fit(model, arguments):
         model: A compiled model.
         arguments: The arguments of `fit`, by name.
     """
-    from keras_vrnn.training.trainer import GradientTraining
-
     callbacks, share = arguments["callbacks"], arguments["validation_split"]
     data, validation = _data(arguments), arguments["validation_data"]
     if isinstance(callbacks, keras.callbacks.CallbackList):
         return None
     if executions.sees_batches(callbacks, executions.BATCH_METHODS):
         return None
-    if not _runs_our_steps(model, GradientTraining, "train_step", "make_train_function"):
+    if not _runs_our_steps(model, "train_step", "make_train_function"):
         return None
     if arguments["steps_per_epoch"] is not None or arguments["shuffle"] not in (True, False):
         return None
@@ -66,22 +64,90 @@ def for_fit(model, arguments):
     return _plan(model, data, validation, arguments["batch_size"])
 
 
+def for_evaluate(model, arguments):
+    """Returns a `Plan`, or None to evaluate batch by batch.
+
+    Args:
+        model: A compiled model.
+        arguments: The arguments of `evaluate`, by name.
+    """
+    if executions.sees_batches(_users(arguments["callbacks"]), ("on_test_batch_begin", "on_test_batch_end")):
+        return None
+    if not _runs_our_steps(model, "test_step", "make_test_function"):
+        return None
+    return (
+        None
+        if arguments["steps"] is not None
+        else _plan(model, _data(arguments), None, arguments["batch_size"])
+    )
+
+
+def for_predict(model, arguments):
+    """Returns a `Plan`, or None to predict batch by batch.
+
+    Args:
+        model: A compiled model.
+        arguments: The arguments of `predict`, by name.
+    """
+    callbacks = arguments["callbacks"]
+    if executions.sees_batches(callbacks, ("on_predict_batch_begin", "on_predict_batch_end")):
+        return None
+    if not _runs_our_steps(model, "predict_step", "make_predict_function", "call") or model.jit_compile:
+        return None
+    if any(not len(output.shape) or None in output.shape[1:] for output in model.outputs):
+        return None  # the outputs of a window are collected in an array
+    if arguments["steps"] is not None:
+        return None
+    return _plan(model, (arguments["x"], None, None), None, arguments["batch_size"])
+
+
+def _users(callbacks):
+    """The callbacks without Keras' progress bar, which is among them where `fit` calls `evaluate`."""
+    if not isinstance(callbacks, keras.callbacks.CallbackList):
+        return callbacks
+    bars = (keras.callbacks.ProgbarLogger, ProgressBar)
+    return [each for each in callbacks.callbacks if type(each) not in bars]
+
+
+class ProgressBar(keras.callbacks.ProgbarLogger):
+    """Keras' progress bar, which counts more batches than there are if the last call has fewer than the others."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        super().on_train_batch_end(min(batch, self.target - 1), logs)
+
+    def on_test_batch_end(self, batch, logs=None):
+        super().on_test_batch_end(min(batch, self.target - 1), logs)
+
+    def on_predict_batch_end(self, batch, logs=None):
+        super().on_predict_batch_end(min(batch, self.target - 1), logs)
+
+
+def with_progress_bar(arguments):
+    """The callbacks of `fit`, `evaluate` or `predict`, by name, as `callbacks` for Keras."""
+    callbacks = arguments["callbacks"]
+    if isinstance(callbacks, keras.callbacks.CallbackList) or arguments["verbose"] == 0:
+        return callbacks
+    return [*keras.tree.flatten(callbacks or []), ProgressBar()]
+
+
 def _data(arguments):
     return tuple(arguments[name] for name in ("x", "y", "sample_weight"))
 
 
-def _runs_our_steps(model, ours, *methods):
-    """Whether a model trains on one device in graphs, and does not override these methods of the class `ours`."""
+def _runs_our_steps(model, *methods):
+    """Whether a model runs on one device in graphs, and does not override these methods."""
     import tensorflow as tf
 
-    if not getattr(model, "inputs", None) or model.run_eagerly:
+    from keras_vrnn.training.model import Functional, Sequential
+
+    if not getattr(model, "inputs", None) or model.run_eagerly or tf.config.functions_run_eagerly():
         return False
-    if (
-        model.gradient_settings.truncate_steps is not None
-    ):  # the updates of a batch already share an execution
+    # With truncated BPTT, the updates of a batch already share an execution.
+    if model.gradient_settings.truncate_steps is not None:
         return False
     if model.distribute_strategy is not tf.distribute.get_strategy() or tf.distribute.has_strategy():
         return False
+    ours = Sequential if isinstance(model, keras.Sequential) else Functional
     return all(getattr(getattr(model, name), "__func__", None) is getattr(ours, name) for name in methods)
 
 

@@ -64,9 +64,9 @@ class GradientTraining(logs.GradientLogs, AutomaticFit):
 
         Args:
             optimizer, loss, loss_weights, metrics, weighted_metrics, run_eagerly: As in Keras.
-            steps_per_execution: As in Keras. "auto" lets `fit` run several batches per execution where that saves time
-                and changes neither updates nor callback calls: with data of known length, and without a callback that
-                sees batches. No recorded norm is lost.
+            steps_per_execution: As in Keras. "auto" lets `fit`, `evaluate` and `predict` run many batches per
+                execution where that saves time and changes neither results nor callback calls: with arrays or other
+                data of known length, and without a callback that sees batches. No recorded norm is lost.
             jit_compile: As in Keras. "auto" lets `fit` use XLA, on a CPU too, where it saves time and changes nothing:
                 with a recurrent layer, fixed shapes, and no operation that XLA refuses or computes otherwise, such
                 as random numbers. Evaluation and prediction are compiled as in Keras.
@@ -213,9 +213,9 @@ class GradientTraining(logs.GradientLogs, AutomaticFit):
             truncated_bptt_checks.check_class_weight(class_weight)
 
     def make_train_function(self, force: bool = False) -> None:
-        from keras_vrnn.training.epoch import TrainFunction
+        from keras_vrnn.training.epoch import EpochFunction
 
-        if not isinstance(self.train_function, TrainFunction):
+        if not isinstance(self.train_function, EpochFunction):
             super().make_train_function(force=force)
         elif force:
             self.train_function.forget()

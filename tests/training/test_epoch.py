@@ -137,9 +137,9 @@ def states_that_are_kept(ways):
 def calls(monkeypatch):
     """Counts the calls that make the updates of a window."""
     counted = []
-    original = epoch.TrainFunction.__call__
+    original = epoch.EpochFunction.__call__
     monkeypatch.setattr(
-        epoch.TrainFunction, "__call__", lambda self, windows: counted.append(1) or original(self, windows)
+        epoch.EpochFunction, "__call__", lambda self, windows: counted.append(1) or original(self, windows)
     )
     return counted
 
@@ -224,7 +224,58 @@ def test_an_interrupted_epoch_goes_on_from_its_updates(calls):
     assert len(norms) == 11
 
 
-def test_the_progress_bar_counts_batches(capsys):
+@pytest.mark.parametrize("method", ["fit", "evaluate", "predict"])
+def test_the_progress_bar_counts_batches(method, capsys):
     model = regressor(WHOLE, optimizer="sgd")
-    model.fit(X, Y, batch_size=BATCH, verbose=1)
-    assert "11/11" in capsys.readouterr().out
+    data = (X,) if method == "predict" else (X, Y)
+    getattr(model, method)(*data, batch_size=BATCH, verbose=1)
+    output = capsys.readouterr().out
+    assert " 8/11" in output
+    assert "11/11" in output
+    assert "16/11" not in output, "what two calls of eight batches would be"
+
+
+def both_ways(method, *data, **options):
+    """The result of `evaluate` or `predict` batch by batch, and of whole epochs in one program."""
+    results = []
+    for ways in (STEP_BY_STEP, WHOLE):
+        keras.utils.set_random_seed(5)
+        inputs = keras.Input((5, 3))
+        h = kv.VanillaRNN(4, dropout=0.5)(keras.layers.BatchNormalization()(inputs))
+        outputs = {"y": keras.layers.Dense(1, name="y")(h), "x": keras.layers.Identity(name="x")(inputs)}
+        model = kv.Model(inputs, outputs)
+        model.compile("sgd", {"y": "mse", "x": "mae"}, metrics={"y": ["mae"]}, **ways)
+        result = getattr(model, method)(*data, batch_size=BATCH, verbose=0, **options)
+        assert bool(model._loops) is (ways is WHOLE)
+        results.append(result)
+    return results
+
+
+@pytest.mark.parametrize("rows", [ROWS, 40, 8])
+def test_predictions_are_those_of_batches(rows):
+    expected, found = both_ways("predict", X[:rows])
+    assert set(found) == set(expected)
+    for name, values in expected.items():
+        assert type(found[name]) is np.ndarray
+        # The same kernels in the same order.
+        np.testing.assert_allclose(found[name], values, rtol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("rows", [ROWS, 40])
+def test_evaluations_are_those_of_batches(rows):
+    expected, found = both_ways("evaluate", X[:rows], {"y": Y[:rows], "x": 2 * X[:rows]}, return_dict=True)
+    assert set(found) == set(expected)
+    for name, value in expected.items():
+        assert found[name] == pytest.approx(value, rel=1e-6), name
+
+
+@pytest.mark.parametrize("method", ["evaluate", "predict"])
+def test_a_callback_that_sees_batches_of_an_evaluation_sees_each(method):
+    model, seen = regressor(WHOLE, optimizer="sgd"), []
+    name = {"evaluate": "on_test_batch_end", "predict": "on_predict_batch_end"}[method]
+    callback = keras.callbacks.LambdaCallback(**{name: lambda batch, logs: seen.append(batch)})
+    data = (X,) if method == "predict" else (X, Y)
+    getattr(model, method)(*data, batch_size=BATCH, verbose=0, callbacks=[callback])
+    assert seen == list(range(11))
+    fit(model, X, Y, validation_data=(X, Y), callbacks=[callback], epochs=1)
+    assert len(seen) == (22 if method == "evaluate" else 11)

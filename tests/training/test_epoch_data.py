@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from keras_vrnn import _keras_private
 from keras_vrnn.training.epoch_data import EpochData
+from keras_vrnn.training.epoch_plan import Plan
 
 ROWS, BATCH = 23, 4
 X = {"a": np.arange(ROWS * 2, dtype="float64").reshape(ROWS, 2), "b": np.arange(ROWS)}
@@ -20,9 +21,7 @@ def epochs_of_keras(shuffle, epochs, **weights):
 
 
 def epochs_of_ours(shuffle, epochs, sample_weight=None, class_weight=None, per_window=2):
-    data = EpochData(
-        X, Y, sample_weight, class_weight, batch_size=BATCH, per_window=per_window, shuffle=shuffle
-    )
+    data = EpochData(Plan((X, Y, sample_weight), None, BATCH, per_window), class_weight, shuffle)
     assert data.num_batches == 6
     return [[batch for window in data for batch in batches(window)] for _ in range(epochs)]
 

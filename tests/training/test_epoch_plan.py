@@ -115,3 +115,43 @@ def test_calls_take_about_a_second():
     )
     convolution = keras.Sequential([keras.layers.Conv1D(4, 3), keras.layers.Flatten()])
     assert epoch_plan.for_fit(model(convolution), ARGUMENTS).batches == 4
+
+
+def test_functions_that_run_eagerly_are_left_to_keras():
+    made = model()
+    tf.config.run_functions_eagerly(True)
+    try:
+        assert epoch_plan.for_fit(made, ARGUMENTS) is None
+    finally:
+        tf.config.run_functions_eagerly(False)
+    assert epoch_plan.for_fit(made, ARGUMENTS).batches == 64
+
+
+EVALUATION = {**dict.fromkeys(("callbacks", "sample_weight", "steps")), "x": X, "y": X[:, 0], "batch_size": 4}
+
+
+@pytest.mark.parametrize(
+    ("given", "batches"),
+    [
+        ({}, 64),
+        ({"callbacks": keras.callbacks.CallbackList(add_progbar=True)}, 64),  # as `fit` calls `evaluate`
+        ({"callbacks": [EachBatch()]}, 64),  # it sees batches of training only
+        ({"callbacks": [keras.callbacks.ProgbarLogger()]}, None),
+        ({"steps": 3}, None),
+        ({"x": DATA, "y": None}, None),
+    ],
+)
+@pytest.mark.parametrize("decide", [epoch_plan.for_evaluate, epoch_plan.for_predict])
+def test_evaluation_and_prediction_of_arrays_run_whole(decide, given, batches):
+    if decide is epoch_plan.for_predict and isinstance(given.get("callbacks"), keras.callbacks.CallbackList):
+        batches = None
+    plan = decide(model(), {**EVALUATION, **given})
+    assert (plan.batches if plan else None) == batches
+
+
+def test_outputs_of_unknown_sizes_are_not_collected():
+    inputs = keras.Input((None, 3))
+    made = kv.Model(inputs, kv.VanillaRNN(2, return_sequences=True)(inputs))
+    made.compile("sgd", "mse")
+    assert epoch_plan.for_predict(made, EVALUATION) is None
+    assert epoch_plan.for_evaluate(made, {**EVALUATION, "y": X[:, :, :2]}) is not None
