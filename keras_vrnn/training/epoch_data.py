@@ -5,6 +5,7 @@ updates of a small model. Here one gather takes the rows of a whole window.
 """
 
 import dataclasses
+import functools
 from typing import Any
 
 import tensorflow as tf
@@ -116,17 +117,27 @@ class _Order:
     """
 
     def __init__(self, rows):
-        # In a graph: outside, TensorFlow would draw the seed from a stream that the user's program may read, too.
-        function = tf.function(lambda: tf.random.shuffle(tf.range(rows, dtype=tf.int64)), autograph=False)
-        self._shuffled = function.get_concrete_function()
-        operations = {op.type: op for op in self._shuffled.graph.get_operations()}
-        self._is_seeded = any(operations["RandomShuffle"].get_attr(name) for name in ("seed", "seed2"))
-        self._first = None
+        # A new graph inherits the seed. `tf.random` itself would count the question as a draw of the user's program.
+        seed = tf.__internal__.FuncGraph("order").seed
+        self._rows, self._seeded = rows, None if seed is None else _seeded_order(rows, seed)
 
     def of_next_epoch(self):
-        if self._first is None or not self._is_seeded:
-            self._first = self._shuffled()
-        return self._first
+        return (
+            tf.random.shuffle(tf.range(self._rows, dtype=tf.int64)) if self._seeded is None else self._seeded
+        )
+
+
+@functools.lru_cache(maxsize=8)
+def _seeded_order(rows, seed):
+    """The first order that a graph with this seed draws; a new graph, because a later draw would differ."""
+    function = tf.function(lambda: tf.random.shuffle(tf.range(rows, dtype=tf.int64)), autograph=False)
+    order = function.get_concrete_function()
+    (shuffle,) = (op for op in order.graph.get_operations() if op.type == "RandomShuffle")
+    if (shuffle.get_attr("seed"), shuffle.get_attr("seed2")) == (0, 0):
+        raise RuntimeError(
+            f"TensorFlow has ignored the seed {seed}, so that the order of rows would not repeat."
+        )
+    return order()
 
 
 def _rows(data):
