@@ -9,7 +9,7 @@ import time
 
 from benchmarks import machine, measure, plan, report
 
-_SECTIONS = (*plan.STEPS, "fit", "memory")
+_SECTIONS = (*plan.STEPS, "fit", "first-fit", "memory")
 _ROOT = pathlib.Path(__file__).parents[1]
 
 
@@ -48,6 +48,9 @@ def _measure(sections, options, say):
             yield from measure.steps(pool, steps, shapes, rounds, 0.02 if quick else 0.25, say)
         if "fit" in sections:
             yield from measure.fits(pool, plan.QUICK_FIT_MODELS if quick else plan.FIT_MODELS, rounds, say)
+    if "first-fit" in sections:
+        models = plan.QUICK_FIT_MODELS if quick else plan.FIRST_FIT_MODELS
+        yield from measure.first_fits(models, min(rounds, 3), options.threads, say)
     if "memory" in sections:
         contenders = plan.QUICK_MEMORY_CONTENDERS if quick else plan.MEMORY_CONTENDERS
         shape, runs = (plan.QUICK_LONG, 1) if quick else (plan.LONG, 3)

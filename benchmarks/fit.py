@@ -1,4 +1,4 @@
-"""`fit` as users call it: on NumPy arrays, with default arguments and a progress bar in a terminal."""
+"""`fit`, `evaluate` and `predict` as users call them: on NumPy arrays, with default arguments."""
 
 import numpy as np
 
@@ -7,24 +7,24 @@ from benchmarks.worker import Job
 _VOCABULARY = 2000
 
 
-def build(contender, model, verbose):
-    """Returns one epoch of `fit` as a `Job`.
+def build(contender, model, method, verbose):
+    """Returns one epoch as a `Job`.
 
     Args:
         contender: `plan.Contender`; its package provides the model and the layer.
         model: `plan.FitModel`.
+        method: "fit", "evaluate" or "predict".
         verbose: As in `fit`.
     """
     x, y = _data(model)
     network = _network(contender.package, model)
+    data = (x,) if method == "predict" else (x, y)
 
     def call():
-        return network.fit(x, y, batch_size=model.shape.batch, epochs=1, verbose=verbose)
+        return getattr(network, method)(*data, batch_size=model.shape.batch, verbose=verbose)
 
     # Two warm-up calls: the first builds and compiles, the second adapts to variables that the first created.
-    return Job(
-        call, model.updates, lambda history: history.history["loss"][-1:], warm_calls=2, warm_seconds=0
-    )
+    return Job(call, model.updates, warm_calls=2, warm_seconds=0)
 
 
 def _data(model):

@@ -71,13 +71,24 @@ def steps(pool, sections, shapes, rounds, seconds, say):
 
 
 def fits(pool, models, rounds, say):
-    """Times `fit` with and without its progress bar; yields records in milliseconds per update."""
+    """Times `fit`, `evaluate` and `predict`; yields records in milliseconds per batch."""
     contenders, _ = available(plan.FIT_CONTENDERS)
-    for model, verbose in itertools.product(models, (1, 0)):
-        section = "fit" if verbose else "fit-silent"
+    for model, (section, (method, verbose)) in itertools.product(models, plan.FIT_SECTIONS.items()):
         say(f"{section} {model}")
-        pool.prepare(contenders, "fit", model, verbose)
+        pool.prepare(contenders, "fit", model, method, verbose)
         yield from _records(section, model, model.shape.units, pool.in_turn(contenders, rounds, 0, least=1))
+
+
+def first_fits(models, rounds, threads, say):
+    """Times the first `fit` of new processes, with tracing and compiling; yields records in milliseconds per update."""
+    contenders, _ = available(plan.FIT_CONTENDERS)
+    for model in models:
+        times = {name: [] for name in contenders}
+        for _, (name, contender) in itertools.product(range(rounds), contenders.items()):
+            say(f"first fit {model} {name}")
+            with Worker(contender.backend, threads) as worker:
+                times[name].append(worker.first(contender, "fit", model, "fit", 0))
+        yield from _records("first-fit", model, model.shape.units, times)
 
 
 def memory(contenders, shape, runs, threads, say):

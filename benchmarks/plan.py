@@ -113,6 +113,17 @@ FIT_MODELS = (
     FitModel(Shape(32, 96, 32, 64), "last", 200),
     FitModel(Shape(64, 96, 64, 128), "last", 100),
 )
+FIRST_FIT_MODELS = (
+    FitModel(Shape(32, 32, 16, 32), "last", 50),
+    FitModel(Shape(32, 96, 32, 64), "last", 50),
+)
+# Section -> method and `verbose`.
+FIT_SECTIONS = {
+    "fit": ("fit", 1),
+    "fit-silent": ("fit", 0),
+    "evaluate": ("evaluate", 0),
+    "predict": ("predict", 0),
+}
 QUICK_FIT_MODELS = (FitModel(Shape(8, 12, 4, 16), "last", 20),)
 
 
@@ -139,6 +150,7 @@ class Bar:
 
 
 _OURS = ("VanillaRNN graph", "VanillaRNN XLA")
+_KV = ("kv.Model",)
 _KERAS = ("Keras graph", "Keras XLA")
 _TRAIN = ("train", "train-last")
 BARS = (
@@ -154,19 +166,16 @@ BARS = (
         (128, 10**9),
     ),
     Bar("forward, against Keras XLA", ("forward",), ("Keras XLA",), _OURS, at_least=1.0),
-    Bar(
-        "fit, against Keras' defaults, up to 128 units",
-        ("fit",),
-        ("Keras",),
-        ("kv.Model",),
-        2.0,
-        None,
-        (1, 128),
-    ),
-    Bar("fit without progress bar, same", ("fit-silent",), ("Keras",), ("kv.Model",), 2.0, None, (1, 128)),
+    Bar("fit of up to 64 units, against Keras", ("fit",), ("Keras",), _KV, 3.0, None, (1, 64)),
+    Bar("fit of up to 64 units, against Keras on JAX", ("fit",), ("Keras JAX",), _KV, 1.5, None, (1, 64)),
+    Bar("fit, against Keras' defaults, up to 128 units", ("fit",), ("Keras",), _KV, 2.0, None, (1, 128)),
+    Bar("fit without progress bar, same", ("fit-silent",), ("Keras",), _KV, 2.0, None, (1, 128)),
     Bar("peak memory, XLA against Keras XLA", ("memory",), _KERAS[1:], _OURS[1:], at_most=0.5),
     Bar("peak memory, graph against Keras graph", ("memory",), _KERAS[:1], _OURS[:1], at_most=0.5),
     # Recorded without a bound.
     Bar("train step, against SimpleRNN on JAX", _TRAIN, ("Keras JAX",), _OURS),
-    Bar("fit, against Keras on JAX", ("fit",), ("Keras JAX",), ("kv.Model",)),
+    Bar("fit, against Keras on JAX", ("fit",), ("Keras JAX",), _KV),
+    Bar("first fit of 50 updates, against Keras' defaults", ("first-fit",), ("Keras",), _KV),
+    Bar("evaluate, against Keras' defaults", ("evaluate",), ("Keras",), _KV),
+    Bar("predict, against Keras' defaults", ("predict",), ("Keras",), _KV),
 )

@@ -14,6 +14,9 @@ _UNITS = {"memory": "MiB above the inputs, minus the same for 4 time steps"}
 _TITLES = {name: step.title for name, step in plan.STEPS.items()} | {
     "fit": "`fit` with default arguments and progress bar, per update",
     "fit-silent": "`fit(verbose=0)`, per update",
+    "first-fit": "First `fit` of a process, with tracing and compiling, per update",
+    "evaluate": "`evaluate`, per batch",
+    "predict": "`predict`, per batch",
     "memory": "Peak memory of a train step",
 }
 

@@ -44,6 +44,10 @@ class Worker:
         """Calls the job for that many seconds; returns the milliseconds of each call, divided by the steps in it."""
         return self._ask("run", contender, seconds, least)
 
+    def first(self, contender, module, *arguments):
+        """Builds the job and calls it once; returns the milliseconds of the call, divided by the steps in it."""
+        return self._ask("first", contender, module, arguments)
+
     def memory(self, contender, module, *arguments):
         """Builds the job and calls it; returns the peak memory of its first calls above inputs and weights, in MiB."""
         return self._ask("memory", contender, module, arguments)
@@ -87,6 +91,8 @@ def _serve(connection, library, threads):
             elif action == "run":
                 contender, *arguments = arguments
                 answer = _timed(jobs[contender], *arguments)
+            elif action == "first":
+                (answer,) = _timed(_build(*arguments), 0, 1)
             else:
                 answer = _peak_above_inputs(_build(*arguments))
             connection.send((True, answer))

@@ -23,6 +23,10 @@ NAMES = {
 }
 
 MODULES = {
+    "keras.src.trainers.data_adapters.array_data_adapter": "`ArrayDataAdapter`: how `fit` checks arrays, converts them "
+    "and makes weights of `class_weight`.",
+    "keras.src.trainers.data_adapters.data_adapter": "`DataAdapter`: the only way to give `fit` data without "
+    "the pipeline that Keras builds, which costs a small model more than its updates.",
     "tensorflow.lite.python.convert": "`mlir_quantize`: the converter's int8 quantizer. `tf.lite.TFLiteConverter` runs "
     "it only on ranges that it has calibrated itself, and learned ranges are not calibrated ones.",
     "tensorflow.lite.python.optimize.calibrator": "`Calibrator`: the converter's int16 quantizer, for the same reason.",
@@ -49,6 +53,16 @@ def quantized_int16(content: bytes) -> bytes:
     return calibrator.Calibrator(content)._calibrator.QuantizeModel(
         int16, int16, False, int16, int64, False, True
     )
+
+
+def data_adapters() -> tuple[Any, Any]:
+    """The base class of what `fit` reads data from, and the class for arrays."""
+    from keras.src.trainers.data_adapters import (  # noqa: TID251 - see MODULES
+        array_data_adapter,
+        data_adapter,
+    )
+
+    return data_adapter.DataAdapter, array_data_adapter.ArrayDataAdapter
 
 
 def flatten_layers(layer: Any) -> list[Any]:

@@ -85,12 +85,14 @@ def test_flatten_layers_reaches_nested_layers():
     assert outer not in _keras_private.flatten_layers(outer)
 
 
-def test_private_modules_of_tensorflow_are_imported_in_one_file():
+def test_private_modules_are_imported_in_one_file():
     """And only when they are needed: `import keras_vrnn` must not load TensorFlow."""
     found = {}
     for path in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("tensorflow."):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(
+                ("tensorflow.", "keras.src")
+            ):
                 found.setdefault(path.name, []).extend(f"{node.module}.{alias.name}" for alias in node.names)
     assert {name: sorted(modules) for name, modules in found.items()} == {
         "_keras_private.py": sorted(_keras_private.MODULES)

@@ -32,22 +32,27 @@ class GradientLogs(_Mixin):
         if self.train_function is not None and not force:
             return
         super().make_train_function(force=force)
-        recorder, execute = self.gradient_recorder, self.train_function
-        recorder.expect_new_function()
-        raises = self.gradient_settings.nonfinite == "raise"
+        self.gradient_recorder.expect_new_function()
+        execute = self.train_function
+        self.train_function = lambda iterator: self._recorded(lambda: execute(iterator))
 
-        def execute_and_record(iterator):
-            recorder.make_room()
-            logs = execute(iterator)
-            if raises:
-                recorder.raise_if_halted()
-            if not isinstance(logs, dict) or PACKED not in logs:
-                self._warn_of_foreign_train_step()
-                return logs
-            packed = logs.pop(PACKED)
-            return {**logs, **recorder.unpacked(packed)}
+    def _recorded(self, execute, updates=None):
+        """Calls a function that makes updates; returns its logs with gradient norms.
 
-        self.train_function = execute_and_record
+        Args:
+            execute: Function that returns logs of `train_step`.
+            updates: The number of updates it makes, or None for the number per execution.
+        """
+        recorder = self.gradient_recorder
+        recorder.make_room(updates)
+        logs = execute()
+        if self.gradient_settings.nonfinite == "raise":
+            recorder.raise_if_halted()
+        if not isinstance(logs, dict) or PACKED not in logs:
+            self._warn_of_foreign_train_step()
+            return logs
+        packed = logs.pop(PACKED)
+        return {**logs, **recorder.unpacked(packed)}
 
     def _warn_of_foreign_train_step(self):
         asked_for = self.gradient_settings.thresholds or self.gradient_recorder.sinks
@@ -55,7 +60,7 @@ class GradientLogs(_Mixin):
             warnings.warn(
                 f"{type(self).__name__}.train_step does not call super().train_step(data), which clips and records, "
                 "so clipnorm, global_clipnorm and GradientNorms have no effect. Call it, or clip in the optimizer.",
-                stacklevel=3,
+                stacklevel=4,
             )
 
     @property

@@ -176,11 +176,12 @@ class GradientRecorder:
         """Call this before tracing another training function: it may write fewer rows than the last one."""
         self._rows_per_execution = 0
 
-    def make_room(self):
-        """Empties the ring if the rows of the next execution might not fit."""
-        if self.is_built and self._perhaps_unread + self._rows_per_execution > self._capacity:
+    def make_room(self, rows=None):
+        """Empties the ring if the rows of the next execution might not fit: by default, the most it may write."""
+        rows = self._rows_per_execution if rows is None else rows
+        if self.is_built and self._perhaps_unread + rows > self._capacity:
             self.drain()
-        self._perhaps_unread += self._rows_per_execution
+        self._perhaps_unread += rows
 
     def attach(self, sink):
         """Makes a sink receive all steps from now on."""

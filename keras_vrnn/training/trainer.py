@@ -64,9 +64,9 @@ class GradientTraining(logs.GradientLogs, AutomaticFit):
 
         Args:
             optimizer, loss, loss_weights, metrics, weighted_metrics, run_eagerly: As in Keras.
-            steps_per_execution: As in Keras. "auto" lets `fit` run several batches per execution where that saves time
-                and changes neither updates nor callback calls: with data of known length, and without a callback that
-                sees batches. No recorded norm is lost.
+            steps_per_execution: As in Keras. "auto" lets `fit`, `evaluate` and `predict` run many batches per
+                execution where that saves time and changes neither results nor callback calls: with arrays or other
+                data of known length, and without a callback that sees batches. No recorded norm is lost.
             jit_compile: As in Keras. "auto" lets `fit` use XLA, on a CPU too, where it saves time and changes nothing:
                 with a recurrent layer, fixed shapes, and no operation that XLA refuses or computes otherwise, such
                 as random numbers. Evaluation and prediction are compiled as in Keras.
@@ -128,7 +128,7 @@ class GradientTraining(logs.GradientLogs, AutomaticFit):
         )
         self.gradient_settings = settings
         self._automatic = automatic
-        self._kept, self._xla_is_refused = None, False
+        self._kept, self._loops, self._xla_is_refused = None, {}, False
 
     def get_compile_config(self):
         config = super().get_compile_config()
@@ -170,25 +170,26 @@ class GradientTraining(logs.GradientLogs, AutomaticFit):
     ) -> keras.callbacks.History:
         """As in Keras. For what it chooses by itself, see `compile`."""
         self._check_class_weight(class_weight)
-        with self._as_compiled(), self._faster(callbacks, x, batch_size, steps_per_epoch):
-            history = super().fit(
-                x,
-                y,
-                batch_size=batch_size,
-                epochs=epochs,
-                verbose=verbose,
-                callbacks=callbacks,
-                validation_split=validation_split,
-                validation_data=validation_data,
-                shuffle=shuffle,
-                class_weight=class_weight,
-                sample_weight=sample_weight,
-                initial_epoch=initial_epoch,
-                steps_per_epoch=steps_per_epoch,
-                validation_steps=validation_steps,
-                validation_batch_size=validation_batch_size,
-                validation_freq=validation_freq,
-            )
+        arguments = {
+            "x": x,
+            "y": y,
+            "batch_size": batch_size,
+            "epochs": epochs,
+            "verbose": verbose,
+            "callbacks": callbacks,
+            "validation_split": validation_split,
+            "validation_data": validation_data,
+            "shuffle": shuffle,
+            "class_weight": class_weight,
+            "sample_weight": sample_weight,
+            "initial_epoch": initial_epoch,
+            "steps_per_epoch": steps_per_epoch,
+            "validation_steps": validation_steps,
+            "validation_batch_size": validation_batch_size,
+            "validation_freq": validation_freq,
+        }
+        with self._as_compiled(), self._faster(arguments) as given:
+            history = super().fit(**given)
         pruned.settle(self.trainable_variables)
         return history
 
@@ -210,6 +211,14 @@ class GradientTraining(logs.GradientLogs, AutomaticFit):
             from keras_vrnn.training import truncated_bptt_checks
 
             truncated_bptt_checks.check_class_weight(class_weight)
+
+    def make_train_function(self, force: bool = False) -> None:
+        from keras_vrnn.training.epoch import EpochFunction
+
+        if not isinstance(self.train_function, EpochFunction):
+            super().make_train_function(force=force)
+        elif force:
+            self.train_function.forget()
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         if iterator is not None and workers.has_others(self.distribute_strategy):
@@ -255,7 +264,7 @@ class GradientTraining(logs.GradientLogs, AutomaticFit):
 
         from keras_vrnn.training.update import update
 
-        graph = tf.compat.v1.get_default_graph() if self._tries_xla else None
+        graph = tf.compat.v1.get_default_graph() if self.tries_xla else None
         before = len(graph.get_operations()) if graph is not None else 0
         with tf.GradientTape() as tape:
             y_pred = self(x, training=True)

@@ -86,7 +86,7 @@ class Trial:
             return self._execute(iterator)
         self._is_open = False
         spec = iterator.element_spec
-        if not _has_fixed_shapes(spec) or _differs(self._step, spec):
+        if not _has_fixed_shapes(spec) or differs(_traced(self._step, spec)):
             self._execute = self._make_plain()
             return self._execute(iterator)
         first = list(itertools.islice(iterator, self._batches))
@@ -97,8 +97,7 @@ class Trial:
             refusal = error
         self._execute = self._make_plain()
         logs = self._run(first, spec)
-        reason = str(refusal).strip().splitlines()[0][:200]
-        _LOGGER.warning("`fit` runs without XLA, which refused the step: %s", reason)
+        warn_of_refusal(refusal)
         return logs
 
     def _run(self, batches, spec):
@@ -120,16 +119,23 @@ def _has_fixed_shapes(spec):
     )
 
 
-def _differs(step, spec):
-    """Whether a step has an operation that XLA refuses or computes differently.
+def _traced(step, spec):
+    """The graph of a step. This trace also makes all variables; a trace that fails would leave them without values."""
+    return tf.function(step, autograph=False).get_concrete_function(spec).graph
 
-    This trace also makes all variables. A trace that fails would leave them without values.
-    """
-    graph = tf.function(step, autograph=False).get_concrete_function(spec).graph
+
+def differs(graph):
+    """Whether the graph of a step has an operation that XLA refuses or computes differently."""
     definition = graph.as_graph_def()
     functions = [function.node_def for function in definition.library.function]
     nodes = itertools.chain(definition.node, *functions)
     return any(node.op in _OTHERWISE or any(word in node.op for word in _RANDOM) for node in nodes)
+
+
+def warn_of_refusal(error):
+    """Logs in one line why `fit` runs without XLA."""
+    reason = str(error).strip().splitlines()[0][:200]
+    _LOGGER.warning("`fit` runs without XLA, which refused the step: %s", reason)
 
 
 class IndexChecks:

@@ -45,7 +45,7 @@ def choices(made):
 
 def test_they_hold_while_fit_runs():
     made = model()
-    assert look_within(made, lambda: choices(made), epochs=2) == [(4, True)] * 2
+    assert look_within(made, lambda: choices(made), epochs=2) == [(64, True)] * 2
     assert choices(made) == (1, False)
 
 
@@ -62,7 +62,7 @@ def test_a_callback_uses_the_model_as_it_was_compiled(name):
 
     if name == "predict":
         callback.on_predict_begin = note
-    assert look_within(made, use) == [(4, True)]
+    assert look_within(made, use) == [(64, True)]
     assert seen == [(1, False)]
 
 
@@ -74,7 +74,7 @@ def test_a_callback_trains_on_one_batch_at_a_time():
         made.train_on_batch(X[:4], X[:4, 0])
         return int(made.optimizer.iterations) - before, choices(made)
 
-    assert look_within(made, use, epochs=2) == [(1, (4, True))] * 2
+    assert look_within(made, use, epochs=2) == [(1, (64, True))] * 2
     assert int(made.optimizer.iterations) == 162
 
 
