@@ -32,6 +32,11 @@ def gradient_rule(cell):
     return "autodiff"
 
 
+def native_refusal(cell):
+    """Why the native kernel does not serve the recurrence of `cell`, or "" if it does where its program may hold it."""
+    return native_path.refusal(cell.activation, _MIXTURES.get(type(cell).call), cell.compute_dtype)
+
+
 def recur(layer, sequences, state, mask, training):
     """h_t of all steps; arguments and results as in `VanillaRNN.inner_loop`."""
     cell = layer.cell

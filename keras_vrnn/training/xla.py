@@ -15,6 +15,7 @@ import logging
 import keras
 import tensorflow as tf
 
+from keras_vrnn.layers.backends import runs_natively
 from keras_vrnn.layers.interception import layers_of
 
 _LOGGER = logging.getLogger("keras_vrnn")
@@ -58,8 +59,12 @@ def helps(model):
         return False
     layers = layers_of(model)
     known = all(type(layer).__module__.split(".")[0] in ("keras", "keras_vrnn") for layer in layers)
-    recurrent = any(isinstance(layer, keras.layers.RNN) for layer in layers)
-    return known and recurrent and all(layer.supports_jit for layer in layers)
+    recurrent = [layer for layer in layers if isinstance(layer, keras.layers.RNN)]
+    if all(
+        runs_natively(layer) for layer in recurrent
+    ):  # faster than XLA, which cannot run the native kernel
+        return False
+    return known and all(layer.supports_jit for layer in layers)
 
 
 class Trial:

@@ -10,6 +10,9 @@ import tensorflow as tf
 import keras_vrnn as kv
 from keras_vrnn.training import xla
 
+# Where the native kernel serves, `fit` runs it, without XLA.
+pytestmark = pytest.mark.usefixtures("native_off")
+
 X = np.random.default_rng(0).normal(size=(320, 6, 3)).astype("float32")
 Y = np.random.default_rng(1).integers(0, 2, 320)
 
