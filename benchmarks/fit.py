@@ -15,10 +15,13 @@ def build(contender, model, verbose):
         model: `plan.FitModel`.
         verbose: As in `fit`.
     """
+    from keras_vrnn import native
+
     x, y = _data(model)
     network = _network(contender.package, model)
 
     def call():
+        native.set_enabled(contender.native)  # contenders alternate, and `fit` may trace at any time
         return network.fit(x, y, batch_size=model.shape.batch, epochs=1, verbose=verbose)
 
     # Two warm-up calls: the first builds and compiles, the second adapts to variables that the first created.

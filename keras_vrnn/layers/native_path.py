@@ -30,17 +30,29 @@ NAMES = {
     ops.sigmoid: "sigmoid",
 }
 
-_stays_in_process: contextvars.ContextVar[bool] = contextvars.ContextVar("stays_in_process", default=False)
+# What is known of the program that is being traced: nothing, or one of these.
+_IN_PROCESS, _FOR_XLA = "in process", "for XLA"
+_known: contextvars.ContextVar[str] = contextvars.ContextVar("known", default="")
 
 
 @contextlib.contextmanager
 def in_process() -> Iterator[None]:
     """Says that programs traced inside run in this process and are never saved or converted."""
-    token = _stays_in_process.set(True)
+    token = _known.set(_known.get() or _IN_PROCESS)
     try:
         yield
     finally:
-        _stays_in_process.reset(token)
+        _known.reset(token)
+
+
+@contextlib.contextmanager
+def for_xla() -> Iterator[None]:
+    """Says that XLA is to compile what is traced inside, where TensorFlow cannot know it yet."""
+    token = _known.set(_FOR_XLA)
+    try:
+        yield
+    finally:
+        _known.reset(token)
 
 
 def refusal(activation: Any, mixture: Any, dtype: str) -> str:
@@ -76,9 +88,9 @@ def is_allowed(training: bool) -> bool:
     if tf.executing_eagerly():
         return True
     # The workers of a strategy may be processes that have not loaded the library.
-    if tf.distribute.has_strategy() or in_xla():
+    if tf.distribute.has_strategy() or _known.get() == _FOR_XLA or in_xla():
         return False
-    return bool(training) or _stays_in_process.get()
+    return bool(training) or _known.get() == _IN_PROCESS
 
 
 def over_time(block: Any, x: Any, mask: Any, state: Any, *weights: Any, training: bool) -> tuple[Any, Any]:

@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from keras_vrnn.layers.backends import runs_natively
 from keras_vrnn.layers.interception import layers_of
+from keras_vrnn.layers.native_path import for_xla
 
 _LOGGER = logging.getLogger("keras_vrnn")
 
@@ -130,7 +131,8 @@ def _differs(step, spec):
 
     This trace also makes all variables. A trace that fails would leave them without values.
     """
-    graph = tf.function(step, autograph=False).get_concrete_function(spec).graph
+    with for_xla():
+        graph = tf.function(step, autograph=False).get_concrete_function(spec).graph
     definition = graph.as_graph_def()
     functions = [function.node_def for function in definition.library.function]
     nodes = itertools.chain(definition.node, *functions)

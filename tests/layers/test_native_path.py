@@ -69,6 +69,13 @@ def test_xla_and_programs_inside_it_take_the_other_path():
     assert_same(outer(tf.constant(X)), off(train_step(layer), tf.constant(X)))
 
 
+def test_a_program_announced_for_xla_takes_the_other_path():
+    """`fit` traces a step before it hands it to XLA."""
+    with native_path.for_xla(), native_path.in_process():
+        step = tf.function(train_step(make())).get_concrete_function(tf.constant(X))
+    assert_same(tf.function(step, jit_compile=True)(tf.constant(X)), step(tf.constant(X)))
+
+
 def test_inference_in_the_users_own_programs_stays_portable(tmp_path):
     """A SavedModel, and a converter, must not meet an op that only this package has."""
     model = kv.Sequential([keras.Input((9, 3)), make(), keras.layers.Dense(1)])
