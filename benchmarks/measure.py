@@ -30,8 +30,8 @@ def available(contenders):
 class Pool:
     """One worker per library, started when it is first needed."""
 
-    def __init__(self, threads):
-        self.threads = threads
+    def __init__(self, threads, cpu_time=False):
+        self.threads, self.cpu_time = threads, cpu_time
         self._workers = {}
 
     def __enter__(self):
@@ -45,7 +45,7 @@ class Pool:
         """Builds and warms up every contender's job; returns the summary of each result."""
         for contender in contenders.values():
             if contender.backend not in self._workers:
-                self._workers[contender.backend] = Worker(contender.backend, self.threads)
+                self._workers[contender.backend] = Worker(contender.backend, self.threads, self.cpu_time)
         return {n: self._workers[c.backend].prepare(c, module, *arguments) for n, c in contenders.items()}
 
     def in_turn(self, contenders, rounds, seconds, least=3):

@@ -22,13 +22,14 @@ class Worker:
     Args:
         library: Module that does the arithmetic; for Keras, its backend.
         threads: Number of cores that it may use.
+        cpu_time: Whether calls are timed by the clock of the process, which stands while others run.
     """
 
-    def __init__(self, library, threads):
+    def __init__(self, library, threads, cpu_time=False):
         # spawn: TensorFlow and JAX do not survive a fork.
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, library, threads), daemon=True)
+        self._process = context.Process(target=_serve, args=(theirs, library, threads, cpu_time), daemon=True)
         self._process.start()
         theirs.close()
 
@@ -70,7 +71,7 @@ class Worker:
         return answer
 
 
-def _serve(connection, library, threads):
+def _serve(connection, library, threads, cpu_time):
     _settle(library, threads)
     jobs = {}
     while True:
@@ -86,7 +87,9 @@ def _serve(connection, library, threads):
                 answer = _warm_up(jobs[contender])
             elif action == "run":
                 contender, *arguments = arguments
-                answer = _timed(jobs[contender], *arguments)
+                answer = _timed(
+                    jobs[contender], *arguments, time.process_time if cpu_time else time.perf_counter
+                )
             else:
                 answer = _peak_above_inputs(_build(*arguments))
             connection.send((True, answer))
@@ -131,12 +134,12 @@ def _warm_up(job):
     return job.summary(result)
 
 
-def _timed(job, seconds, least):
-    times, start = [], time.perf_counter()
-    while len(times) < least or time.perf_counter() - start < seconds:
-        before = time.perf_counter()
+def _timed(job, seconds, least, clock):
+    times, start = [], clock()
+    while len(times) < least or clock() - start < seconds:
+        before = clock()
         job.call()
-        times.append((time.perf_counter() - before) * 1e3 / job.steps)
+        times.append((clock() - before) * 1e3 / job.steps)
     return times
 
 
