@@ -63,7 +63,8 @@ def threads() -> int:
     import tensorflow as tf
 
     chosen = tf.config.threading.get_intra_op_parallelism_threads()
-    chosen = chosen or int(os.environ.get("TF_NUM_INTRAOP_THREADS") or 0)
+    variable = os.environ.get("TF_NUM_INTRAOP_THREADS", "")
+    chosen = chosen or (int(variable) if variable.isdecimal() else 0)
     if chosen > 0:
         return chosen
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
