@@ -46,9 +46,9 @@ def in_process() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def for_xla() -> Iterator[None]:
-    """Says that XLA is to compile what is traced inside, where TensorFlow cannot know it yet."""
-    token = _known.set(_FOR_XLA)
+def for_xla(compiles: bool = True) -> Iterator[None]:
+    """Says that XLA is to compile what is traced inside, if it `compiles`, where TensorFlow cannot know it yet."""
+    token = _known.set(_FOR_XLA if compiles else _known.get())
     try:
         yield
     finally:
