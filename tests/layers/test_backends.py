@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 import keras_vrnn as kv
-from keras_vrnn.compression import quantize_aware
 
 
 class OwnStep(kv.VanillaRNNCell):
@@ -47,7 +46,9 @@ def test_the_other_paths_and_their_reasons():
 @pytest.mark.usefixtures("native_on")
 def test_a_layer_with_its_own_recurrence():
     model = kv.Sequential([keras.Input((4, 3)), kv.VanillaRNN(2), keras.layers.Dense(1)])
-    (info,) = kv.backend_info(quantize_aware(model, calibration_data=np.ones((8, 4, 3), "float32")))
+    (info,) = kv.backend_info(
+        kv.compression.quantize_aware(model, calibration_data=np.ones((8, 4, 3), "float32"))
+    )
     assert info.path == "cell"
     assert "has its own `recur`" in info.reason
     layer = kv.VanillaRNN(2)
