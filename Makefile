@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 # Silences the start-up messages of TensorFlow that can be silenced.
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help demo test test-jax test-torch lint format types docs examples bench firmware wheel-test install-test dev venv clean
+.PHONY: help demo test test-jax test-torch lint format types docs examples bench firmware native wheel-test install-test dev venv clean
 .NOTPARALLEL:
 
 help:
@@ -25,6 +25,7 @@ help:
 	@echo "make examples    run the demo at small size"
 	@echo "make bench       measure speed and memory against Keras and PyTorch; BENCH_ARGS='--quick' to try it"
 	@echo "make firmware    measure C sources on emulated Cortex-M processors (gcc-arm-none-eabi, qemu-system-arm)"
+	@echo "make native      build the native kernel of the recurrence (an option; needs a C++ compiler)"
 	@echo "make wheel-test  build source distribution and wheel, and test their contents"
 	@echo "make install-test  install the wheel into a new environment and test it there"
 	@echo "make dev         install all development tools"
@@ -85,6 +86,10 @@ bench: $(VENV)/.benchmarks
 firmware: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.firmware
 
+# In the checkout, beside its sources; `pip install` builds it too, where it finds a compiler.
+native: | venv
+	$(BIN)/python keras_vrnn/native/sources.py
+
 # The wheel is built from the source distribution, which thus holds all that it takes.
 # PYTHONPATH puts the wheel's copy ahead of the checkout's, with the dependencies of .venv. The tests run in another
 # folder, because Python would import the package from the current one.
@@ -135,4 +140,5 @@ endif
 # Removes only a folder that is a venv, because VENV could be anything.
 clean:
 	[ ! -f "$(VENV)/pyvenv.cfg" ] || rm -rf "$(VENV)"
+	rm -f keras_vrnn/native/*.so
 	rm -rf build dist out *.egg-info .coverage .coverage.* htmlcov .pytest_cache .mypy_cache .ruff_cache .hypothesis

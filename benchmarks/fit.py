@@ -16,11 +16,14 @@ def build(contender, model, method, verbose):
         method: "fit", "evaluate" or "predict".
         verbose: As in `fit`.
     """
+    from keras_vrnn import native
+
     x, y = _data(model)
     network = _network(contender.package, model)
     data = (x,) if method == "predict" else (x, y)
 
     def call():
+        native.set_enabled(contender.native)  # contenders alternate, and `fit` may trace at any time
         return getattr(network, method)(*data, batch_size=model.shape.batch, verbose=verbose)
 
     # Two warm-up calls: the first builds and compiles, the second adapts to variables that the first created.

@@ -6,6 +6,7 @@ import statistics
 
 from benchmarks import plan
 from benchmarks.worker import Worker
+from keras_vrnn.native import sources
 
 # Relative difference of RMS values: the same float32 computation in a different order, over up to 2000 steps.
 _SAME = 2e-3
@@ -15,24 +16,22 @@ _LEAST_MEMORY = 0.1
 
 
 def available(contenders):
-    """Returns the contenders whose library is installed, and a sentence about each of the others."""
-    missing = {
-        name: contender.backend
-        for name, contender in contenders.items()
-        if importlib.util.find_spec(contender.backend) is None
-    }
-    notes = [
-        f'{name} is left out: {module} is not installed. `pip install "keras-vrnn[benchmarks]"` brings it.'
-        for name, module in missing.items()
-    ]
-    return {name: contender for name, contender in contenders.items() if name not in missing}, notes
+    """Returns the contenders that can run here, and a sentence about each of the others."""
+    notes = {}
+    for name, contender in contenders.items():
+        if importlib.util.find_spec(contender.backend) is None:
+            remedy = '`pip install "keras-vrnn[benchmarks]"` brings it.'
+            notes[name] = f"{name} is left out: {contender.backend} is not installed. {remedy}"
+        elif contender.native and not sources.library().is_file():
+            notes[name] = f"{name} is left out: the native kernel is not built. `make native` builds it."
+    return {n: contender for n, contender in contenders.items() if n not in notes}, [*notes.values()]
 
 
 class Pool:
     """One worker per library, started when it is first needed."""
 
-    def __init__(self, threads):
-        self.threads = threads
+    def __init__(self, threads, cpu_time=False):
+        self.threads, self.cpu_time = threads, cpu_time
         self._workers = {}
 
     def __enter__(self):
@@ -46,7 +45,7 @@ class Pool:
         """Builds and warms up every contender's job; returns the summary of each result."""
         for contender in contenders.values():
             if contender.backend not in self._workers:
-                self._workers[contender.backend] = Worker(contender.backend, self.threads)
+                self._workers[contender.backend] = Worker(contender.backend, self.threads, self.cpu_time)
         return {n: self._workers[c.backend].prepare(c, module, *arguments) for n, c in contenders.items()}
 
     def in_turn(self, contenders, rounds, seconds, least=3):

@@ -62,12 +62,14 @@ class Contender:
         package: Package of the layer and the model: "keras" or "keras_vrnn".
         backend: Module that does the arithmetic; for Keras, its backend.
         jit: Whether XLA compiles the step. On the JAX backend it always does.
+        native: Whether layers of this package may run on the native kernel.
     """
 
     implementation: str
     package: str = "keras"
     backend: str = "tensorflow"
     jit: bool = False
+    native: bool = False
 
 
 CONTENDERS = {
@@ -77,14 +79,16 @@ CONTENDERS = {
     "torch": Contender("torch", package="torch", backend="torch"),
     "VanillaRNN graph": Contender("keras", package="keras_vrnn"),
     "VanillaRNN XLA": Contender("keras", package="keras_vrnn", jit=True),
+    "VanillaRNN native": Contender("keras", package="keras_vrnn", native=True),
     "GEMM": Contender("gemm", package="numpy", backend="numpy"),
 }
 FIT_CONTENDERS = {
     "Keras": Contender("keras"),
     "Keras JAX": Contender("keras", backend="jax"),
     "kv.Model": Contender("keras", package="keras_vrnn"),
+    "kv.Model native": Contender("keras", package="keras_vrnn", native=True),
 }
-MEMORY_CONTENDERS = ("Keras graph", "Keras XLA", "VanillaRNN graph", "VanillaRNN XLA")
+MEMORY_CONTENDERS = ("Keras graph", "Keras XLA", "VanillaRNN graph", "VanillaRNN XLA", "VanillaRNN native")
 QUICK_MEMORY_CONTENDERS = ("Keras XLA", "VanillaRNN XLA")
 
 
@@ -151,6 +155,7 @@ class Bar:
 
 _OURS = ("VanillaRNN graph", "VanillaRNN XLA")
 _KV = ("kv.Model",)
+_NATIVE = ("VanillaRNN native",)
 _KERAS = ("Keras graph", "Keras XLA")
 _TRAIN = ("train", "train-last")
 BARS = (
@@ -172,6 +177,14 @@ BARS = (
     Bar("fit without progress bar, same", ("fit-silent",), ("Keras",), _KV, 2.0, None, (1, 128)),
     Bar("peak memory, XLA against Keras XLA", ("memory",), _KERAS[1:], _OURS[1:], at_most=0.5),
     Bar("peak memory, graph against Keras graph", ("memory",), _KERAS[:1], _OURS[:1], at_most=0.5),
+    Bar("peak memory, native against Keras graph", ("memory",), _KERAS[:1], _NATIVE, at_most=0.5),
+    Bar(
+        "train step, native, against the best of Keras", _TRAIN, (*_KERAS, "Keras JAX"), _NATIVE, at_least=1.8
+    ),
+    Bar("same, against torch.nn.RNN, up to 128 units", _TRAIN, ("torch",), _NATIVE, 3.0, None, (1, 128)),
+    Bar("same, of 256 units", _TRAIN, ("torch",), _NATIVE, 1.8, None, (256, 256)),
+    Bar("same, of 512 units", _TRAIN, ("torch",), _NATIVE, 1.3, None, (512, 512)),
+    Bar("train step, native, over the bare GEMMs", _TRAIN, ("GEMM",), _NATIVE, at_most=1.0),
     # Recorded without a bound.
     Bar("train step, against SimpleRNN on JAX", _TRAIN, ("Keras JAX",), _OURS),
     Bar("fit, against Keras on JAX", ("fit",), ("Keras JAX",), _KV),

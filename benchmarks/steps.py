@@ -46,6 +46,9 @@ def _summary(result):
 def _keras(contender, step, x, y, weights):
     if contender.package == "keras_vrnn":
         from keras_vrnn import VanillaRNN as RNN
+        from keras_vrnn import native
+
+        native.set_enabled(contender.native)  # until the next contender is built; this one is traced before
     else:
         from keras.layers import SimpleRNN as RNN
     layer = RNN(weights[1].shape[0], return_sequences=step.sequences)
@@ -59,11 +62,14 @@ def _keras(contender, step, x, y, weights):
 def _keras_on_tensorflow(layer, step, x, y, jit):
     import tensorflow as tf
 
+    from keras_vrnn.layers import native_path
+
     x, y = tf.constant(x), tf.constant(y)
 
     @tf.function(jit_compile=jit)
     def forward(x):
-        return layer(x)
+        with native_path.in_process():  # as in `predict`
+            return layer(x)
 
     @tf.function(jit_compile=jit)
     def train(x, y):

@@ -22,13 +22,14 @@ class Worker:
     Args:
         library: Module that does the arithmetic; for Keras, its backend.
         threads: Number of cores that it may use.
+        cpu_time: Whether calls are timed by the clock of the process, which stands while others run.
     """
 
-    def __init__(self, library, threads):
+    def __init__(self, library, threads, cpu_time=False):
         # spawn: TensorFlow and JAX do not survive a fork.
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, library, threads), daemon=True)
+        self._process = context.Process(target=_serve, args=(theirs, library, threads, cpu_time), daemon=True)
         self._process.start()
         theirs.close()
 
@@ -74,7 +75,7 @@ class Worker:
         return answer
 
 
-def _serve(connection, library, threads):
+def _serve(connection, library, threads, cpu_time):
     _settle(library, threads)
     jobs = {}
     while True:
@@ -90,9 +91,10 @@ def _serve(connection, library, threads):
                 answer = _warm_up(jobs[contender])
             elif action == "run":
                 contender, *arguments = arguments
-                answer = _timed(jobs[contender], *arguments)
+                clock = time.process_time if cpu_time else time.perf_counter
+                answer = _timed(jobs[contender], *arguments, clock)
             elif action == "first":
-                (answer,) = _timed(_build(*arguments), 0, 1)
+                (answer,) = _timed(_build(*arguments), 0, 1, time.perf_counter)
             else:
                 answer = _peak_above_inputs(_build(*arguments))
             connection.send((True, answer))
@@ -137,12 +139,12 @@ def _warm_up(job):
     return job.summary(result)
 
 
-def _timed(job, seconds, least):
-    times, start = [], time.perf_counter()
-    while len(times) < least or time.perf_counter() - start < seconds:
-        before = time.perf_counter()
+def _timed(job, seconds, least, clock):
+    times, start = [], clock()
+    while len(times) < least or clock() - start < seconds:
+        before = clock()
         job.call()
-        times.append((time.perf_counter() - before) * 1e3 / job.steps)
+        times.append((clock() - before) * 1e3 / job.steps)
     return times
 
 

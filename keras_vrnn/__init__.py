@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from keras_vrnn import datasets as datasets
     from keras_vrnn import diagnostics as diagnostics
     from keras_vrnn import models as models
+    from keras_vrnn import native as native
     from keras_vrnn import text as text
     from keras_vrnn import tflite as tflite
     from keras_vrnn import training as training
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from keras_vrnn.layers import StackedVanillaRNN as StackedVanillaRNN
     from keras_vrnn.layers import VanillaRNN as VanillaRNN
     from keras_vrnn.layers import VanillaRNNCell as VanillaRNNCell
+    from keras_vrnn.layers import backend_info as backend_info
     from keras_vrnn.layers import initializers as initializers
     from keras_vrnn.models import EncoderDecoder as EncoderDecoder
     from keras_vrnn.models import many_to_many as many_to_many
@@ -47,6 +49,7 @@ else:  # type checkers must not see a `__getattr__`: it would make every name va
             "Symbols": "keras_vrnn.symbols",
             "VanillaRNN": "keras_vrnn.layers",
             "VanillaRNNCell": "keras_vrnn.layers",
+            "backend_info": "keras_vrnn.layers",
             "callbacks": "keras_vrnn.training.callbacks",
             "compression": "keras_vrnn.compression",
             "datasets": "keras_vrnn.datasets",
@@ -55,6 +58,7 @@ else:  # type checkers must not see a `__getattr__`: it would make every name va
             "many_to_many": "keras_vrnn.models",
             "many_to_one": "keras_vrnn.models",
             "models": "keras_vrnn.models",
+            "native": "keras_vrnn.native",
             "one_to_many": "keras_vrnn.models",
             "text": "keras_vrnn.text",
             "tflite": "keras_vrnn.tflite",

@@ -17,6 +17,7 @@ NAMES = {
     "weights per tensor, which CMSIS-NN needs.",
     "_flatten_layers": "All layers of a model, including layers that wrappers hold; `layers` stops at the wrapper.",
     "_flatten_metrics_in_order": "Logs in the order that Keras prints.",
+    "_get_control_flow_context": "Whether XLA is to compile a graph; it cannot run the native op: see `in_xla`.",
     "_keras_mask": "The mask of a tensor where a model is run in parts: Keras passes masks on this attribute alone.",
     "_loss_tracker": "The mean of the loss that Keras' own `train_step` updates.",
     "_maybe_symbolic_build": "Overridden because Keras' own fails under MultiWorkerMirroredStrategy.",
@@ -73,3 +74,21 @@ def flatten_layers(layer: Any) -> list[Any]:
 def children(layer: Any) -> list[Any]:
     """The layers directly inside a layer or model."""
     return list(layer._flatten_layers(recursive=False, include_self=False))
+
+
+def in_xla() -> bool:
+    """Whether the program that is being traced will be compiled by XLA; also where TensorFlow no longer tells."""
+    import tensorflow as tf
+
+    graph = tf.compat.v1.get_default_graph()
+    while graph is not None:
+        try:
+            context = graph._get_control_flow_context()
+            while context is not None:
+                if context.IsXLAContext():
+                    return True
+                context = context.outer_context
+        except AttributeError:
+            return True
+        graph = getattr(graph, "outer_graph", None)
+    return False

@@ -1,5 +1,6 @@
 """Settings that must hold before TensorFlow loads, and the same random numbers for every test."""
 
+import contextlib
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -20,3 +21,37 @@ def seeded():
     import keras
 
     keras.utils.set_random_seed(20240607)
+
+
+@pytest.fixture
+def native_on():
+    """The native kernel, switched on; skips the test where it cannot be used."""
+    import keras
+
+    from keras_vrnn.native import library
+
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("the native kernel is for TensorFlow")
+    with _switched(True):
+        if library.unavailable():
+            pytest.skip(f"the native kernel is {library.unavailable()}")
+        yield
+
+
+@pytest.fixture
+def native_off():
+    """The native kernel, switched off: for tests of what serves without it."""
+    with _switched(False):
+        yield
+
+
+@contextlib.contextmanager
+def _switched(on):
+    from keras_vrnn.native import library
+
+    before = library._Switch.on
+    library.set_enabled(on)
+    try:
+        yield
+    finally:
+        library._Switch.on = before

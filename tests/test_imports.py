@@ -15,14 +15,15 @@ ROOT = Path(__file__).parents[1] / "keras_vrnn"
 
 # Each room and the rooms that it may import, from the bottom up. `shared` are the modules beside the folders at the top
 # of the package, which every room may import; `tflite.shared` are the modules beside the folders in tflite/.
-LAYERS = ["layers", "diagnostics", "training", "models", "compression"]
+LAYERS = ["native", "layers", "diagnostics", "training", "models", "compression"]
 TFLITE = [f"tflite.{name}" for name in ("shared", "running", "micro", "inspecting", "exporting", "verifying")]
 ROOMS = {
     "shared": [],
     "quantization": [],
-    "layers": [],
-    "diagnostics": ["layers"],
-    "training": ["layers", "diagnostics"],
+    "native": [],
+    "layers": ["native"],
+    "diagnostics": ["native", "layers"],
+    "training": ["native", "layers", "diagnostics"],
     "models": ["layers", "training"],
     "compression": ["quantization", "layers", "training", "models"],
     "tflite.shared": [],

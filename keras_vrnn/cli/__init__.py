@@ -1,4 +1,4 @@
-"""`keras-vrnn export | verify | bench | inspect | describe | diagnose | compress | report`: the package on the command line.
+"""`keras-vrnn export | verify | bench | inspect | describe | diagnose | compress | report`: the package in a shell.
 
 Exit status: 0 done, 1 a threshold was not met, 2 the input was refused.
 """

@@ -3,6 +3,7 @@
 from keras_vrnn._registration import registering
 
 with registering():
+    from keras_vrnn.layers.backends import BackendInfo, backend_info
     from keras_vrnn.layers.bidirectional import Bidirectional
     from keras_vrnn.layers.cell import VanillaRNNCell
     from keras_vrnn.layers.fast_cell import FastRNNCell
@@ -12,6 +13,7 @@ with registering():
     from keras_vrnn.layers.vanilla_rnn import VanillaRNN
 
 __all__ = [
+    "BackendInfo",
     "Bidirectional",
     "FastRNN",
     "FastRNNCell",
@@ -20,6 +22,7 @@ __all__ = [
     "StackedVanillaRNN",
     "VanillaRNN",
     "VanillaRNNCell",
+    "backend_info",
 ]
 
 

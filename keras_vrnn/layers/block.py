@@ -152,6 +152,11 @@ class Block:
 
     def backward(self, x, mask, last, kept, dh, dy, recurrent_kernel, kernel, *rest):
         """BPTT: dX, dh_0, dW_h, dW_x, the gradients of the rates, and db, as the arguments of `forward` are ordered."""
+        dz, *others = self.backward_to_z(x, mask, last, kept, dh, dy, recurrent_kernel, kernel, *rest)
+        return ops.matmul(dz, ops.transpose(kernel)), *others
+
+    def backward_to_z(self, x, mask, last, kept, dh, dy, recurrent_kernel, kernel, *rest):
+        """The same with dZ, (batch, time, units), instead of dX = dZ·W_xᵀ."""
         mixture, *bias = self._mixture(rest)
         transposed = ops.transpose(recurrent_kernel)
         slope = SLOPES[self.activation]
@@ -187,7 +192,7 @@ class Block:
         d_recurrent_kernel = _outer(before, dz)
         dz = ops.transpose(dz, (1, 0, 2))
         d_weights = d_recurrent_kernel, _outer(x, dz), *map(ops.sum, d_rates), *d_bias
-        return ops.matmul(dz, ops.transpose(kernel)), dh, *d_weights
+        return dz, dh, *d_weights
 
     def tangents(self, primals, tangents):
         """What `forward` returns, and how h_T and h_t of all steps change as the arguments do."""

@@ -5,6 +5,7 @@ import inspect
 import keras
 from keras import ops
 
+from keras_vrnn.layers import native_path
 from keras_vrnn.layers.block import SLOPES, Block, forward_loop, given
 from keras_vrnn.layers.blocks import over_time
 from keras_vrnn.layers.cell import VanillaRNNCell
@@ -29,6 +30,11 @@ def gradient_rule(cell):
     if cell.activation in SLOPES and keras.backend.backend() in ("tensorflow", "jax"):
         return "hand-written"
     return "autodiff"
+
+
+def native_refusal(cell):
+    """Why the native kernel does not serve the recurrence of `cell`, or "" if it does where its program may hold it."""
+    return native_path.refusal(cell.activation, _MIXTURES.get(type(cell).call), cell.compute_dtype)
 
 
 def recur(layer, sequences, state, mask, training):
@@ -57,7 +63,11 @@ def recur(layer, sequences, state, mask, training):
     if rule == "hand-written":
         block = Block(cell.activation, recurrent_mask, layer.return_sequences, **loop, mixture=mixture)
         weights = recurrent_kernel, kernel, *rates, *bias
-        return results(layer, *over_time(block, sequences, mask, state, *weights))
+        if native_path.serves(block, sequences, training):
+            found = native_path.over_time(block, sequences, mask, state, *weights, training=training)
+        else:
+            found = over_time(block, sequences, mask, state, *weights)
+        return results(layer, *found)
     z = ops.matmul(sequences, kernel)
     z = z + bias[0] if bias else z  # one gradient of b instead of one per step
     run = forward_loop(cell.activation, recurrent_mask, {**loop, "autodiff": True}, mixture(*rates))

@@ -9,6 +9,7 @@ program serves for any number of batches. docs/decisions/epoch.md has the measur
 
 import tensorflow as tf
 
+from keras_vrnn.layers.native_path import for_xla
 from keras_vrnn.training.xla import differs, warn_of_refusal
 
 # XLA takes as long to compile a step for a smaller last batch as hundreds of such batches take without XLA.
@@ -27,7 +28,8 @@ class Loop:
 
     def __init__(self, step, spec, jit_compile, collects=False):
         # The only trace of the step. It also makes all variables.
-        self.step = tf.function(step, autograph=False).get_concrete_function(spec)
+        with for_xla(jit_compile):
+            self.step = tf.function(step, autograph=False).get_concrete_function(spec)
         self.is_tried, self._collects = False, collects
         self._compile(jit_compile)
 

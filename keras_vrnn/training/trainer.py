@@ -11,6 +11,7 @@ from typing import Any, Literal
 import keras
 
 from keras_vrnn import _checks as checks
+from keras_vrnn.layers.native_path import in_process
 from keras_vrnn.training import logs, pruned, stateful_windows, workers
 from keras_vrnn.training.automatic import AutomaticFit
 from keras_vrnn.training.settings import (
@@ -243,7 +244,9 @@ class GradientTraining(logs.GradientLogs, AutomaticFit):
         return workers.reducible(results, self.distribute_strategy)
 
     def test_step(self, data):
-        return workers.reducible(super().test_step(self._unpacked(data)), self.distribute_strategy)
+        with in_process():
+            results = super().test_step(self._unpacked(data))
+        return workers.reducible(results, self.distribute_strategy)
 
     def _unpacked(self, data):
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(stateful_windows.begin(self, data))
@@ -256,7 +259,8 @@ class GradientTraining(logs.GradientLogs, AutomaticFit):
     def predict_step(self, *args):
         # Keras on JAX puts its state before the data.
         *state, data = args
-        return super().predict_step(*state, stateful_windows.begin(self, data))
+        with in_process():
+            return super().predict_step(*state, stateful_windows.begin(self, data))
 
     def _learn(self, x, y, sample_weight, windows=None):
         """Updates the weights once; returns the outputs before the update and the loss."""

@@ -15,7 +15,9 @@ import logging
 import keras
 import tensorflow as tf
 
+from keras_vrnn.layers.backends import runs_natively
 from keras_vrnn.layers.interception import layers_of
+from keras_vrnn.layers.native_path import for_xla
 
 _LOGGER = logging.getLogger("keras_vrnn")
 
@@ -58,8 +60,12 @@ def helps(model):
         return False
     layers = layers_of(model)
     known = all(type(layer).__module__.split(".")[0] in ("keras", "keras_vrnn") for layer in layers)
-    recurrent = any(isinstance(layer, keras.layers.RNN) for layer in layers)
-    return known and recurrent and all(layer.supports_jit for layer in layers)
+    recurrent = [layer for layer in layers if isinstance(layer, keras.layers.RNN)]
+    if all(
+        runs_natively(layer) for layer in recurrent
+    ):  # faster than XLA, which cannot run the native kernel
+        return False
+    return known and all(layer.supports_jit for layer in layers)
 
 
 class Trial:
@@ -121,7 +127,8 @@ def _has_fixed_shapes(spec):
 
 def _traced(step, spec):
     """The graph of a step. This trace also makes all variables; a trace that fails would leave them without values."""
-    return tf.function(step, autograph=False).get_concrete_function(spec).graph
+    with for_xla():
+        return tf.function(step, autograph=False).get_concrete_function(spec).graph
 
 
 def differs(graph):

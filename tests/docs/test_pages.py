@@ -44,6 +44,10 @@ def test_readme(tmp_path):
     assert (tmp_path / "firmware" / "model.c").exists()
 
 
+def test_native_readme():
+    assert pages.run("keras_vrnn/native/README.md")["info"].layer
+
+
 @pytest.mark.slow
 def test_export(tmp_path):
     names = pages.run("docs/export.md")

@@ -6,6 +6,9 @@ import pytest
 
 import keras_vrnn as kv
 
+# Where the native kernel serves, `fit` runs it, without XLA.
+pytestmark = pytest.mark.usefixtures("native_off")
+
 X = np.random.default_rng(0).normal(size=(320, 6, 3)).astype("float32")
 
 

@@ -10,6 +10,9 @@ import tensorflow as tf
 import keras_vrnn as kv
 from keras_vrnn.training import xla
 
+# Where the native kernel serves, `fit` runs it, without XLA.
+pytestmark = pytest.mark.usefixtures("native_off")
+
 X = np.random.default_rng(0).normal(size=(320, 6, 3)).astype("float32")
 Y = np.random.default_rng(1).integers(0, 2, 320)
 
@@ -136,3 +139,10 @@ def test_the_first_index_out_of_range_is_found():
     number, index = found(np.array([[0, 4, 2], [3, 9, 8]])).numpy()
     assert index == 9
     assert "indices = 9 is not in [0, 5)" in str(checks.error(number, index))
+
+
+@pytest.mark.usefixtures("native_on")
+def test_a_model_on_the_native_kernel_runs_without_xla():
+    assert compiled_in_fit(model()) is False
+    stack = keras.Sequential([kv.VanillaRNN(4, return_sequences=True), keras.layers.LSTM(3)])
+    assert compiled_in_fit(model(layer=stack)) is True

@@ -1,0 +1,5 @@
+"""The vanilla recurrence in C++: an option, never a need, for TensorFlow on a CPU. README.md here explains it."""
+
+from keras_vrnn.native.library import enabled, set_enabled, unavailable
+
+__all__ = ["enabled", "set_enabled", "unavailable"]
