@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_vrnn import __version__
 from keras_vrnn._shown import image
+from keras_vrnn._version import __version__
 from keras_vrnn.cli.loading import DATA, load_data, load_model
 
 _STYLE = (
