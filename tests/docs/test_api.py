@@ -22,6 +22,7 @@ MODULES = [
     "diagnostics",
     "initializers",
     "models",
+    "native",
     "text",
     "tflite",
     "training",
