@@ -135,8 +135,24 @@ def test_compression(tmp_path):
     np.testing.assert_array_equal(found, names["aware"].predict(names["x"][:50], verbose=0))
 
 
+def run_cells(page):
+    """Runs the cells of a page's notebook, at small size, and returns all variables after the last."""
+    names = {}
+    for cell in json.loads(page_notebook.text(pages.ROOT / page, EPOCHS=1))["cells"]:
+        if cell["cell_type"] == "code":
+            exec(cell["source"], names)
+    return names
+
+
 def test_tutorial(tmp_path):
-    """As the notebook that readers get, in a kernel of its own."""
+    names = run_cells("docs/tutorial.md")
+    assert names["report"].agreement > 0.9
+    assert (tmp_path / "firmware" / "digits.c").exists()
+
+
+@pytest.mark.slow
+def test_notebook_of_the_tutorial(tmp_path):
+    """As readers get it, in a kernel of its own."""
     pytest.importorskip("nbclient")
     path = tmp_path / "tutorial.ipynb"
     path.write_text(page_notebook.text(pages.ROOT / "docs/tutorial.md", EPOCHS=1), encoding="utf-8")
@@ -149,15 +165,10 @@ def test_tutorial(tmp_path):
     outputs = [output for cell in cells for output in cell.get("outputs", ())]
     printed = "".join(text for output in outputs for text in output.get("text", ()))
     assert "held-out digits recognized" in printed
-    assert (tmp_path / "firmware" / "digits.c").exists()
 
 
 def test_sensor_csv(tmp_path):
-    cells = json.loads(page_notebook.text(pages.ROOT / "docs/sensor_csv.md", EPOCHS=1))["cells"]
-    names = {}
-    for cell in cells:
-        if cell["cell_type"] == "code":
-            exec(cell["source"], names)
+    names = run_cells("docs/sensor_csv.md")
     assert not set(names["known"].person) & set(names["unknown"].person)
     assert names["report"].agreement > 0.9
     assert (tmp_path / "activity.tflite").exists()
