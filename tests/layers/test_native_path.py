@@ -31,8 +31,10 @@ def check(seeds, monkeypatch):
     for seed in seeds:
         chosen = configuration(np.random.default_rng(seed), seed)
         errors = errors_against_oracle(chosen, "float32")
+        # The loss is a float32 sum of up to 7,600 products that cancel, whoever computes the states.
+        loss = errors.pop("loss")
         # float32 rounding (6e-8) of sums of up to 40 terms, carried over up to 19 steps; relu and linear may grow.
-        if not max(errors.values()) < 3e-5:
+        if not (max(errors.values()) < 3e-5 and loss < 3e-4):
             wrong.append((chosen, errors))
     assert len(used) == len(seeds)
     assert not wrong, wrong[:3]
