@@ -27,9 +27,10 @@ class Loop:
     """
 
     def __init__(self, step, spec, jit_compile, collects=False):
-        # The only trace of the step. It also makes all variables.
+        # Mostly the only trace of the step. It also makes all variables.
         with for_xla(jit_compile):
             self.step = tf.function(step, autograph=False).get_concrete_function(spec)
+        self._function, self._inner = step, self.step
         self.is_tried, self._collects = False, collects
         self._compile(jit_compile)
 
@@ -37,7 +38,16 @@ class Loop:
         self.jit_compile = jit_compile
         self._program = tf.function(self._run, autograph=False, jit_compile=jit_compile)
 
+    def trace_inside(self):
+        """Traces the step once more, inside the program that XLA compiles.
+
+        Some loops, such as a Keras LSTM behind another recurrence, get lists of fixed length only there.
+        """
+        self._inner = self._function
+        self._compile(True)
+
     def without_xla(self):
+        self._inner = self.step
         self._compile(False)
 
     def __call__(self, rows, batch_size, first, count):
@@ -49,7 +59,7 @@ class Loop:
     def _run(self, rows, batch_size, first, count):
         def outputs(i):
             batch = tf.nest.map_structure(lambda leaf: _batch(leaf, i, batch_size), rows)
-            return tf.nest.flatten(self.step(batch), expand_composites=True)
+            return tf.nest.flatten(self._inner(batch), expand_composites=True)
 
         structure = self.step.structured_outputs
         specs = tf.nest.flatten(structure, expand_composites=True)
@@ -147,11 +157,13 @@ class EpochFunction:
             return self._many(loop, rows, first, 1)
         refusal = None
         if not differs(loop.step.graph):
-            try:
-                return self._many(loop, rows, first, 1)
-            except Exception as error:
-                # XLA refuses with many types of errors. An error of the user's program comes again below.
-                refusal = error
+            for prepare in (lambda: None, loop.trace_inside):
+                prepare()
+                try:
+                    return self._many(loop, rows, first, 1)
+                except Exception as error:
+                    # XLA refuses with many types of errors. An error of the user's program comes again below.
+                    refusal = error
         self._model.refuse_xla()
         loop.without_xla()
         self._jit_compile = False
