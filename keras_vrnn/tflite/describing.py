@@ -106,11 +106,14 @@ def attached(content: bytes, card: Card | None) -> bytes:
     """
     model = schema.ModelT.InitFromPackedBuf(content)
     kept = [entry for entry in model.metadata or [] if text(entry.name) != ENTRY]
-    if len(kept) < len(model.metadata or []):
+    has_card = len(kept) < len(model.metadata or [])
+    if card is None and not has_card:
+        return content
+    if has_card:
         _remove_buffer(model, next(e.buffer for e in model.metadata if text(e.name) == ENTRY))
     model.metadata = kept
     if card is None:
-        return pack(model)
+        return digest.sealed(pack(model))
     packed, files = _with_metadata(model, card)
     return digest.sealed(packed + _archive(len(packed), files))
 

@@ -142,7 +142,9 @@ def test_the_first_index_out_of_range_is_found():
 
 
 def test_a_model_on_the_native_kernel_runs_without_xla(native_on):
-    kv.native.set_enabled(True)  # pytest may set up `native_off`, for all tests of this file, after `native_on`
+    kv.native.set_enabled(
+        True
+    )  # pytest may set up `native_off`, for all tests of this file, after `native_on`
     assert compiled_in_fit(model()) is False
     stack = keras.Sequential([kv.VanillaRNN(4, return_sequences=True), keras.layers.LSTM(3)])
     assert compiled_in_fit(model(layer=stack)) is True

@@ -11,6 +11,7 @@ import pytest
 import tflm_stub
 
 import keras_vrnn as kv
+from keras_vrnn.tflite import digest
 from keras_vrnn.tflite.micro import interpreter as micro
 from keras_vrnn.tflite.micro import operators as micro_operators
 from keras_vrnn.tflite.micro import trial as micro_trial
@@ -57,6 +58,25 @@ def test_array_holds_the_bytes_of_the_file(exported, quantization):
         "  return std::fwrite(model_data, 1, model_data_size, stdout) != model_data_size;\n}\n"
     )
     assert run(folder, main, folder / "model_data.cc") == path.read_bytes()
+
+
+@needs_compiler
+def test_array_leaves_out_the_card(exported, tmp_path):
+    path, folder = tmp_path / "model.tflite", tmp_path / "c"
+    path.write_bytes(exported["int8"][0].read_bytes())
+    plain = path.read_bytes()
+    kv.tflite.describe(path, kv.tflite.Card(name="gesture", description="of a wrist"))
+    kv.tflite.write_c_array(path, folder)
+    main = folder / "print.cc"
+    main.write_text(
+        '#include <cstdio>\n#include "model_data.h"\n'
+        "int main() { return std::fwrite(model_data, 1, model_data_size, stdout) != model_data_size; }\n"
+    )
+    held = run(folder, main, folder / "model_data.cc")
+    assert b"gesture" in path.read_bytes()
+    assert b"gesture" not in held
+    assert digest.is_intact(held)
+    assert len(held) <= len(plain)
 
 
 @needs_compiler
