@@ -154,6 +154,8 @@ class EpochFunction:
         A failure loses nothing: XLA compiles the whole program before any part of it runs.
         """
         if not self._model.tries_xla:
+            if loop.jit_compile:  # the user's choice: nothing else is left to try
+                loop.trace_inside()
             return self._many(loop, rows, first, 1)
         refusal = None
         if not differs(loop.step.graph):
