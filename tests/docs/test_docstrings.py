@@ -15,7 +15,7 @@ import keras_vrnn
 def modules_with_examples():
     for module in pkgutil.walk_packages(keras_vrnn.__path__, "keras_vrnn."):
         path = Path(importlib.util.find_spec(module.name).origin)
-        if ">>>" in path.read_text(encoding="utf-8"):
+        if path.suffix == ".py" and ">>>" in path.read_text(encoding="utf-8"):
             yield module.name
 
 
