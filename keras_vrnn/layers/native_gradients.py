@@ -88,7 +88,7 @@ def _first(op, d_last, d_hidden):
 
 
 def _as_inputs(dx, d_state, d_recurrent_kernel, d_kernel, d_bias=None):
-    """In the order of the op's inputs; nothing is differentiated by way of a mask."""
+    """Returns the gradients in the order of the op's inputs; masks have none."""
     return dx, d_state, d_kernel, d_recurrent_kernel, d_bias, None, None
 
 

@@ -23,7 +23,7 @@ class Loop:
         step: Function of a batch that returns a structure of tensors, such as the logs.
         spec: Structure of `tf.TensorSpec` of a batch.
         jit_compile: Whether XLA compiles the loop.
-        collects: Whether the results of all batches are wanted, joined along the first axis, or those of the last.
+        collects: Whether to return the results of all batches, joined along the first axis, or only the last batch's.
     """
 
     def __init__(self, step, spec, jit_compile, collects=False):

@@ -1,4 +1,4 @@
-"""Random models in C: every integer that of the simulation, or refused by the name of an operator."""
+"""Random models in C: every integer equals the simulation's, or the error names an operator."""
 
 import firmware
 import pytest
