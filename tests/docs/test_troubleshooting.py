@@ -2,6 +2,7 @@
 
 import re
 
+import keras
 import pages
 import pytest
 
@@ -25,6 +26,7 @@ def heading(message):
 @pytest.mark.parametrize(("message", "code"), MESSAGES, ids=map(heading, (text for text, _ in MESSAGES)))
 def test_message_is_raised(message, code, beginning, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    keras.backend.clear_session()  # which numbers the layers' names from the beginning, as in a reader's new process
     with pytest.raises(Exception, match=r"\S") as error:
         exec(code, dict(beginning))
     raised = " ".join(f"{type(error.value).__name__}: {error.value}".split())
