@@ -14,7 +14,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 help:
 	@echo "make demo        train, plot, export and verify the sentiment model; writes to out/sentiment/"
-	@echo "make test        run all tests; PYTEST_ARGS='-m \"not slow\"' for the quick ones"
+	@echo "make test        run all tests; PYTEST_ARGS='-m \"not slow\"' for the quick ones, TESTS=tests/layers for some"
 	@echo "make test-jax    run the tests of the layers on JAX"
 	@echo "make test-torch  run the tests of the layers on PyTorch (a large install)"
 	@echo "make coverage    the same, and measure branch coverage, which takes about twice as long"
@@ -43,11 +43,8 @@ TEST_PARTS := "tests/layers" "tests/training tests/diagnostics" "tests/tflite" \
 	"$(wildcard tests/test_*.py) $(filter-out tests/layers tests/training tests/diagnostics tests/tflite,$(TEST_FOLDERS))"
 
 test: $(VENV)/.dev
-ifdef PYTEST_ARGS
-	$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
-else
-	status=0; for part in $(TEST_PARTS); do $(BIN)/python -m pytest -n 2 $$part || status=1; done; exit $$status
-endif
+	status=0; for part in $(if $(TESTS),"$(TESTS)",$(TEST_PARTS)); do \
+	  $(BIN)/python -m pytest -n 2 $$part $(PYTEST_ARGS) || status=1; done; exit $$status
 
 # Apart from the tests, because counting branches takes as long as many of the tests themselves. A bare --cov would take
 # the next argument as its source, and an empty one measures nothing. The floor applies to a run of all tests only.

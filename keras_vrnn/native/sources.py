@@ -20,7 +20,15 @@ SOURCES = (
     "recurrence_portable.cc",
     "threads.cc",
 )
-HEADERS = ("recurrence.h", "recurrence_code.h", "tensorflow_c.h", "threads.h")
+HEADERS = (
+    "products.h",
+    "recurrence.h",
+    "recurrence_code.h",
+    "slices.h",
+    "tensorflow_c.h",
+    "threads.h",
+    "vectors.h",
+)
 # -ffp-contract=fast: a·b + c in one instruction where there is one. No option may change arithmetic further.
 OPTIONS = ("-std=c++17", "-O3", "-ffp-contract=fast", "-fvisibility=hidden", "-fPIC", "-pthread")
 

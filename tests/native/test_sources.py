@@ -1,6 +1,7 @@
 """The build of the library, and checks of its sources with a compiler."""
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from keras_vrnn.native import sources
 
 HERE = Path(__file__).parent
+RECURRENCE = [str(sources.FOLDER / name) for name in sources.SOURCES if name != "ops.cc"]
 
 
 def test_the_name_of_the_library_depends_on_its_sources(monkeypatch, tmp_path):
@@ -53,7 +55,6 @@ def test_declarations_equal_those_of_tensorflow(compiler):
 @pytest.mark.slow
 @pytest.mark.parametrize("sanitizer", ["address,undefined", "thread"])
 def test_the_kernel_is_clean_under_sanitizers(compiler, tmp_path, sanitizer):
-    code = [str(sources.FOLDER / name) for name in sources.SOURCES if name != "ops.cc"]
     options = (
         "-O1",
         "-g",
@@ -62,9 +63,24 @@ def test_the_kernel_is_clean_under_sanitizers(compiler, tmp_path, sanitizer):
         f"-fsanitize={sanitizer}",
         "-fno-sanitize-recover=all",
     )
-    compiler(*options, str(HERE / "driver.cc"), *code, "-o", str(tmp_path / "driver"))
+    compiler(*options, str(HERE / "driver.cc"), *RECURRENCE, "-o", str(tmp_path / "driver"))
     # The driver forks while it has threads.
     environment = {**os.environ, "TSAN_OPTIONS": "die_after_fork=0"}
     done = subprocess.run([tmp_path / "driver", "60"], capture_output=True, text=True, env=environment)
     assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
     assert "60 problems: good" in done.stdout
+
+
+def test_the_kernel_runs_on_arm64(tmp_path):
+    # Debian: g++-aarch64-linux-gnu and qemu-user. The arithmetic, without TensorFlow.
+    cross, emulator = (
+        "aarch64-linux-gnu-g++",
+        shutil.which("qemu-aarch64") or shutil.which("qemu-aarch64-static"),
+    )
+    if not (shutil.which(cross) and emulator):
+        pytest.skip(f"needs {cross} and qemu-aarch64")
+    driver = str(tmp_path / "driver")
+    command = [cross, *sources.OPTIONS, "-Wall", "-Wextra", "-Werror", "-static", f"-I{sources.FOLDER}"]
+    subprocess.run([*command, str(HERE / "driver.cc"), *RECURRENCE, "-o", driver], check=True)
+    done = subprocess.run([emulator, driver, "40", "no-fork"], capture_output=True, text=True)
+    assert "40 problems: good" in done.stdout, (done.stdout + done.stderr)[-2000:]
