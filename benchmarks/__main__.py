@@ -44,8 +44,10 @@ def _measure(sections, options, say):
     rounds = options.rounds or (2 if quick else 9)
     with measure.Pool(options.threads, options.cpu_time) as pool:
         if steps:
-            shapes = plan.QUICK_GRID if quick else plan.GRID
-            yield from measure.steps(pool, steps, shapes, rounds, 0.02 if quick else 0.25, say)
+            cases = [
+                (s, shape) for s in steps for shape in (plan.QUICK_GRID if quick else plan.STEPS[s].shapes)
+            ]
+            yield from measure.steps(pool, cases, rounds, 0.02 if quick else 0.25, say)
         if "fit" in sections:
             yield from measure.fits(pool, plan.QUICK_FIT_MODELS if quick else plan.FIT_MODELS, rounds, say)
     if "first-fit" in sections:

@@ -59,10 +59,10 @@ class Pool:
         return times
 
 
-def steps(pool, sections, shapes, rounds, seconds, say):
-    """Times the steps named in `sections` for all shapes; yields records in milliseconds."""
+def steps(pool, cases, rounds, seconds, say):
+    """Times steps: pairs of a section and a shape; yields records in milliseconds."""
     contenders, _ = available(plan.CONTENDERS)
-    for section, shape in itertools.product(sections, shapes):
+    for section, shape in cases:
         say(f"{section} {shape}")
         summaries = pool.prepare(contenders, "steps", plan.STEPS[section], shape)
         require_equal(f"{section} {shape}", summaries)

@@ -25,6 +25,12 @@ GRID = (
     Shape(32, 2000, 32, 64),
 )
 QUICK_GRID = (Shape(8, 12, 4, 16),)
+# Time steps, units and batch size, one at a time.
+SCALING = (
+    *(Shape(32, time, 32, 64) for time in (8, 32, 128, 512)),
+    *(Shape(32, 96, 32, units) for units in (8, 16, 32, 128, 256)),
+    *(Shape(batch, 96, 32, 64) for batch in (1, 8, 128, 512)),
+)
 LONG = Shape(32, 2000, 32, 64)
 QUICK_LONG = Shape(32, 500, 8, 64)  # its memory grows by more than the noise of a process, a few MiB
 
@@ -38,18 +44,21 @@ class Step:
         sequences: Whether the layer returns h of all steps, with a loss over all of them, or only the last h.
         gradients: Whether gradients are computed.
         input_gradient: Whether they include the gradient of x, as for a layer above another one.
+        shapes: What it is measured with.
     """
 
     title: str
     sequences: bool
     gradients: bool
     input_gradient: bool = False
+    shapes: tuple = GRID
 
 
 STEPS = {
     "train": Step("Train step, all outputs: forward, loss, gradients of weights and input", True, True, True),
     "train-last": Step("Train step, last output: forward, loss, gradients of the weights", False, True),
     "forward": Step("Forward pass, all outputs", True, False),
+    "scaling": Step("Train step, last output, one size changed at a time", False, True, shapes=SCALING),
 }
 
 

@@ -52,7 +52,8 @@ def build(file: Path) -> None:
     if compiler is None:
         raise RuntimeError("no C++ compiler was found: install g++ or clang++, or name one in CXX")
     file.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=file.parent) as folder:
+    # The dot keeps setuptools from taking it for a package, where two installations run at once.
+    with tempfile.TemporaryDirectory(dir=file.parent, prefix=".build-") as folder:
         made = Path(folder, file.name)
         sources = [os.fspath(FOLDER / name) for name in SOURCES]
         command = [*compiler, *OPTIONS, *sources, "-shared", "-ldl", "-o", os.fspath(made)]
