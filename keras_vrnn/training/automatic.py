@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 
 from keras_vrnn.training import epoch_plan, executions
+from keras_vrnn.training.progress_bar import with_progress_bar
 from keras_vrnn.training.settings import Automatic
 
 _Mixin: Any = keras.Model if TYPE_CHECKING else object
@@ -57,6 +58,7 @@ class AutomaticFit(_Mixin):
         if self._automatic.steps_per_execution:
             data = (arguments[name] for name in ("callbacks", "x", "batch_size", "steps_per_epoch"))
             steps = executions.batches_per_execution(self, *data)
+        arguments = {**arguments, "callbacks": with_progress_bar(arguments)}
         if not xla and steps == self.steps_per_execution:
             yield arguments
             return
@@ -78,7 +80,7 @@ class AutomaticFit(_Mixin):
             self, self.train_step, jit_compile, data, arguments["epochs"], self._loops, self._recorded
         )
         given = dict.fromkeys(("y", "sample_weight", "class_weight"))
-        given["callbacks"] = epoch_plan.with_progress_bar(arguments)
+        given["callbacks"] = with_progress_bar(arguments)
         given |= {"x": data, "validation_split": 0.0, "validation_data": plan.validation}
         with self._executing(plan.batches, xla, function):
             yield {**arguments, **given}
@@ -186,7 +188,7 @@ class AutomaticFit(_Mixin):
                 "x": data,
                 "y": None,
                 "sample_weight": None,
-                "callbacks": epoch_plan.with_progress_bar(arguments),
+                "callbacks": with_progress_bar(arguments),
                 "_use_cached_eval_dataset": False,
             }
         finally:
@@ -228,7 +230,7 @@ class AutomaticFit(_Mixin):
         self.steps_per_execution = plan.batches
         self.predict_function = PredictFunction(self, self.predict_step, False, data, 1, self._loops)
         try:
-            yield {**arguments, "x": data, "callbacks": epoch_plan.with_progress_bar(arguments)}
+            yield {**arguments, "x": data, "callbacks": with_progress_bar(arguments)}
         finally:
             self.steps_per_execution, self.predict_function = before
 

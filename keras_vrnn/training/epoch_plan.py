@@ -13,6 +13,7 @@ import numpy as np
 
 from keras_vrnn.layers.interception import layers_of
 from keras_vrnn.training import executions
+from keras_vrnn.training.progress_bar import ProgressBar
 
 _MOST_BYTES = 2**28  # of data; they are copied to the device, and a window of them once more
 _MOST_BATCHES = 128  # per call: twice as many fit into the ring of gradient norms
@@ -107,27 +108,6 @@ def _users(callbacks):
         return callbacks
     bars = (keras.callbacks.ProgbarLogger, ProgressBar)
     return [each for each in callbacks.callbacks if type(each) not in bars]
-
-
-class ProgressBar(keras.callbacks.ProgbarLogger):
-    """Keras' progress bar, which counts more batches than there are if the last call has fewer than the others."""
-
-    def on_train_batch_end(self, batch, logs=None):
-        super().on_train_batch_end(min(batch, self.target - 1), logs)
-
-    def on_test_batch_end(self, batch, logs=None):
-        super().on_test_batch_end(min(batch, self.target - 1), logs)
-
-    def on_predict_batch_end(self, batch, logs=None):
-        super().on_predict_batch_end(min(batch, self.target - 1), logs)
-
-
-def with_progress_bar(arguments):
-    """The callbacks of `fit`, `evaluate` or `predict`, by name, as `callbacks` for Keras."""
-    callbacks = arguments["callbacks"]
-    if isinstance(callbacks, keras.callbacks.CallbackList) or arguments["verbose"] == 0:
-        return callbacks
-    return [*keras.tree.flatten(callbacks or []), ProgressBar()]
 
 
 def _data(arguments):

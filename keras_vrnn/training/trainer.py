@@ -34,7 +34,8 @@ class GradientTraining(logs.GradientLogs, AutomaticFit):
     The logs of training have five more entries, each over the updates of the epoch so far: `grad_norm` and
     `grad_norm_max` (mean and maximum of the global norm before clipping), `clipped_grad_norm` (its mean after
     clipping), `clip_fraction` (share of updates that clipping changed) and `skipped_steps` (updates left out
-    because the gradient was not finite). `kv.callbacks.GradientNorms` receives the norms of every step.
+    because the gradient was not finite). The progress bar shows those that are not zero and fit into its line.
+    `kv.callbacks.GradientNorms` receives the norms of every step.
     """
 
     gradient_settings: GradientSettings
