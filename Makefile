@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 # Silences the start-up messages of TensorFlow that can be silenced.
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help demo test test-jax test-torch lint format types docs examples bench firmware native wheel-test install-test dev venv clean
+.PHONY: help demo test test-jax test-torch test-oldest test-newest lint format types docs examples bench firmware native wheel-test install-test dev venv clean
 .NOTPARALLEL:
 
 help:
@@ -17,6 +17,8 @@ help:
 	@echo "make test        run all tests; PYTEST_ARGS='-m \"not slow\"' for the quick ones, TESTS=tests/layers for some"
 	@echo "make test-jax    run the tests of the layers on JAX"
 	@echo "make test-torch  run the tests of the layers on PyTorch (a large install)"
+	@echo "make test-oldest  run the quick tests with the oldest versions of everything that pyproject.toml allows"
+	@echo "make test-newest  the same with the newest versions, and Keras' development version where it is to be had"
 	@echo "make coverage    the same, and measure branch coverage, which takes about twice as long"
 	@echo "make lint        check style"
 	@echo "make format      apply style"
@@ -56,6 +58,27 @@ LAYER_TESTS := $(filter-out %_suites.py %_vectors.py,$(wildcard tests/layers/tes
 
 test-jax test-torch: test-%: $(VENV)/.dev $(VENV)/.%
 	KERAS_BACKEND=$* $(BIN)/python -m pytest -n 2 -m "not slow" $(LAYER_TESTS)
+
+# Each in an environment and with a Python of its own; ours is the default where there is none of theirs.
+OLDEST_PYTHON = $(or $(shell python3.10 -c 'print("python3.10")' 2>/dev/null),$(PYTHON))
+NEWEST_PYTHON = $(or $(shell python3.13 -c 'print("python3.13")' 2>/dev/null),$(PYTHON))
+
+test-oldest test-newest: test-%:
+	$(MAKE) --no-print-directory VENV=.venv-$* PYTHON="$(or $($(shell echo $* | tr a-z A-Z)_PYTHON))" .venv-$*/.$*
+	$(MAKE) --no-print-directory test VENV=.venv-$* TESTS="$(TESTS)" PYTEST_ARGS='$(or $(PYTEST_ARGS),-m "not slow")'
+
+# What the tests need beside the package; the other tools are left out.
+TEST_TOOLS := pytest pytest-xdist hypothesis
+
+.venv-oldest/.oldest: pyproject.toml | venv
+	sed -n '/^dependencies/,/^]/s/.*"\(.*\)>=\([^"]*\)".*/\1==\2/p' pyproject.toml >.venv-oldest/oldest.txt
+	$(PIP) install --quiet --constraint .venv-oldest/oldest.txt --editable ".[compression,plots,micro]" $(TEST_TOOLS)
+	@touch .venv-oldest/.demo .venv-oldest/.dev $@
+
+.venv-newest/.newest: pyproject.toml | venv
+	$(PIP) install --quiet --upgrade --editable ".[compression,plots,micro]" $(TEST_TOOLS)
+	$(PIP) install --quiet --upgrade --pre --no-deps --force-reinstall keras-nightly || echo "There is no development version of Keras."
+	@touch .venv-newest/.demo .venv-newest/.dev $@
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
