@@ -65,9 +65,12 @@ NEWEST_PYTHON = $(or $(shell python3.13 -c 'print("python3.13")' 2>/dev/null),$(
 
 test-oldest test-newest: test-%:
 	$(MAKE) --no-print-directory VENV=.venv-$* PYTHON="$(or $($(shell echo $* | tr a-z A-Z)_PYTHON))" .venv-$*/.$*
-	$(MAKE) --no-print-directory test VENV=.venv-$* TESTS="$(TESTS)" PYTEST_ARGS='$(or $(PYTEST_ARGS),-m "not slow")'
+	$(MAKE) --no-print-directory test VENV=.venv-$* PYTEST_ARGS='$(or $(PYTEST_ARGS),-m "not slow")' \
+	  $(if $(TESTS),TESTS="$(TESTS)",TEST_PARTS='$(VERSION_TEST_PARTS)')
 
-# What the tests need beside the package; the other tools are left out.
+# The tests of the package itself, and what they need. Documentation, examples and benchmarks have versions of their own.
+VERSION_TEST_PARTS := "tests/layers" "tests/training tests/diagnostics" "tests/tflite" \
+	"tests/models tests/compression tests/quantization tests/firmware tests/cli tests/native tests/test_package.py"
 TEST_TOOLS := pytest pytest-xdist hypothesis
 
 .venv-oldest/.oldest: pyproject.toml | venv
