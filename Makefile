@@ -23,7 +23,7 @@ help:
 	@echo "make lint        check style"
 	@echo "make format      apply style"
 	@echo "make types       check types"
-	@echo "make docs        build the documentation into build/site; open build/site/index.html"
+	@echo "make docs        build the documentation into build/site; open index.html there, or serve it: python3 -m http.server -d build/site"
 	@echo "make examples    run the demo at small size"
 	@echo "make bench       measure speed and memory against Keras and PyTorch; BENCH_ARGS='--quick' to try it"
 	@echo "make firmware    measure C sources on emulated Cortex-M processors (gcc-arm-none-eabi, qemu-system-arm)"
