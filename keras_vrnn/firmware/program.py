@@ -84,14 +84,14 @@ def _multiplications(body):
     return total
 
 
-def program_of(path):
-    """Returns the program of a file.
+def program_of(path, path_argument="path"):
+    """Returns the program of a file; `path_argument` is the name of the caller's argument, for errors.
 
     Raises:
         FileNotFoundError, ValueError: as `reading.read`.
         Unsupported: it can't become C; the message names the operator.
     """
-    content, model, graphs = read_graphs(path)
+    content, model, graphs = read_graphs(path, path_argument)
     reason = next((graph.obstacle for graph in graphs if graph.obstacle), "")
     if reason:
         raise Unsupported(reason)
@@ -133,22 +133,22 @@ def program_of(path):
         tracer.nodes,
         carries,
         list(tracer.constants.values()),
-        _card(path, content, model),
+        _card(path, content, model, path_argument),
     )
     memory.share(program)
     program.scratch = memory.plan(program)
     return program
 
 
-def _card(path, content, model):
+def _card(path, content, model, argument):
     try:
         return card_of(content, model) or Card()
     except (
         ValueError
     ) as reason:  # another program wrote the file anew, and left out what lies behind the model
         raise ValueError(
-            f"`path` must be a file whose metadata can be read. Received: path={os.fspath(path)!r}, but {reason}. "
-            "Export or copy it again."
+            f"`{argument}` must be a file whose metadata can be read. Received: {argument}={os.fspath(path)!r}, but "
+            f"{reason}. Export or copy it again."
         ) from None
 
 

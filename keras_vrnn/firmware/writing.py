@@ -1,8 +1,13 @@
-"""Writes a `.tflite` file as one C source and its header, alone or as a package of a tool chain."""
+"""Writes a `.tflite` file or a Keras model as one C source and its header, alone or as a package of a tool chain."""
+
+from __future__ import annotations
 
 import contextlib
 import os
+import sys
+import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
 
 from keras_vrnn import _files
 from keras_vrnn._version import __version__
@@ -14,60 +19,71 @@ from keras_vrnn.firmware.source import source
 from keras_vrnn.tflite import digest
 from keras_vrnn.tflite.micro import identifiers
 
+if TYPE_CHECKING:
+    import keras
+    from typing_extensions import Unpack
 
+    from keras_vrnn.tflite.exporting.options import ExportOptions
+
+
+@overload
 def write_c(
-    path: str | os.PathLike[str],
+    path_or_model: str | os.PathLike[str],
     folder: str | os.PathLike[str],
     *,
     name: str = "model",
     package: str | None = None,
     overwrite: bool = False,
+) -> list[Path]: ...
+@overload
+def write_c(
+    path_or_model: keras.Model,
+    folder: str | os.PathLike[str],
+    *,
+    name: str = "model",
+    package: str | None = None,
+    overwrite: bool = False,
+    **export_options: Unpack[ExportOptions],
+) -> list[Path]: ...
+def write_c(
+    path_or_model: Any,
+    folder: str | os.PathLike[str],
+    *,
+    name: str = "model",
+    package: str | None = None,
+    overwrite: bool = False,
+    **export_options: Any,
 ) -> list[Path]:
-    """Writes an int8, int8x4 or int16x8 file as C99 that computes it without an interpreter.
+    """Writes an int8, int8x4 or int16x8 model as C99 that computes it without an interpreter.
 
     The C code gives the same integers as TFLite Micro's reference kernels. It needs stdint.h and string.h, allocates
-    nothing and uses no floating point. A streaming file becomes `<name>_reset` and `<name>_step`, any other
+    nothing and uses no floating point. A streaming model becomes `<name>_reset` and `<name>_step`, any other
     `<name>_run`; the header has their arguments, sizes and scales.
 
     Args:
-        path: the `.tflite` file.
+        path_or_model: the `.tflite` file; or a Keras model, which is exported to a temporary file first. Export it
+            yourself to keep the file that the C code can be compared with.
         folder: where to write `<name>.h` and `<name>.c`; it is created.
         name: the name with which their public names begin.
         package: None for the two files alone, or the tool chain that takes the folder as it is: "cmake" (a library),
             "arduino" (a library with a sketch), "esp-idf" (a component) or "zephyr" (a module).
         overwrite: replace files that exist.
+        **export_options: for a Keras model, the keywords of `export`: `calibration_data`, which "int8", the default
+            quantization, needs; `quantization`, `form`, `card` and so on.
 
     Returns:
         The files written.
 
     Raises:
-        FileNotFoundError: there is no file `path`.
+        FileNotFoundError: there is no file of this path.
         ValueError: it is not a TFLite model, it holds something that C sources do not have, the name can't be used,
-            or there is no such package.
+            or there is no such package; export options with a path; or as `export`.
         FileExistsError, OSError: a file exists, or can't be written.
     """
-    if not isinstance(path, (str, os.PathLike)):
-        raise ValueError(
-            f"`path` must be a .tflite file. Received: a {type(path).__name__}. Export a model first, with "
-            "kv.tflite.export(model, path, quantization='int8', calibration_data=x)."
-        )
     check_request(folder, name, package, overwrite)
-    try:
-        program = program_of(path)
-    except Unsupported as reason:
-        raise ValueError(
-            "`path` must be a file that can become C: exported with quantization='int8', 'int8x4' or 'int16x8', of "
-            f"operators that kv.tflite.write_c has. Received: path={os.fspath(path)!r}, which {reason}. Run it with "
-            "TFLite Micro: kv.tflite.write_c_array writes its sources."
-        ) from None
-    except (ArithmeticError, AttributeError, LookupError, TypeError) as error:
-        if digest.is_intact(Path(path).read_bytes()):
-            raise  # not the file's fault
-        raise ValueError(
-            f"`path` must be a TFLite model whose parts agree. Received: path={os.fspath(path)!r}, in which "
-            f"{error or type(error).__name__!r} does not fit. Export or copy it again."
-        ) from error
-    origin = f"/* Written by keras-vrnn {__version__} from {printable(Path(path).name)}. */"
+    with _file_of(path_or_model, export_options) as (path, received, origin):
+        program = _checked_program(path, received)
+    origin = f"/* Written by keras-vrnn {__version__} from {printable(origin)}. */"
     texts = packages.files(
         package, name, program, header(program, name, origin), source(program, name, origin)
     )
@@ -78,6 +94,57 @@ def write_c(
         for target, text in targets.items():
             stack.enter_context(_files.replacing(target)).write_text(text, encoding="utf-8")
     return list(targets)
+
+
+@contextlib.contextmanager
+def _file_of(path_or_model, export_options):
+    """Yields the path of a file, what a message says was received, and what the sources say they come from."""
+    if isinstance(path_or_model, (str, os.PathLike)):
+        if export_options:
+            raise ValueError(
+                f"`{next(iter(export_options))}` must be left out with a .tflite file, which was exported already. "
+                f"Received: path_or_model={os.fspath(path_or_model)!r}. Export the model with it, or pass the model."
+            )
+        yield path_or_model, f"path_or_model={os.fspath(path_or_model)!r}", Path(path_or_model).name
+        return
+    keras = sys.modules.get("keras")  # whoever has a model has imported it
+    if keras is None or not isinstance(path_or_model, keras.Model):
+        raise ValueError(
+            "`path_or_model` must be a .tflite file or a Keras model. Received: an object of type "
+            f"{type(path_or_model).__name__}."
+        )
+    from keras_vrnn.models import EncoderDecoder
+    from keras_vrnn.tflite.exporting.export_model import export
+
+    if isinstance(path_or_model, EncoderDecoder):
+        raise ValueError(
+            "`path_or_model` must be one model. Received: a kv.EncoderDecoder, which becomes a folder of two files. "
+            "Export it, and write each file as C."
+        )
+    label = f"the Keras model {path_or_model.name!r}"
+    with tempfile.TemporaryDirectory() as unfinished:
+        path = Path(unfinished) / "model.tflite"
+        export(path_or_model, path, **export_options)
+        yield path, label, label.replace("'", "")
+
+
+def _checked_program(path, received):
+    """Returns the program of a file; errors say what was received."""
+    try:
+        return program_of(path, "path_or_model")
+    except Unsupported as reason:
+        raise ValueError(
+            "`path_or_model` must be something that can become C: exported with quantization='int8', 'int8x4' or "
+            f"'int16x8', of operators that kv.tflite.write_c has. Received: {received}, which {reason}. Run it with "
+            "TFLite Micro: kv.tflite.write_c_array writes its sources."
+        ) from None
+    except (ArithmeticError, AttributeError, LookupError, TypeError) as error:
+        if digest.is_intact(Path(path).read_bytes()):
+            raise  # not the file's fault
+        raise ValueError(
+            f"`path_or_model` must be a TFLite model whose parts agree. Received: {received}, in which "
+            f"{error or type(error).__name__!r} does not fit. Export or copy it again."
+        ) from error
 
 
 def check_request(folder, name, package, overwrite, argument="folder"):

@@ -58,9 +58,9 @@ def refusal(path: str | os.PathLike[str]) -> str:
     return _obstacle(read_graphs(path)[2])
 
 
-def read_graphs(path):
-    """Returns the bytes of a file, its `ModelT`, and its graphs as the simulation reads them."""
-    content, model = read(path)
+def read_graphs(path, argument="path"):
+    """Returns the bytes of a file, its `ModelT`, and its graphs as the simulation reads them; arguments as `read`."""
+    content, model = read(path, argument)
     return content, model, [_Graph(model, subgraph) for subgraph in model.subgraphs]
 
 
