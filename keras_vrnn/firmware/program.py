@@ -52,6 +52,8 @@ class Program:
         carries: the states from call to call.
         constants: buffers of constants.
         card: what the file tells about the model.
+        halves_away: whether the conveniences for real numbers round halves away from zero, as the QUANTIZE of a file
+            with io="float32" does; otherwise to even, as `Runner` does.
         scratch: type -> how many values of scratch memory.
     """
 
@@ -62,6 +64,7 @@ class Program:
     carries: list[Carry]
     constants: list[Buffer]
     card: Card
+    halves_away: bool
     scratch: dict[np.dtype, int] = field(default_factory=dict)
 
     def final_reads(self):
@@ -96,6 +99,8 @@ def program_of(path, path_argument="path"):
     if reason:
         raise Unsupported(reason)
     main = graphs[0]
+    takes_real = any(main.dtypes[index] == np.float32 for index in main.inputs)
+    main.take_core()
     input_names, output_names = edge_names(model)
     arguments, results = _identifiers("in", input_names), _identifiers("out", output_names)
     pairs = state_pairs(input_names, output_names)
@@ -134,6 +139,7 @@ def program_of(path, path_argument="path"):
         carries,
         list(tracer.constants.values()),
         _card(path, content, model, path_argument),
+        takes_real,
     )
     memory.share(program)
     program.scratch = memory.plan(program)

@@ -128,6 +128,14 @@ def test_streams(name, quantization, state, tmp_path):
     assert count >= 8 * T
 
 
+@pytest.mark.parametrize("form", ["sequence", "streaming"])
+def test_real_numbers_at_the_edges(form, tmp_path):
+    x = exported(layer, tmp_path / "m.tflite", form=form, io="float32")
+    different, count = firmware.differing(tmp_path / "m.tflite", x, tmp_path, firmware.gcc())
+    assert different == 0
+    assert count >= 8 * T
+
+
 @pytest.mark.parametrize("form", ["sequence", "unrolled", "streaming"])
 def test_several_sequences_a_call(form, tmp_path):
     x = exported(layer, tmp_path / "m.tflite", form=form, batch_size=2)
