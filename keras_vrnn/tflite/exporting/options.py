@@ -31,6 +31,7 @@ class ExportOptions(TypedDict, total=False):
     max_timesteps: int | None
     chunk: int
     card: Card | None
+    progress: bool
 
 
 @dataclass(frozen=True)
