@@ -1,13 +1,7 @@
-"""Writes a `.tflite` file or a Keras model as one C source and its header, alone or as a package of a tool chain."""
-
-from __future__ import annotations
+"""Writes a `.tflite` file as one C source and its header, alone or as a package of a tool chain."""
 
 import contextlib
-import os
-import sys
-import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
 
 from keras_vrnn import _files
 from keras_vrnn._version import __version__
@@ -19,70 +13,17 @@ from keras_vrnn.firmware.source import source
 from keras_vrnn.tflite import digest
 from keras_vrnn.tflite.micro import identifiers
 
-if TYPE_CHECKING:
-    import keras
-    from typing_extensions import Unpack
 
-    from keras_vrnn.tflite.exporting.options import ExportOptions
-
-
-@overload
-def write_c(
-    path_or_model: str | os.PathLike[str],
-    folder: str | os.PathLike[str],
-    *,
-    name: str = "model",
-    package: str | None = None,
-    overwrite: bool = False,
-) -> list[Path]: ...
-@overload
-def write_c(
-    path_or_model: keras.Model,
-    folder: str | os.PathLike[str],
-    *,
-    name: str = "model",
-    package: str | None = None,
-    overwrite: bool = False,
-    **export_options: Unpack[ExportOptions],
-) -> list[Path]: ...
-def write_c(
-    path_or_model: Any,
-    folder: str | os.PathLike[str],
-    *,
-    name: str = "model",
-    package: str | None = None,
-    overwrite: bool = False,
-    **export_options: Any,
-) -> list[Path]:
-    """Writes an int8, int8x4 or int16x8 model as C99 that computes it without an interpreter.
-
-    The C code gives the same integers as TFLite Micro's reference kernels. It needs stdint.h and string.h, allocates
-    nothing and uses no floating point. A streaming model becomes `<name>_reset` and `<name>_step`, any other
-    `<name>_run`; the header has their arguments, sizes and scales.
+def write(path, folder, name, package, received, origin):
+    """Writes the sources of a file and returns their paths; `check_request` has been called.
 
     Args:
-        path_or_model: the `.tflite` file; or a Keras model, which is exported to a temporary file first. Export it
-            yourself to keep the file that the C code can be compared with.
-        folder: where to write `<name>.h` and `<name>.c`; it is created.
-        name: the name with which their public names begin.
-        package: None for the two files alone, or the tool chain that takes the folder as it is: "cmake" (a library),
-            "arduino" (a library with a sketch), "esp-idf" (a component) or "zephyr" (a module).
-        overwrite: replace files that exist.
-        **export_options: for a Keras model, the keywords of `export`: `calibration_data`, which "int8", the default
-            quantization, needs; `quantization`, `form`, `card` and so on.
-
-    Returns:
-        The files written.
-
-    Raises:
-        FileNotFoundError: there is no file of this path.
-        ValueError: it is not a TFLite model, it holds something that C sources do not have, the name can't be used,
-            or there is no such package; export options with a path; or as `export`.
-        FileExistsError, OSError: a file exists, or can't be written.
+        path: the file.
+        folder, name, package: as for `write_c`.
+        received: what an error says was received.
+        origin: what the sources say they come from.
     """
-    check_request(folder, name, package, overwrite)
-    with _file_of(path_or_model, export_options) as (path, received, origin):
-        program = _checked_program(path, received)
+    program = _checked_program(path, received)
     origin = f"/* Written by keras-vrnn {__version__} from {printable(origin)}. */"
     texts = packages.files(
         package, name, program, header(program, name, origin), source(program, name, origin)
@@ -94,38 +35,6 @@ def write_c(
         for target, text in targets.items():
             stack.enter_context(_files.replacing(target)).write_text(text, encoding="utf-8")
     return list(targets)
-
-
-@contextlib.contextmanager
-def _file_of(path_or_model, export_options):
-    """Yields the path of a file, what a message says was received, and what the sources say they come from."""
-    if isinstance(path_or_model, (str, os.PathLike)):
-        if export_options:
-            raise ValueError(
-                f"`{next(iter(export_options))}` must be left out with a .tflite file, which was exported already. "
-                f"Received: path_or_model={os.fspath(path_or_model)!r}. Export the model with it, or pass the model."
-            )
-        yield path_or_model, f"path_or_model={os.fspath(path_or_model)!r}", Path(path_or_model).name
-        return
-    keras = sys.modules.get("keras")  # whoever has a model has imported it
-    if keras is None or not isinstance(path_or_model, keras.Model):
-        raise ValueError(
-            "`path_or_model` must be a .tflite file or a Keras model. Received: an object of type "
-            f"{type(path_or_model).__name__}."
-        )
-    from keras_vrnn.models import EncoderDecoder
-    from keras_vrnn.tflite.exporting.export_model import export
-
-    if isinstance(path_or_model, EncoderDecoder):
-        raise ValueError(
-            "`path_or_model` must be one model. Received: a kv.EncoderDecoder, which becomes a folder of two files. "
-            "Export it, and write each file as C."
-        )
-    label = f"the Keras model {path_or_model.name!r}"
-    with tempfile.TemporaryDirectory() as unfinished:
-        path = Path(unfinished) / "model.tflite"
-        export(path_or_model, path, **export_options)
-        yield path, label, label.replace("'", "")
 
 
 def _checked_program(path, received):

@@ -219,47 +219,6 @@ def test_requests_that_cannot_succeed_are_refused_before_any_work(stream, tmp_pa
     assert not (tmp_path / "sources").exists()
 
 
-def test_a_model_becomes_what_its_file_becomes(tmp_path):
-    model, x = layer()
-    randomize(model, 3)
-    options = {"form": "streaming", "quantization": "int16x8", "calibration_data": x}
-    made = kv.tflite.write_c(model, tmp_path / "model", name="net", **options)
-    kv.tflite.export(model, tmp_path / "m.tflite", **options)
-    theirs = kv.tflite.write_c(tmp_path / "m.tflite", tmp_path / "file", name="net")
-    for one, other in zip(made, theirs, strict=True):
-        # The first line says where it comes from.
-        assert one.read_text().splitlines()[1:] == other.read_text().splitlines()[1:]
-    assert made[1].read_text().startswith(f"/* Written by keras-vrnn {kv.__version__} from the Keras model ")
-    kv.tflite.write_c(model, tmp_path / "int8", calibration_data=x)
-    assert "const int8_t *in_x" in (tmp_path / "int8" / "model.h").read_text()
-
-
-def test_models_that_cannot_become_c(stream, tmp_path):
-    folder, (model, x) = tmp_path / "sources", layer()
-    with pytest.raises(ValueError, match="`calibration_data` must be given"):
-        kv.tflite.write_c(model, folder)
-    with pytest.raises(
-        ValueError, match=r"must be something that can become C.*Received: the Keras model 'functional"
-    ):
-        kv.tflite.write_c(model, folder, quantization="float32")
-    with pytest.raises(ValueError, match=r"`quantization` must be left out with a \.tflite file"):
-        kv.tflite.write_c(stream, folder, quantization="int8")
-    with pytest.raises(
-        ValueError, match=r"`path_or_model` must be a \.tflite file or a Keras model\. .* type ndarray"
-    ):
-        kv.tflite.write_c(x, folder)
-    pairs = kv.EncoderDecoder(5, 6, 4)
-    with pytest.raises(
-        ValueError, match=r"`path_or_model` must be one model\. Received: a kv\.EncoderDecoder"
-    ):
-        kv.tflite.write_c(pairs, folder)
-    with pytest.raises(ValueError, match="`name` must be"):  # before an export
-        kv.tflite.write_c(model, folder, name="int", calibration_data=x)
-    with pytest.raises(TypeError, match="unexpected keyword argument 'quantisation'"):
-        kv.tflite.write_c(model, folder, quantisation="int8")
-    assert not folder.exists()
-
-
 def test_damaged_files_without_a_digest_are_refused_by_one_error_or_are_models(stream, tmp_path):
     """Where a digest does not show the damage: no other exception, no half-written folder."""
     pick, kinds = random.Random(3), set()
