@@ -97,6 +97,21 @@ def measure(path, x, core, options, folder):
     folder, program, vectors = Path(folder), program_of(path), vectors_of(path, x)
     kv.tflite.write_c(path, folder, name="net", overwrite=True)
     (folder / "main.c").write_text(_main(program, vectors))
+    numbers = run_on_board(core, options, folder)
+    instructions = numbers["instructions"]
+    code, constants = _flash(folder / "net.o")
+    return Figures(
+        core.name, " ".join(options), code, constants, numbers["state"], numbers["stack"],
+        instructions, instructions / program.multiplications, numbers["differing"], len(vectors.expected),
+    )  # fmt: skip
+
+
+def run_on_board(core, options, folder):
+    """Compiles net.c and main.c of a folder, runs them, and returns the numbers that main.c prints, by label.
+
+    It must print "spin", the ticks of `SPINS` turns; "ticks" and "calls" of what is measured; and "differing".
+    "instructions" of one call comes from them.
+    """
     given = {"NAME": "net", "MODEL": folder, "MAIN": folder / "main.c", "BUILD": folder, "CORE": core.flag}
     variables = [f"{key}={value}" for key, value in given.items()]
     printed = _run(
@@ -106,12 +121,7 @@ def measure(path, x, core, options, folder):
     if "differing" not in numbers or "fault" in numbers:
         raise RuntimeError(f"{core.name} did not finish: {printed!r}")
     per_tick = 2 * SPINS / numbers["spin"]
-    instructions = per_tick * numbers["ticks"] / numbers["calls"]
-    code, constants = _flash(folder / "net.o")
-    return Figures(
-        core.name, " ".join(options), code, constants, numbers["state"], numbers["stack"],
-        instructions, instructions / program.multiplications, numbers["differing"], len(vectors.expected),
-    )  # fmt: skip
+    return numbers | {"instructions": per_tick * numbers["ticks"] / numbers["calls"]}
 
 
 def export_layer(path, quantization):

@@ -1,4 +1,6 @@
-"""`keras-vrnn export | verify | bench | inspect | describe | diagnose | compress | report`: the package in a shell.
+"""The package in a shell.
+
+    keras-vrnn export | verify | bench | inspect | describe | diagnose | unroll | compress | report
 
 Exit status: 0 done, 1 a threshold was not met, 2 the input was refused.
 """
@@ -11,11 +13,11 @@ from collections.abc import Sequence
 
 from keras_vrnn._native_log import left_out as quiet
 from keras_vrnn._version import __version__
-from keras_vrnn.cli import bench, compress, describe, diagnose, export, inspect, report, verify
+from keras_vrnn.cli import bench, compress, describe, diagnose, export, inspect, report, unroll, verify
 from keras_vrnn.cli.status import REFUSED
 
 # Each has `add_parser(commands)`, whose parser sets `run`, a function of the options that returns the exit status.
-_COMMANDS = (export, verify, bench, inspect, describe, diagnose, compress, report)
+_COMMANDS = (export, verify, bench, inspect, describe, diagnose, unroll, compress, report)
 # Packages that a command imports when it needs them -> what to install.
 _INSTALLED_BY = {
     "keras": "keras tensorflow",

@@ -15,6 +15,7 @@ def add_parser(commands):
     parser.add_argument(
         "--steps", type=int, metavar="T", help="time steps per sequence, where the file leaves them open"
     )
+    parser.add_argument("--quiet", action="store_true", help="show no progress in a terminal")
     parser.add_argument("--json", action="store_true", help="print times and sizes as JSON")
     group = parser.add_argument_group("thresholds", "exit status 1 if one is not met")
     group.add_argument(
@@ -29,7 +30,13 @@ def add_parser(commands):
 def _run(options):
     from keras_vrnn import tflite
 
-    report = tflite.benchmark(options.tflite, threads=options.threads, runs=options.runs, steps=options.steps)
+    report = tflite.benchmark(
+        options.tflite,
+        threads=options.threads,
+        runs=options.runs,
+        steps=options.steps,
+        progress=not options.quiet,
+    )
     print(report.to_json() if options.json else report)
     arena = None if report.arena is None else report.arena.total
     return hold(

@@ -2,8 +2,6 @@
 
 import json
 
-import numpy as np
-
 from keras_vrnn.cli.loading import DATA, load_data, load_model
 from keras_vrnn.cli.status import hold
 
@@ -76,23 +74,9 @@ def _first(data, count):
 
 def spectra_of(model, x):
     """The spectrum of every vanilla RNN; with `x`, on the input that the RNN receives when the model reads `x`."""
-    import keras
-
     from keras_vrnn.diagnostics import recurrences, spectrum
     from keras_vrnn.layers.interception import vanilla_layers
 
-    vanilla = vanilla_layers(model)
     if x is None:
-        return [spectrum(layer) for layer in vanilla]
-    with recurrences.opened(model, watch=lambda tensor: None) as found:
-        model(keras.tree.map_structure(keras.ops.convert_to_tensor, x), training=False)
-    calls = [call for call in found if call.layer in vanilla]
-    return [
-        spectrum(
-            call.layer,
-            np.asarray(call.sequences),
-            None if call.mask is None else np.asarray(call.mask),
-            np.asarray(call.initial_state[0]),
-        )
-        for call in calls
-    ]
+        return [spectrum(layer) for layer in vanilla_layers(model)]
+    return [spectrum(layer, *data) for _, layer, *data in recurrences.vanilla_calls(model, x)]

@@ -70,6 +70,7 @@ def add_parser(commands):
         help="put this model card into the file: JSON, with the keys of kv.tflite.Card",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
+    parser.add_argument("--quiet", action="store_true", help="show no progress in a terminal")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     sources = parser.add_mutually_exclusive_group()
     sources.add_argument(
@@ -168,6 +169,7 @@ def _export(options, model, path):
         timesteps=options.timesteps,
         max_timesteps=options.max_timesteps,
         chunk=options.chunk,
+        progress=not options.quiet,
         card=None if options.card is None else tflite.Card.from_json(options.card),
         overwrite=options.overwrite,
     )

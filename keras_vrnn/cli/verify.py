@@ -18,6 +18,7 @@ def add_parser(commands):
         action="store_true",
         help="run it in TFLite Micro too (extra micro; without it by simulation), and show where LiteRT differs",
     )
+    parser.add_argument("--quiet", action="store_true", help="show no progress in a terminal")
     parser.add_argument("--json", action="store_true", help="print the measures as JSON")
     parser.add_argument(
         "--describe", action="store_true", help="write the measures into the file's model card"
@@ -48,7 +49,9 @@ def _run(options):
         pictures.check_path(options.plot, options.overwrite)
     x, y = load_data(options.data)
     tflite.Runner(options.tflite)  # a damaged file is found before the model is loaded
-    report = tflite.verify(load_model(options.model), options.tflite, x, y, micro=options.micro)
+    report = tflite.verify(
+        load_model(options.model), options.tflite, x, y, micro=options.micro, progress=not options.quiet
+    )
     if options.describe:
         tflite.describe(options.tflite, figures=report.figures)
     if options.plot is not None:

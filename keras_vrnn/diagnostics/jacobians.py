@@ -184,6 +184,25 @@ def spectrum(
         >>> round(kv.diagnostics.spectrum(layer).norm, 4)
         1.0
     """
+    cell, weights, alpha, beta = parameters(layer)
+    eigenvalues = np.linalg.eigvals(weights[1])
+    found: dict[str, Any] = {
+        "name": layer.name,
+        "singular_values": np.linalg.svd(weights[1], compute_uv=False),
+        "eigenvalues": eigenvalues[np.argsort(-abs(eigenvalues))],
+        "slope_bound": SLOPE_BOUNDS.get(cell.activation),
+        "alpha": alpha,
+        "beta": beta,
+    }
+    if x is not None:
+        _, slopes, counts = states_and_slopes(layer, x, mask, initial_state)
+        found["jacobian_norms"] = _jacobian_norms(weights[1], slopes, beta, counts)
+        found["lyapunov"] = _lyapunov(weights[1], slopes, beta, counts)
+    return Spectrum(**found)
+
+
+def parameters(layer):
+    """Returns the cell of a layer, its weights (W_x, W_h, b or None) in float64, α and β; errors as `spectrum`."""
     cell = getattr(layer, "cell", layer)
     if not isinstance(cell, keras.layers.SimpleRNNCell):
         inner = [
@@ -204,27 +223,31 @@ def spectrum(
     weights = [None if w is None else _float64(w) for w in (cell.kernel, cell.recurrent_kernel, cell.bias)]
     alpha, beta = _rates(cell)
     _check_finite(layer, [*weights, alpha, beta])
-    eigenvalues = np.linalg.eigvals(weights[1])
-    found: dict[str, Any] = {
-        "name": layer.name,
-        "singular_values": np.linalg.svd(weights[1], compute_uv=False),
-        "eigenvalues": eigenvalues[np.argsort(-abs(eigenvalues))],
-        "slope_bound": SLOPE_BOUNDS.get(cell.activation),
-        "alpha": alpha,
-        "beta": beta,
-    }
-    if x is not None:
-        if type(cell).call not in (VanillaRNNCell.call, FastRNNCell.call, keras.layers.SimpleRNNCell.call):
-            raise ValueError(
-                f"cell {type(cell).__name__} has a `call` of its own, whose Jacobian is unknown here."
-            )
-        data, counts, h = _checked_data(layer, np.asarray(x, "float64"), mask, initial_state, weights[0])
-        if getattr(layer, "go_backwards", False):
-            data, counts = data[:, ::-1], counts[:, ::-1]
-        slopes = _slopes(cell.activation, weights, alpha, beta, data, h, counts)
-        found["jacobian_norms"] = _jacobian_norms(weights[1], slopes, beta, counts)
-        found["lyapunov"] = _lyapunov(weights[1], slopes, beta, counts)
-    return Spectrum(**found)
+    return cell, weights, alpha, beta
+
+
+def states_and_slopes(layer, x, mask=None, initial_state=None):
+    """Runs a layer; arguments and errors as `spectrum`.
+
+    Returns:
+        h_t and α·φ'(z_t), both (batch, steps, units), and which steps are not masked, (batch, steps), in the order of
+        processing.
+    """
+    cell, weights, alpha, beta = parameters(layer)
+    if type(cell).call not in (VanillaRNNCell.call, FastRNNCell.call, keras.layers.SimpleRNNCell.call):
+        raise ValueError(
+            f"cell {type(cell).__name__} has a `call` of its own, whose Jacobian is unknown here."
+        )
+    kernel, recurrent_kernel, bias = weights
+    x, counts, h = _checked_data(layer, np.asarray(x, "float64"), mask, initial_state, kernel)
+    if getattr(layer, "go_backwards", False):
+        x, counts = x[:, ::-1], counts[:, ::-1]
+    z_input = x @ kernel + (0 if bias is None else bias)
+    states, slopes = np.empty_like(z_input), np.empty_like(z_input)
+    for t in range(x.shape[1]):
+        value, slopes[:, t] = _activated(cell.activation, z_input[:, t] + h @ recurrent_kernel)
+        states[:, t] = h = np.where(counts[:, t, None], alpha * value + beta * h, h)
+    return states, alpha * slopes, counts
 
 
 def _rates(cell):
@@ -232,17 +255,6 @@ def _rates(cell):
     if not isinstance(cell, FastRNNCell):
         return 1.0, 0.0
     return tuple(float(1 / (1 + np.exp(-_float64(weight)))) for weight in (cell.alpha, cell.beta))
-
-
-def _slopes(activation, weights, alpha, beta, x, h, counts):
-    """α·φ'(z_t), shape (batch, steps, units)."""
-    kernel, recurrent_kernel, bias = weights
-    z_input = x @ kernel + (0 if bias is None else bias)
-    slopes = np.empty_like(z_input)
-    for t in range(x.shape[1]):
-        value, slopes[:, t] = _activated(activation, z_input[:, t] + h @ recurrent_kernel)
-        h = np.where(counts[:, t, None], alpha * value + beta * h, h)
-    return alpha * slopes
 
 
 def _activated(activation, z):

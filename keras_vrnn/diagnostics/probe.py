@@ -87,7 +87,7 @@ class FlowProbe:
         _check_batch(x, y)
         if not self._model.built:
             self._model(x, training=False)
-        with _states_restored(self._model):
+        with states_restored(self._model):
             # The concrete function: tf.function itself warns of retracing from the fifth model on.
             (loss, penalties, chance), arrays = self._run.get_concrete_function(x, y)(x, y)
         loss, penalties, chance = float(loss), float(penalties), float(chance)
@@ -285,7 +285,8 @@ def _check_batch(x, y):
 
 
 @contextlib.contextmanager
-def _states_restored(model):
+def states_restored(model):
+    """Gives stateful layers of a model the states back that they had before the block."""
     layers = [layer for layer in recurrent_layers(model) if layer.states is not None]
     before = [[tf.identity(state.value) for state in keras.tree.flatten(layer.states)] for layer in layers]
     try:

@@ -17,9 +17,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
-from keras_vrnn.layers.interception import recurrences_replaced, recurrent_layers, replaced
+from keras_vrnn.layers.interception import (
+    recurrences_replaced,
+    recurrent_layers,
+    replaced,
+    vanilla_layers,
+)
 
 
 @dataclass
@@ -57,6 +63,24 @@ class Recurrence:
 def cells(model: keras.Model) -> list[Any]:
     """All cells of the RNN layers of a model."""
     return [cell for layer in recurrent_layers(model) for cell in _leaves(layer.cell)]
+
+
+def vanilla_calls(model: keras.Model, x: Any) -> list[tuple[Any, ...]]:
+    """Runs a model and returns (name, layer, input, mask or None, h_0) of each call of a vanilla RNN, as arrays."""
+    vanilla = vanilla_layers(model)
+    with opened(model, watch=lambda tensor: None) as found:
+        model(keras.tree.map_structure(keras.ops.convert_to_tensor, x), training=False)
+    return [
+        (
+            call.name,
+            call.layer,
+            np.asarray(call.sequences),
+            None if call.mask is None else np.asarray(call.mask),
+            np.asarray(call.initial_state[0]),
+        )
+        for call in found
+        if call.layer in vanilla
+    ]
 
 
 @contextlib.contextmanager

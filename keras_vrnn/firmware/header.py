@@ -23,9 +23,9 @@ static inline int32_t {name}_rounded(float real, float scale, int32_t zero_point
     }}
     whole = (int32_t)scaled;
     rest = scaled - (float)whole;
-    if (rest > 0.5f || (rest == 0.5f && whole % 2 != 0)) {{
+    if (rest > 0.5f || (rest == 0.5f{halves})) {{
         ++whole;
-    }} else if (rest < -0.5f || (rest == -0.5f && whole % 2 != 0)) {{
+    }} else if (rest < -0.5f || (rest == -0.5f{halves})) {{
         --whole;
     }}
     return whole + zero_point;
@@ -58,7 +58,12 @@ def header(program, name, origin):
         _described(program, upper),
         _state(program, name),
         _functions(program, name),
-        _FLOAT.format(upper=upper, name=name, functions=_conveniences(program, name)),
+        _FLOAT.format(
+            upper=upper,
+            name=name,
+            halves="" if program.halves_away else " && whole % 2 != 0",
+            functions=_conveniences(program, name),
+        ),
         f"#ifdef __cplusplus\n}}\n#endif\n\n#endif /* {upper}_H */\n",
     ]
     return "\n".join(part for part in parts if part)

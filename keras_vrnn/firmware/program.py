@@ -52,6 +52,8 @@ class Program:
         carries: the states from call to call.
         constants: buffers of constants.
         card: what the file tells about the model.
+        halves_away: whether the conveniences for real numbers round halves away from zero, as the QUANTIZE of a file
+            with io="float32" does; otherwise to even, as `Runner` does.
         scratch: type -> how many values of scratch memory.
     """
 
@@ -62,6 +64,7 @@ class Program:
     carries: list[Carry]
     constants: list[Buffer]
     card: Card
+    halves_away: bool
     scratch: dict[np.dtype, int] = field(default_factory=dict)
 
     def final_reads(self):
@@ -84,18 +87,20 @@ def _multiplications(body):
     return total
 
 
-def program_of(path):
-    """Returns the program of a file.
+def program_of(path, path_argument="path"):
+    """Returns the program of a file; `path_argument` is the name of the caller's argument, for errors.
 
     Raises:
         FileNotFoundError, ValueError: as `reading.read`.
         Unsupported: it can't become C; the message names the operator.
     """
-    content, model, graphs = read_graphs(path)
+    content, model, graphs = read_graphs(path, path_argument)
     reason = next((graph.obstacle for graph in graphs if graph.obstacle), "")
     if reason:
         raise Unsupported(reason)
     main = graphs[0]
+    takes_real = any(main.dtypes[index] == np.float32 for index in main.inputs)
+    main.take_core()
     input_names, output_names = edge_names(model)
     arguments, results = _identifiers("in", input_names), _identifiers("out", output_names)
     pairs = state_pairs(input_names, output_names)
@@ -133,22 +138,23 @@ def program_of(path):
         tracer.nodes,
         carries,
         list(tracer.constants.values()),
-        _card(path, content, model),
+        _card(path, content, model, path_argument),
+        takes_real,
     )
     memory.share(program)
     program.scratch = memory.plan(program)
     return program
 
 
-def _card(path, content, model):
+def _card(path, content, model, argument):
     try:
         return card_of(content, model) or Card()
     except (
         ValueError
     ) as reason:  # another program wrote the file anew, and left out what lies behind the model
         raise ValueError(
-            f"`path` must be a file whose metadata can be read. Received: path={os.fspath(path)!r}, but {reason}. "
-            "Export or copy it again."
+            f"`{argument}` must be a file whose metadata can be read. Received: {argument}={os.fspath(path)!r}, but "
+            f"{reason}. Export or copy it again."
         ) from None
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from keras_vrnn.tflite.reading import LENGTH
 from keras_vrnn.tflite.running.engines import quantize
-from keras_vrnn.tflite.running.simulator import Simulator
+from keras_vrnn.tflite.running.simulator import Simulator, _Simulation
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,10 @@ def _bytes(vectors, arrays):
 
 
 class _Whole(Simulator):
-    """The simulation with all that a file for any number of steps gives, also beyond the steps that count."""
+    """The simulation of a file's integers, with all that comes out, also beyond the steps that count."""
+
+    def __init__(self, path):
+        self._start(_Simulation(path, core=True))
 
     def filled(self, arrays):
         """Returns the inputs filled up to the largest number of steps, and the length for each sample."""

@@ -1,7 +1,6 @@
 """Writes a `.tflite` file as one C source and its header, alone or as a package of a tool chain."""
 
 import contextlib
-import os
 from pathlib import Path
 
 from keras_vrnn import _files
@@ -15,59 +14,17 @@ from keras_vrnn.tflite import digest
 from keras_vrnn.tflite.micro import identifiers
 
 
-def write_c(
-    path: str | os.PathLike[str],
-    folder: str | os.PathLike[str],
-    *,
-    name: str = "model",
-    package: str | None = None,
-    overwrite: bool = False,
-) -> list[Path]:
-    """Writes an int8, int8x4 or int16x8 file as C99 that computes it without an interpreter.
-
-    The C code gives the same integers as TFLite Micro's reference kernels. It needs stdint.h and string.h, allocates
-    nothing and uses no floating point. A streaming file becomes `<name>_reset` and `<name>_step`, any other
-    `<name>_run`; the header has their arguments, sizes and scales.
+def write(path, folder, name, package, received, origin):
+    """Writes the sources of a file and returns their paths; `check_request` has been called.
 
     Args:
-        path: the `.tflite` file.
-        folder: where to write `<name>.h` and `<name>.c`; it is created.
-        name: the name with which their public names begin.
-        package: None for the two files alone, or the tool chain that takes the folder as it is: "cmake" (a library),
-            "arduino" (a library with a sketch), "esp-idf" (a component) or "zephyr" (a module).
-        overwrite: replace files that exist.
-
-    Returns:
-        The files written.
-
-    Raises:
-        FileNotFoundError: there is no file `path`.
-        ValueError: it is not a TFLite model, it holds something that C sources do not have, the name can't be used,
-            or there is no such package.
-        FileExistsError, OSError: a file exists, or can't be written.
+        path: the file.
+        folder, name, package: as for `write_c`.
+        received: what an error says was received.
+        origin: what the sources say they come from.
     """
-    if not isinstance(path, (str, os.PathLike)):
-        raise ValueError(
-            f"`path` must be a .tflite file. Received: a {type(path).__name__}. Export a model first, with "
-            "kv.tflite.export(model, path, quantization='int8', calibration_data=x)."
-        )
-    check_request(folder, name, package, overwrite)
-    try:
-        program = program_of(path)
-    except Unsupported as reason:
-        raise ValueError(
-            "`path` must be a file that can become C: exported with quantization='int8', 'int8x4' or 'int16x8', of "
-            f"operators that kv.tflite.write_c has. Received: path={os.fspath(path)!r}, which {reason}. Run it with "
-            "TFLite Micro: kv.tflite.write_c_array writes its sources."
-        ) from None
-    except (ArithmeticError, AttributeError, LookupError, TypeError) as error:
-        if digest.is_intact(Path(path).read_bytes()):
-            raise  # not the file's fault
-        raise ValueError(
-            f"`path` must be a TFLite model whose parts agree. Received: path={os.fspath(path)!r}, in which "
-            f"{error or type(error).__name__!r} does not fit. Export or copy it again."
-        ) from error
-    origin = f"/* Written by keras-vrnn {__version__} from {printable(Path(path).name)}. */"
+    program = _checked_program(path, received)
+    origin = f"/* Written by keras-vrnn {__version__} from {printable(origin)}. */"
     texts = packages.files(
         package, name, program, header(program, name, origin), source(program, name, origin)
     )
@@ -78,6 +35,25 @@ def write_c(
         for target, text in targets.items():
             stack.enter_context(_files.replacing(target)).write_text(text, encoding="utf-8")
     return list(targets)
+
+
+def _checked_program(path, received):
+    """Returns the program of a file; errors say what was received."""
+    try:
+        return program_of(path, "path_or_model")
+    except Unsupported as reason:
+        raise ValueError(
+            "`path_or_model` must be something that can become C: exported with quantization='int8', 'int8x4' or "
+            f"'int16x8', of operators that kv.tflite.write_c has. Received: {received}, which {reason}. Run it with "
+            "TFLite Micro: kv.tflite.write_c_array writes its sources."
+        ) from None
+    except (ArithmeticError, AttributeError, LookupError, TypeError) as error:
+        if digest.is_intact(Path(path).read_bytes()):
+            raise  # not the file's fault
+        raise ValueError(
+            f"`path_or_model` must be a TFLite model whose parts agree. Received: {received}, in which "
+            f"{error or type(error).__name__!r} does not fit. Export or copy it again."
+        ) from error
 
 
 def check_request(folder, name, package, overwrite, argument="folder"):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from keras_vrnn._lazy import names_of
 
 if TYPE_CHECKING:
-    from keras_vrnn.firmware.writing import write_c as write_c
+    from keras_vrnn.firmware.exporting import write_c as write_c
     from keras_vrnn.tflite.card import Card as Card
     from keras_vrnn.tflite.describing import describe as describe
     from keras_vrnn.tflite.digest import seal as seal
@@ -47,7 +47,7 @@ else:  # type checkers must not see a `__getattr__`: it would make every name va
             "seal": "keras_vrnn.tflite.digest",
             "simulate": "keras_vrnn.tflite.running.simulator",
             "verify": "keras_vrnn.tflite.verifying.verification",
-            "write_c": "keras_vrnn.firmware.writing",
+            "write_c": "keras_vrnn.firmware.exporting",
             "write_c_array": "keras_vrnn.tflite.micro.sources",
         },
     )

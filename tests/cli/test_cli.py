@@ -47,7 +47,14 @@ def run_without_keras(folder, *arguments):
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("arguments", [["inspect", "good.tflite"], ["bench", "good.tflite", "--runs", "2"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["inspect", "good.tflite"],
+        ["bench", "good.tflite", "--runs", "2"],
+        ["export", "good.tflite", "--c", "without_keras"],
+    ],
+)
 def test_commands_for_devices_need_neither_keras_nor_tensorflow(arguments, folder):
     result = run_without_keras(folder, *arguments)
     assert result.returncode == 0, result.stderr

@@ -13,21 +13,21 @@ CARD = {"name": "m", "classes": ["walk", "run", "rest"], "mean": [0.5], "std": [
 def described(folder):
     (folder / "card.json").write_text(json.dumps(CARD))
     (folder / "wrong.json").write_text(json.dumps({"classes": ["walk"]}))
-    (folder / "d.tflite").write_bytes((folder / "good.tflite").read_bytes())
+    (folder / "described.tflite").write_bytes((folder / "good.tflite").read_bytes())
     return folder
 
 
 def test_a_card_goes_in_and_comes_out(main, described, capsys):
-    assert main(["describe", "d.tflite"]) == 0
+    assert main(["describe", "described.tflite"]) == 0
     assert json.loads(capsys.readouterr().out) == {}
-    assert main(["describe", "d.tflite", "--card", "card.json"]) == 0
+    assert main(["describe", "described.tflite", "--card", "card.json"]) == 0
     shown = json.loads(capsys.readouterr().out)
     assert shown["mean"] == {"motion": [0.5]}
     (described / "shown.json").write_text(json.dumps(shown))
-    content = (described / "d.tflite").read_bytes()
-    assert main(["describe", "d.tflite", "--card", "shown.json"]) == 0
-    assert (described / "d.tflite").read_bytes() == content
-    assert main(["inspect", "d.tflite"]) == 0
+    content = (described / "described.tflite").read_bytes()
+    assert main(["describe", "described.tflite", "--card", "shown.json"]) == 0
+    assert (described / "described.tflite").read_bytes() == content
+    assert main(["inspect", "described.tflite"]) == 0
     assert "walk, run, rest" in capsys.readouterr().out
 
 
@@ -35,7 +35,7 @@ def test_an_export_takes_a_card(main, described):
     command = [
         "export",
         "m.keras",
-        "n.tflite",
+        "carded.tflite",
         "--quantization",
         "float32",
         "--card",
@@ -43,7 +43,7 @@ def test_an_export_takes_a_card(main, described):
         "--overwrite",
     ]
     assert main(command) == 0
-    assert kv.tflite.Runner(described / "n.tflite").card.name == "m"
+    assert kv.tflite.Runner(described / "carded.tflite").card.name == "m"
 
 
 @pytest.mark.parametrize(
@@ -52,17 +52,17 @@ def test_an_export_takes_a_card(main, described):
         (["describe", "none.tflite"], "must be a file that exists"),
         (["describe", "cut.tflite", "--card", "card.json"], "which is"),
         (
-            ["describe", "d.tflite", "--card", "none.json"],
+            ["describe", "described.tflite", "--card", "none.json"],
             "`--card` must be a file that exists. Received: --card",
         ),
-        (["describe", "d.tflite", "--card", "text.txt"], "`--card` must be a file of JSON"),
-        (["describe", "d.tflite", "--card", "wrong.json"], "`classes` must have 3 values for"),
+        (["describe", "described.tflite", "--card", "text.txt"], "`--card` must be a file of JSON"),
+        (["describe", "described.tflite", "--card", "wrong.json"], "`classes` must have 3 values for"),
         (
             ["export", "m.keras", "w.tflite", "--quantization", "float32", "--card", "wrong.json"],
             "must have 3 values",
         ),
         (
-            ["export", "d.tflite", "--c", "c", "--card", "card.json"],
+            ["export", "described.tflite", "--c", "c", "--card", "card.json"],
             "`--card` must be left out for a .tflite file",
         ),
         (["export", "none.keras", "w.tflite", "--card", "none.json"], "`--card` must be a file that exists"),

@@ -84,7 +84,9 @@ def test_a_file_that_lost_its_names_is_refused(tmp_path):
     path = tmp_path / "m.tflite"
     export(keras.Model(inputs, kv.VanillaRNN(3)(inputs)), path, X, card=Card(classes=["a", "b", "c"]))
     path.write_bytes(ModelFile(path.read_bytes()).pack())
-    with pytest.raises(ValueError, match=r"`path` must be a file whose metadata can be read.*copy it again"):
+    with pytest.raises(
+        ValueError, match=r"`path_or_model` must be a file whose metadata can be read.*copy it again"
+    ):
         kv.tflite.write_c(path, tmp_path / "sources")
     assert not (tmp_path / "sources").exists()
 

@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from keras_vrnn import _checks as checks
 from keras_vrnn import _files
+from keras_vrnn import _progress as progress
 from keras_vrnn._shown import Shown
 from keras_vrnn.compression.quantized import signals
 from keras_vrnn.models import structure
@@ -125,6 +126,7 @@ def to_file(model, path, options, calibration_data, overwrite, states=None, card
         if calibration_data is None
         else as_inputs(model, calibration_data, "calibration_data")
     )
+    progress.stage("reading the model")
     if model is not original:
         check_same(original, model, arrays)
     data, arrays = arrays, lengths.of_length(model, arrays, options.length)
@@ -139,12 +141,14 @@ def to_file(model, path, options, calibration_data, overwrite, states=None, card
     if learned is not None:
         formats_of, value_formats = learned.formats_of(parts.recurrences), learned.value_formats(parts)
     elif options.integer:
+        progress.stage("measuring scales")
         samples, formats_of, value_formats = sampling.calibrated(model, options, parts, data)
         if parts.stock and (parts.timed or options.chunk > 1):
             reference = _reference(model, options, data)
     else:
         value_formats = {}
         formats_of = {r.name: Formats(options.scheme) for r in parts.recurrences}
+    progress.stage("converting")
     converted = _converted(parts.stock, options, samples, learned, reference) if parts.stock else None
     content, signatures = stitching.stitch(parts, converted, formats_of, value_formats, options)
 
@@ -153,6 +157,7 @@ def to_file(model, path, options, calibration_data, overwrite, states=None, card
         packed = describing.attached(packed, describing.fitted(content.model, card))
     with _files.replacing(path) as temporary:
         temporary.write_bytes(packed)
+        progress.stage("comparing with Keras")
         errors = check(temporary, original, model, arrays, parts, options)
         if learned is not None:
             check_integers(temporary, model, arrays, parts, value_formats, options)

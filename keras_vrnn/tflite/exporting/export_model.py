@@ -9,6 +9,7 @@ from typing import Any, overload
 
 import keras
 
+from keras_vrnn import _progress
 from keras_vrnn.models import EncoderDecoder
 from keras_vrnn.symbols import Symbols
 from keras_vrnn.tflite.card import Card
@@ -42,6 +43,7 @@ def export(
     max_length: int | None = None,
     source_symbols: Symbols | None = None,
     target_symbols: Symbols | None = None,
+    progress: bool = True,
     overwrite: bool = False,
 ) -> Seq2SeqExportResult: ...
 @overload
@@ -61,6 +63,7 @@ def export(
     max_timesteps: int | None = None,
     chunk: int = 1,
     card: Card | None = None,
+    progress: bool = True,
     overwrite: bool = False,
 ) -> ExportResult: ...
 def export(
@@ -83,6 +86,7 @@ def export(
     max_length: int | None = None,
     source_symbols: Symbols | None = None,
     target_symbols: Symbols | None = None,
+    progress: bool = True,
     overwrite: bool = False,
 ) -> ExportResult | Seq2SeqExportResult:
     """Writes a Keras model with recurrent layers as a TFLite file, or an encoder-decoder as a folder of two files.
@@ -143,6 +147,7 @@ def export(
             model's `target_length`, or twice the source steps plus 10.
         source_symbols, target_symbols: For an encoder-decoder: `kv.Symbols` to store in the folder, for a runner that
             takes and returns symbols.
+        progress: Whether a terminal shows what is being done.
         overwrite: Whether to replace files that exist.
 
     Returns:
@@ -176,7 +181,7 @@ def export(
         "source_symbols": source_symbols,
         "target_symbols": target_symbols,
     }
-    with _LOCK:
+    with _LOCK, _progress.shown("export", progress):
         if isinstance(model, EncoderDecoder):
             if card is not None:
                 raise ValueError(

@@ -2,10 +2,11 @@
 
 import numbers
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, TypedDict, get_args
 
 from keras_vrnn import _checks
 from keras_vrnn.quantization.schemes import SCHEMES, Scheme
+from keras_vrnn.tflite.card import Card
 
 Form = Literal["sequence", "unrolled", "streaming"]
 QuantizationName = Literal["float32", "float16", "dynamic", "int8", "int8x4", "int16x8"]
@@ -13,6 +14,24 @@ Io = Literal["int8", "int16", "float32"]
 State = Literal["explicit", "internal"]
 CalibrationMethod = Literal["minmax", "percentile"]
 Timesteps = int | Literal["data"] | None
+
+
+class ExportOptions(TypedDict, total=False):
+    """Keywords of `export` for a model that becomes one file, except `overwrite`."""
+
+    form: Form
+    quantization: QuantizationName | None
+    io: Io | None
+    state: State
+    batch_size: int
+    calibration_data: Any
+    calibration: CalibrationMethod
+    max_error: float
+    timesteps: Timesteps
+    max_timesteps: int | None
+    chunk: int
+    card: Card | None
+    progress: bool
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from keras_vrnn import _checks as checks
+from keras_vrnn import _progress
 from keras_vrnn._shown import Shown
 from keras_vrnn.tflite.inspecting.inspection import sizes
 from keras_vrnn.tflite.micro import interpreter as micro
@@ -93,6 +94,7 @@ def benchmark(
     runs: int = 200,
     warmup: int = 20,
     steps: int | None = None,
+    progress: bool = True,
 ) -> Benchmark:
     """Times a `.tflite` file on random data, and measures its size and its arena in TFLite Micro.
 
@@ -104,6 +106,7 @@ def benchmark(
         steps: time steps per sequence. Needed only where the file leaves them open: a streaming file takes 100 if
             None, rounded up to a multiple of its chunk, any other the length that it is made for, which is the second
             axis of its first input.
+        progress: whether a terminal shows what is being done.
 
     Returns:
         A `Benchmark`.
@@ -120,12 +123,15 @@ def benchmark(
     length = _steps(runner, steps)
     data = _data(runner, length)
     seconds = []
-    for run in range(warmup + runs):
-        runner(data)
-        if run >= warmup:
-            seconds.append(runner.seconds)
+    with _progress.shown("benchmark", progress):
+        _progress.stage("timing")
+        for run in _progress.counted(range(warmup + runs)):
+            runner(data)
+            if run >= warmup:
+                seconds.append(runner.seconds)
+        _progress.stage("measuring the arena")
+        arena, note = _arena_of(path)
     invokes = np.array(seconds) * 1e6  # (runs, invokes of a sequence)
-    arena, note = _arena_of(path)
     return Benchmark(
         path=Path(path),
         size=len(content),

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from keras_vrnn import _checks as checks
+from keras_vrnn import _progress as progress
 from keras_vrnn.tflite.card import Card
 from keras_vrnn.tflite.describing import card_of
 from keras_vrnn.tflite.reading import LENGTH, state_pairs
@@ -132,7 +133,7 @@ class Runner:
         samples = len(next(iter(arrays.values())))
         batch = self.batch or samples
         parts, seconds = [], []
-        for start in range(0, samples, batch):
+        for start in progress.counted(range(0, samples, batch)):
             # The last batch is filled up with its own last sample; the surplus outputs are cut off below.
             rows = np.minimum(np.arange(start, start + batch), samples - 1)
             parts.append(self._from_zero({name: array[rows] for name, array in arrays.items()}))

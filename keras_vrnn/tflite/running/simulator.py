@@ -58,9 +58,9 @@ def refusal(path: str | os.PathLike[str]) -> str:
     return _obstacle(read_graphs(path)[2])
 
 
-def read_graphs(path):
-    """Returns the bytes of a file, its `ModelT`, and its graphs as the simulation reads them."""
-    content, model = read(path)
+def read_graphs(path, argument="path"):
+    """Returns the bytes of a file, its `ModelT`, and its graphs as the simulation reads them; arguments as `read`."""
+    content, model = read(path, argument)
     return content, model, [_Graph(model, subgraph) for subgraph in model.subgraphs]
 
 
@@ -78,8 +78,10 @@ class Simulator(Runner):
 class _Simulation:
     """The simulation as an engine (see `engines`)."""
 
-    def __init__(self, path):
+    def __init__(self, path, core=False):
         self.content, self._model, self._graphs = read_graphs(path)
+        if core:
+            self._graphs[0].take_core()
         reason = _obstacle(self._graphs)
         if reason:
             raise ValueError(
@@ -178,6 +180,21 @@ class _Graph:
             data = model.buffers[tensor.buffer].data
             if data is not None and len(data) and not self.obstacle:
                 self.constants[i] = _values(bytes(data), self.types[i], self.shapes[i])
+
+    def take_core(self):
+        """Leaves out a QUANTIZE behind an input and a DEQUANTIZE before an output: integers go in and come out."""
+        float32 = np.dtype("float32")
+        for operator in self.operators[:]:
+            (source, *_), target = operator.inputs, operator.outputs[0]
+            if operator.name == "QUANTIZE" and self.dtypes[source] == float32 and source in self.inputs:
+                edges, old, new = self.inputs, source, target
+            elif operator.name == "DEQUANTIZE" and target in self.outputs:
+                edges, old, new = self.outputs, target, source
+            else:
+                continue
+            if sum(old in o.inputs + o.outputs for o in self.operators) == 1:
+                edges[edges.index(old)] = new
+                self.operators.remove(operator)
 
     def detail(self, index):
         """Describes a tensor as the engines do."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from keras_vrnn import _progress
 from keras_vrnn._shown import Shown
 from keras_vrnn.models.input_arrays import as_inputs
 from keras_vrnn.tflite.running.runner import Runner
@@ -177,6 +178,7 @@ def verify(
     x: ArrayLike | list[ArrayLike] | dict[str, ArrayLike],
     y: ArrayLike | list[ArrayLike] | dict[str, ArrayLike] | None = None,
     micro: bool = False,
+    progress: bool = True,
 ) -> Verification:
     """Runs `x` through the Keras model and the exported file, and returns how far they differ.
 
@@ -194,6 +196,7 @@ def verify(
         micro: run the file in TFLite Micro too, and report where LiteRT's integers differ. The interpreter of TFLite
             Micro (extra `micro`) and the simulation of its kernels (`kv.tflite.simulate`) must agree on the first 64
             samples. Without the extra, the simulation runs all samples.
+        progress: whether a terminal shows what is being done.
 
     Returns:
         A `Verification`.
@@ -203,6 +206,11 @@ def verify(
         ValueError: the file is not a TFLite model; `x` or `y` do not fit the model; TFLite Micro can't run the file, or
             differs from the simulation.
     """
+    with _progress.shown("verify", progress):
+        return _verified(model, path, x, y, micro)
+
+
+def _verified(model, path, x, y, micro):
     runner = Runner(path)
     kernels = Kernels(path) if micro else None
     if not getattr(model, "inputs", None):
@@ -212,8 +220,10 @@ def verify(
         )
     arrays = as_inputs(model, x, "x")
     inputs = dict(zip(originals.input_names(model, runner), arrays, strict=True))
+    _progress.stage("running Keras")
     outputs_of_keras = originals.outputs(model, arrays)
     expected = dict(zip(originals.output_names(outputs_of_keras, runner), outputs_of_keras, strict=True))
+    _progress.stage("running LiteRT")
     made = named(runner, runner(inputs))
     actual = _fitted(made, runner, path, expected)
     microseconds = float(np.median(runner.seconds) * 1e6)
@@ -228,9 +238,11 @@ def verify(
     outputs = compared(runner, actual)
     micro_outputs, differences = None, None
     if kernels is not None:
+        _progress.stage("running TFLite Micro")
         on_micro = kernels.outputs(inputs)
         micro_outputs = compared(kernels.runner, _fitted(on_micro, kernels.runner, path, expected))
         differences = kernels.differences(runner, inputs, made, on_micro)
+    _progress.stage("comparing states")
     states, note = drift.measure(model, path, runner, inputs)
     per_sample = [np.abs(actual[name] - e).max(axis=tuple(range(1, e.ndim))) for name, e in expected.items()]
     sample_errors = np.max(per_sample, axis=0)
