@@ -184,8 +184,8 @@ class _Graph:
     def take_core(self):
         """Leaves out a QUANTIZE behind an input and a DEQUANTIZE before an output: integers go in and come out."""
         float32 = np.dtype("float32")
-        for operator in self.operators[:]:
-            (source, *_), target = operator.inputs, operator.outputs[0]
+        for operator in [o for o in self.operators if o.name in ("QUANTIZE", "DEQUANTIZE")]:
+            source, target = operator.inputs[0], operator.outputs[0]
             if operator.name == "QUANTIZE" and self.dtypes[source] == float32 and source in self.inputs:
                 edges, old, new = self.inputs, source, target
             elif operator.name == "DEQUANTIZE" and target in self.outputs:
