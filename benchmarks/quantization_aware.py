@@ -29,6 +29,8 @@ def main():
     parser.add_argument("--epochs", type=int, default=9, help="measured epochs of each model (default 9)")
     parser.add_argument("--steps", type=int, default=16, help="training steps per epoch (default 16)")
     parser.add_argument("--cell", choices=CELLS, default="vanilla")
+    every = [units for *_, units in SHAPES]
+    parser.add_argument("--units", type=int, nargs="+", choices=every, default=every, help="shapes to measure")
     parser.add_argument("--memory", action="store_true", help="measure memory instead of time")
     parser.add_argument("--peak", nargs=2, metavar=("MODEL", "STEPS"), help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -43,7 +45,7 @@ def main():
         + " | ".join(f"{q} | ratio" for q in QUANTIZATIONS)
     )
     print("|---" * (5 + 2 * len(QUANTIZATIONS)) + "|")
-    for shape in SHAPES:
+    for shape in (shape for shape in SHAPES if shape[-1] in options.units):
         plain, *others = medians(*shape, options.epochs, options.steps, CELLS[options.cell])
         cells = [*map(str, shape), f"{1e3 * plain:.2f}"]
         cells += [f"{1e3 * other:.2f} | {other / plain:.2f}" for other in others]
