@@ -30,7 +30,9 @@ def main():
     parser.add_argument("--steps", type=int, default=16, help="training steps per epoch (default 16)")
     parser.add_argument("--cell", choices=CELLS, default="vanilla")
     every = [units for *_, units in SHAPES]
-    parser.add_argument("--units", type=int, nargs="+", choices=every, default=every, help="shapes to measure")
+    parser.add_argument(
+        "--units", type=int, nargs="+", choices=every, default=every, help="shapes to measure"
+    )
     parser.add_argument("--memory", action="store_true", help="measure memory instead of time")
     parser.add_argument("--peak", nargs=2, metavar=("MODEL", "STEPS"), help=argparse.SUPPRESS)
     options = parser.parse_args()
