@@ -6,7 +6,6 @@ With --memory: what a step takes at its peak for 400 more time steps, each model
 """
 
 import argparse
-import pathlib
 import statistics
 import subprocess
 import sys
@@ -16,6 +15,7 @@ import keras
 import numpy as np
 
 import keras_vrnn as kv
+from benchmarks.memory import peak_above_now
 
 # Batch, time steps, features, units.
 SHAPES = ((32, 32, 16, 32), (32, 96, 32, 64), (64, 96, 64, 128))
@@ -29,61 +29,58 @@ def main():
     parser.add_argument("--epochs", type=int, default=9, help="measured epochs of each model (default 9)")
     parser.add_argument("--steps", type=int, default=16, help="training steps per epoch (default 16)")
     parser.add_argument("--cell", choices=CELLS, default="vanilla")
+    every = [units for *_, units in SHAPES]
+    parser.add_argument(
+        "--units", type=int, nargs="+", choices=every, default=every, help="shapes to measure"
+    )
     parser.add_argument("--memory", action="store_true", help="measure memory instead of time")
     parser.add_argument("--peak", nargs=2, metavar=("MODEL", "STEPS"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.peak:
-        print(peak(options.peak[0], int(options.peak[1])))
+        print(peak(options.peak[0], int(options.peak[1]), CELLS[options.cell]))
         return
     if options.memory:
-        table_of_memory()
+        table_of_memory(options.cell)
         return
     print(
         "| batch | steps | features | units | float, ms | "
         + " | ".join(f"{q} | ratio" for q in QUANTIZATIONS)
     )
     print("|---" * (5 + 2 * len(QUANTIZATIONS)) + "|")
-    for shape in SHAPES:
+    for shape in (shape for shape in SHAPES if shape[-1] in options.units):
         plain, *others = medians(*shape, options.epochs, options.steps, CELLS[options.cell])
         cells = [*map(str, shape), f"{1e3 * plain:.2f}"]
         cells += [f"{1e3 * other:.2f} | {other / plain:.2f}" for other in others]
         print("| " + " | ".join(cells) + " |", flush=True)
 
 
-def table_of_memory():
+def table_of_memory(cell):
     """Prints how much more memory a step takes with 500 time steps than with 100, and the ratio to the float model."""
     print("| batch | features | units | model | MiB | ratio |\n|---|---|---|---|---|---|")
     batch, _, features, units = SHAPES[-1]
     growth = {}
     for name in ("float32", *QUANTIZATIONS):
-        long, short = (_peak_of_a_process(name, timesteps) for timesteps in (500, 100))
+        long, short = (_peak_of_a_process(cell, name, timesteps) for timesteps in (500, 100))
         growth[name] = long - short
         ratio = growth[name] / growth["float32"]
         print(f"| {batch} | {features} | {units} | {name} | {growth[name]:.0f} | {ratio:.2f} |", flush=True)
 
 
-def _peak_of_a_process(name, timesteps):
-    command = [sys.executable, "-m", "benchmarks.quantization_aware", "--peak", name, str(timesteps)]
+def _peak_of_a_process(cell, name, timesteps):
+    command = [sys.executable, "-m", "benchmarks.quantization_aware", "--cell", cell]
+    command += ["--peak", name, str(timesteps)]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
 
 
-def peak(name, timesteps):
+def peak(name, timesteps, layer):
     """Returns the MiB that training takes at its peak above what the process held before."""
     batch, _, features, units = SHAPES[-1]
-    model, *data = built(batch, timesteps, features, units, 2)
+    model, *data = built(batch, timesteps, features, units, 2, layer)
     if name != "float32":
         model = kv.compression.quantize_aware(model, name, calibration_data=data[0][:8])
     model.compile("adam", "mse", global_clipnorm=1.0, jit_compile=True)
     model.fit(*(array[:2] for array in data), batch_size=2, verbose=0)
-    before = _status("VmRSS")
-    pathlib.Path("/proc/self/clear_refs").write_text("5")
-    model.fit(*data, batch_size=batch, epochs=2, verbose=0)
-    return _status("VmHWM") - before
-
-
-def _status(name):
-    lines = pathlib.Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(name))
+    return peak_above_now(lambda: model.fit(*data, batch_size=batch, epochs=2, verbose=0))
 
 
 def built(batch, timesteps, features, units, steps, layer=kv.VanillaRNN):

@@ -7,10 +7,11 @@ process of its own, which waits on a pipe while the others run.
 import importlib
 import multiprocessing
 import os
-import pathlib
 import threading
 import time
 import traceback
+
+from benchmarks.memory import peak_above_now
 
 # Compiling, autotuning and the first use of memory pages have ended after this number of calls and seconds.
 _WARM_CALLS, _WARM_SECONDS = 3, 0.3
@@ -166,15 +167,4 @@ class Job:
 
 
 def _peak_above_inputs(job):
-    # Makes Linux measure the peak of the resident memory from here on.
-    pathlib.Path("/proc/self/clear_refs").write_text("5")
-    before = _status("VmRSS")
-    for _ in range(job.warm_calls):
-        job.call()
-    return _status("VmHWM") - before
-
-
-def _status(name):
-    """Returns a value from the process status, in MiB."""
-    status = pathlib.Path("/proc/self/status").read_text()
-    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith(f"{name}:")) / 2**10
+    return peak_above_now(lambda: [job.call() for _ in range(job.warm_calls)])

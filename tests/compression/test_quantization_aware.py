@@ -90,7 +90,7 @@ def test_stateful_layers():
 
 def test_saved_and_cloned_models_compute_the_same_integers(tmp_path):
     made = aware()
-    made.get_layer("a").observed_steps.assign(3)
+    made.get_layer("a").signals.observed_steps.assign(3)
     expected = predictions(made)
     made.save(tmp_path / "m.keras")
     np.testing.assert_array_equal(predictions(keras.saving.load_model(tmp_path / "m.keras")), expected)

@@ -1,8 +1,4 @@
-"""The step of a gated cell inside a TensorFlow graph, as the exported file computes it.
-
-Every value is a real number on the grid of its format, and the integer that it stands for. Gradients pass through the
-rounding as if it were the identity, within the range of each format.
-"""
+"""The integers of a gated cell inside a TensorFlow graph, as the exported file computes them."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +6,6 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_vrnn.compression.quantized import signals
 from keras_vrnn.compression.quantized.step import exact_product
 from keras_vrnn.quantization import fixed_point, integer
 from keras_vrnn.quantization.cells import states as rules
@@ -23,116 +18,92 @@ _KERNELS = {"tanh": integer.tanh, "sigmoid": integer.logistic}
 
 @dataclass(frozen=True)
 class Value:
-    """A signal.
+    """A signal: integers, int64, and their format."""
 
-    Attributes:
-        real: float32, with the gradient of the float step.
-        integers: int64, what it stands for.
-        quantization: their format.
-    """
-
-    real: Any
     integers: Any
     quantization: Quantization
 
 
 @dataclass(frozen=True)
 class Kept:
-    """A state as the recurrence keeps it: its name, real numbers with gradients, and integers, int64."""
+    """A state as the recurrence keeps it: its name, and integers, int64, or real numbers."""
 
     name: str
-    real: Any
-    integers: Any
+    value: Any
 
 
-class Trained(Arithmetic):
-    """Computes with `Value`s and `Kept` states.
+class Integers(Arithmetic):
+    """Computes with `Value`s and `Kept` states. Nothing in it has a gradient.
 
     Args:
         step: the `GatedStep`, which has the weights and formats.
         masks: operand -> dropout mask.
-
-    Attributes:
-        measured: signal -> its real numbers before they are clipped.
     """
 
     def __init__(self, step, masks=None):
         self._step, self._masks = step, masks or {}
-        self.measured = {}
 
     def product(self, name, x):
         step = self._step
-        weights, held = step.weights[name], step.formats[name]
-        real, centred = x.real, tf.cast(x.integers - x.quantization.zero_point, tf.float32)
+        weights = step.weights[name]
+        centred = tf.cast(x.integers - x.quantization.zero_point, tf.float32)
         mask = self._masks.get(step.cell.products[name].operand)
-        if mask is not None:  # a dropout mask makes fractions
-            real, centred = real * mask, centred * mask
-        sums = exact_product(tf.stop_gradient(centred), weights.integers, step.dtype)
+        if mask is not None:  # makes fractions
+            centred = centred * mask
+        sums = exact_product(centred, weights.integers, step.dtype)
         sums = tf.cast(sums if mask is None else tf.round(sums), tf.int64)
         if weights.bias is not None:
             sums += weights.bias
-        made = integer.rescaled(sums, weights.factor, held, step.dtype, step.dtype == np.int16)
-        return self._made(name, tf.matmul(real, weights.real) + weights.real_bias, made)
+        held = step.formats[name]
+        return self._made(
+            name, integer.rescaled(sums, weights.factor, held, step.dtype, step.dtype == np.int16)
+        )
 
     def activated(self, name, total, function, x, y):
         made = name if function.is_fused else total
-        addition = self._addition(x.quantization, y.quantization, self._step.formats[made])
-        terms = addition.term(x.integers, 0), addition.term(y.integers, 1)
-        a = x.real + y.real
-        self.measured[total] = a
-        if function.is_fused:
-            return self._made(name, function(a), addition.total(*terms, FUSED[function.name]))
-        return self.activate(name, function, self._made(total, a, addition.total(*terms)))
+        addition = self._addition(made, x.quantization, y.quantization)
+        a = addition.total(
+            addition.term(x.integers, 0), addition.term(y.integers, 1), FUSED.get(function.name)
+        )
+        if function.is_fused or function.name == "linear":
+            return self._made(made, a)
+        return self.activate(name, function, Value(a, self._step.formats[total]))
 
     def activate(self, name, function, x):
-        real = function(x.real)
-        if function.name == "linear":
-            self.measured[name] = real
-            return x
-        return self._made(name, real, self._activated(name, function, x))
+        return x if function.name == "linear" else self._made(name, self._activated(name, function, x))
 
     def _activated(self, name, function, x):
         """Returns the integers of φ(x)."""
         step, held = self._step, self._step.formats[name]
         if function.is_fused:
-            addition = self._addition(x.quantization, x.quantization, held)
+            addition = self._addition(name, x.quantization, x.quantization)
             zero = tf.zeros_like(x.integers) + x.quantization.zero_point
             return addition.total(addition.term(x.integers, 0), addition.term(zero, 1), FUSED[function.name])
+        if step.dtype == np.int8:
+            table = step.once((name, "table"), lambda: _table(function, x.quantization, held))
+            return tf.gather(table, x.integers - INT8_MIN)
         if function.name in _KERNELS:
             return _KERNELS[function.name](x.integers, x.quantization, step.dtype)
-        if step.dtype == np.int8:
-            return self._looked_up(function, x, held)
         three, sixth = (rules.constant(number) for number in (3.0, 1 / 6))  # of a hard sigmoid
-        addition = self._addition(x.quantization, three[1], rules.SIX)
+        addition = integer.Addition.of(x.quantization, three[1], rules.SIX, step.dtype)
         term = addition.term(tf.zeros_like(x.integers) + three[0], 1)
         shifted = addition.total(addition.term(x.integers, 0), term, "RELU6")
         return integer.mul(shifted, sixth[0], rules.SIX, sixth[1], held, dtype=step.dtype)
 
-    def _looked_up(self, function, x, held):
-        every = tf.range(INT8_MIN, INT8_MAX + 1, dtype=tf.int64)
-        points = tf.cast(every - x.quantization.zero_point, tf.float64) * x.quantization.scale
-        rounded = tf.round(function(tf.cast(points, tf.float32)) / tf.cast(held.scale, tf.float32))
-        table = integer.clamp(tf.cast(rounded, tf.int64) + held.zero_point, held, np.int8)
-        return tf.gather(tf.stop_gradient(table), x.integers - INT8_MIN)
-
     def times(self, name, x, y):
-        held, dtype = self._step.formats[name], self._step.dtype
-        made = integer.mul(x.integers, y.integers, x.quantization, y.quantization, held, dtype=dtype)
-        return self._made(name, x.real * y.real, made)
+        return self._made(name, self._product(name, x, y, self._step.formats[name]))
 
     def read(self, name, state):
         """The value of a kept state as a signal; with int16 the same."""
         step, held = self._step, self._step.formats[name]
         dtype, kept = step.state_format(state.name)
-        real, integers = state.real, state.integers
-        if (dtype, kept) != (step.dtype, held):
-            integers = integer.requantize(integers, kept, held, step.dtype)
-        if name == state.name:
-            return self._value(real, integers, held)
-        return self._made(name, real, integers)
+        if (dtype, kept) == (step.dtype, held):
+            return Value(state.value, held)
+        integers = self._requantized((name, "read"), state.value, kept, held, step.dtype)
+        return Value(integers, held)
 
     def keep(self, state, x):
-        return Kept(state, x.real, x.integers)
+        return Kept(state, x.integers)
 
     def blend(self, state, h, new, gate, opens):
         step = self._step
@@ -142,13 +113,15 @@ class Trained(Arithmetic):
             change = self._sum(state + rules.CHANGE, end, start, -1)
             return self.keep(state, self._sum(state, start, self.times(state + rules.KEPT, gate, change), 1))
         held = step.formats[state]
-        signal, new = self.read(state, h), self._in_format(new, held)
+        new = (
+            new.integers
+            if new.quantization is held
+            else self._requantized((state, "new"), new.integers, new.quantization, held, step.dtype)
+        )
         opening = gate.integers - gate.quantization.zero_point
         if not opens:
             opening = rules.one(gate.quantization) - opening
-        integers = h.integers + opening * (new.integers - signal.integers)
-        gate = gate.real if opens else 1.0 - gate.real
-        return self._kept(state, h.real + gate * (new.real - signal.real), integers)
+        return Kept(state, h.value + opening * (new - self.read(state, h).integers))
 
     def accumulate(self, state, c, forget, enter, new):
         step = self._step
@@ -157,15 +130,12 @@ class Trained(Arithmetic):
             added = self.times(state + rules.ADDED, enter, new)
             return self.keep(state, self._sum(state, kept, added, 1))
         dtype, held = step.state_format(state)
-        factors = rules.cell_factors(new.quantization, held)
-        kept = (forget.integers - forget.quantization.zero_point) * c.integers
-        added = (enter.integers - enter.quantization.zero_point) * (
-            new.integers - new.quantization.zero_point
-        )
+        factors = step.once((state, "factors"), lambda: rules.cell_factors(new.quantization, held))
+        kept = (forget.integers - forget.quantization.zero_point) * c.value
+        added = _centred(enter) * _centred(new)
         scale = held.scale * forget.quantization.scale / tf.cast(factors[0], tf.float64)
-        exact = Quantization(scale, 0)
-        integers = integer.requantize(kept * factors[0] + added * factors[1], exact, held, dtype)
-        return self._kept(state, forget.real * c.real + enter.real * new.real, integers)
+        sums = kept * factors[0] + added * factors[1]
+        return Kept(state, self._requantized((state, "kept"), sums, Quantization(scale, 0), held, dtype))
 
     def leak(self, state, h, new, alpha, beta):
         step = self._step
@@ -174,172 +144,66 @@ class Trained(Arithmetic):
             added = self._scaled(state + rules.ADDED, new, alpha)
             kept = self._scaled(state + rules.KEPT, signal, beta)
             return self.keep(state, self._sum(state, added, kept, 1))
-        gained, lost = rules.leak_factors(
-            stopped(alpha), stopped(beta), new.quantization, signal.quantization
+        gained, lost = step.once(
+            (state, "factors"),
+            lambda: rules.leak_factors(stopped(alpha), stopped(beta), new.quantization, signal.quantization),
         )
-        integers = h.integers + gained * (new.integers - new.quantization.zero_point)
-        integers -= lost * (signal.integers - signal.quantization.zero_point)
-        return self._kept(state, h.real + alpha * new.real - (1.0 - beta) * signal.real, integers)
-
-    def _made(self, name, real, integers):
-        """Returns a signal with the gradient of real numbers within its format's range."""
-        self.measured[name] = real
-        return self._value(real, integers, self._step.formats[name])
-
-    def _value(self, real, integers, held):
-        dtype = self._step.dtype
-        low, high = (tf.cast(end, tf.float32) for end in integer.real_ends(held, dtype))
-        real = signals.straight_through(tf.clip_by_value(real, low, high), integer.dequantize(integers, held))
-        return Value(real, integers, held)
-
-    def _kept(self, state, real, integers):
-        """Returns a new state with the gradient of real numbers."""
-        _, held = self._step.state_format(state)
-        self.measured[state] = real
-        return Kept(state, signals.straight_through(real, integer.dequantize(integers, held)), integers)
-
-    def _addition(self, one, other, result):
-        return integer.Addition.of(one, other, result, self._step.dtype)
-
-    def _sum(self, name, x, y, sign):
-        addition = self._addition(x.quantization, y.quantization, self._step.formats[name])
-        made = addition.total(addition.term(x.integers, 0), sign * addition.term(y.integers, 1))
-        return self._made(name, x.real + sign * y.real, made)
-
-    def _scaled(self, name, x, factor):
-        integers, form = rules.constant(stopped(factor))
-        made = integer.mul(
-            x.integers, integers, x.quantization, form, self._step.formats[name], dtype=self._step.dtype
-        )
-        return self._made(name, x.real * factor, made)
-
-    def _in_format(self, x, held):
-        if x.quantization is held:
-            return x
-        integers = integer.requantize(x.integers, x.quantization, held, self._step.dtype)
-        return self._value(x.real, integers, held)
+        return Kept(state, h.value + gained * _centred(new) - lost * _centred(signal))
 
     def split(self, x, parts):
-        pieces = zip(*(tf.split(each, parts, -1) for each in (x.real, x.integers)), strict=True)
-        return [Value(real, integers, x.quantization) for real, integers in pieces]
+        return [Value(integers, x.quantization) for integers in tf.split(x.integers, parts, -1)]
 
+    def _made(self, name, integers):
+        return Value(integers, self._step.formats[name])
 
-@dataclass(frozen=True)
-class _Weights:
-    """The weights of one product: real numbers with gradients, and integers without."""
-
-    real: Any
-    real_bias: Any
-    integers: Any
-    bias: Any
-    factor: Any
-    stored: tuple[Any, Any]
-
-
-class GatedStep:
-    """The weights and formats of one layer.
-
-    Args:
-        cell: its `GatedCell` of tensors.
-        scheme: the quantization scheme.
-        formats: signal -> format.
-        kept: state -> the format in which the recurrence keeps it, and its dtype.
-
-    Attributes:
-        states: the names of the states.
-        dtype: the dtype of the signals.
-        weights: product -> its weights.
-        products: product -> its weights and its bias or None, as the file holds them.
-        constants: state -> its integer factors.
-    """
-
-    def __init__(self, cell, scheme, formats, kept):
-        self.cell, self.scheme, self.formats, self.kept = cell, scheme, formats, kept
-        self.states, self.dtype = cell.states, scheme.dtype
-        self.weights = {name: self._weights(name, product) for name, product in cell.products.items()}
-        self.products = {name: weights.stored for name, weights in self.weights.items()}
-        self.constants = {} if self.dtype == np.int16 else cell.factors(formats)
-
-    def state_format(self, name):
-        """Returns the dtype and the format in which the recurrence keeps a state."""
-        held, dtype = self.kept[name]
-        return dtype, held
-
-    def project(self, x, masks):
-        """Returns the input products of all steps as real numbers, and the signals to measure."""
-        on = Trained(self, masks)
-        x = self._signal(x, "x")
-        return tuple(on.product(name, x).real for name in self.cell.projections), on.measured
-
-    def __call__(self, z, states, mask=None, masks=None):
-        """One step.
-
-        Args:
-            z: the input products of the step, real numbers.
-            states: for each of the last states its real numbers and integers.
-            mask: (batch, 1), False where the states stay as they are; or None.
-            masks: operand -> dropout mask.
-
-        Returns:
-            The states in the same form, the output, and the signals to measure.
-        """
-        cell, on = self.cell, Trained(self, masks)
-        products = tuple(self._signal(real, name) for name, real in zip(cell.projections, z, strict=True))
-        before = tuple(Kept(name, *state) for name, state in zip(cell.states, states, strict=True))
-        new = cell.equations(on, products, before)
-        if mask is not None:
-            new = [
-                Kept(n.name, tf.where(mask, n.real, o.real), tf.where(mask, n.integers, o.integers))
-                for n, o in zip(new, before, strict=True)
-            ]
-        output = Trained(self).read(cell.states[0], new[0]).real
-        return [(state.real, state.integers) for state in new], output, on.measured
-
-    def start(self, name, state, source=None):
-        """Returns a state of real numbers as its real numbers and integers.
-
-        Args:
-            name: the state.
-            state: real numbers, as it is kept or in the format `source`.
-            source: the format of a signal, which is brought to that of the state; None for zeros or a kept state.
-        """
-        dtype, held = self.state_format(name)
-        if source is not None:
-            signal = self.formats[name]
-            integers = signals.integers_of(state, source)
-            if dtype == np.int16:
-                integers = integer.requantize(integers, source, held, dtype)
-            else:
-                integers = integer.requantize(integers, source, signal, self.dtype) - signal.zero_point
-                factor = tf.round(signal.scale / held.scale) if dtype == np.int32 else 1
-                integers = integers * tf.cast(factor, tf.int64) + (held.zero_point if dtype == np.int8 else 0)
-        else:
-            integers = signals.integers_of(state, held)
-        return signals.straight_through(state, integer.dequantize(integers, held)), integers
-
-    def as_value(self, name, state):
-        """Returns a kept state, real numbers and integers, as a signal that carries its format."""
-        return signals.carrying(Trained(self).read(name, Kept(name, *state)).real, self.formats[name])
-
-    def _signal(self, real, name):
-        held = self.formats[name]
-        return Value(real, signals.integers_of(real, held), held)
-
-    def _weights(self, name, product):
-        x, held = self.formats[product.operand], self.formats[name]
-        matrix, bias = (stopped(w) for w in (product.matrix, product.bias))
-        stored, stored_bias = self.scheme.product(matrix, bias, x, held)
-        integers = tf.transpose(tf.cast(stored.array, tf.float32))
-        exact = integers * tf.cast(stored.quantization.scale, tf.float32)
-        factor = fixed_point.factor(integer.product_factors(x, stored.quantization, held, single=True))
-        return _Weights(
-            real=signals.straight_through(product.matrix, exact),
-            real_bias=0.0 if bias is None else product.bias,
-            integers=integers,
-            bias=None if bias is None else tf.cast(stored_bias.array, tf.int64),
-            factor=factor,
-            stored=(stored, stored_bias),
+    def _addition(self, name, one, other):
+        step = self._step
+        return step.once(
+            (name, "sum"), lambda: integer.Addition.of(one, other, step.formats[name], step.dtype)
         )
+
+    def _sum(self, name, x, y, sign):
+        addition = self._addition(name, x.quantization, y.quantization)
+        return self._made(
+            name, addition.total(addition.term(x.integers, 0), sign * addition.term(y.integers, 1))
+        )
+
+    def _scaled(self, name, x, factor):
+        constant = self._step.once((name, "constant"), lambda: Value(*rules.constant(stopped(factor))))
+        return self.times(name, x, constant)
+
+    def _product(self, name, x, y, held):
+        """MUL."""
+        factor = self._step.once(
+            (name, "factor"),
+            lambda: fixed_point.factor(
+                integer.f32(x.quantization.scale)
+                * integer.f32(y.quantization.scale)
+                / integer.f32(held.scale)
+            ),
+        )
+        return integer.rescaled(_centred(x) * _centred(y), factor, held, self._step.dtype, long=False)
+
+    def _requantized(self, key, integers, source, target, dtype):
+        """QUANTIZE."""
+        factor = self._step.once(
+            key, lambda: fixed_point.factor(integer.f32(source.scale) / integer.f32(target.scale))
+        )
+        return integer.rescaled(integers - source.zero_point, factor, target, dtype, long=False)
+
+
+def _centred(x):
+    return x.integers - x.quantization.zero_point
+
+
+def _table(function, source, held):
+    """Returns φ of all int8 numbers."""
+    every = tf.range(INT8_MIN, INT8_MAX + 1, dtype=tf.int64)
+    if function.name in _KERNELS:
+        return _KERNELS[function.name](every, source, np.int8)
+    points = tf.cast(every - source.zero_point, tf.float64) * source.scale
+    rounded = tf.round(function(tf.cast(points, tf.float32)) / tf.cast(held.scale, tf.float32))
+    return tf.stop_gradient(integer.clamp(tf.cast(rounded, tf.int64) + held.zero_point, held, np.int8))
 
 
 def stopped(tensor):

@@ -8,7 +8,6 @@ from keras import ops
 
 from keras_vrnn.compression.quantized import signals
 from keras_vrnn.layers import FastRNN
-from keras_vrnn.layers.scan import scan
 from keras_vrnn.layers.stepping import run
 from keras_vrnn.quantization.cells.cell import GatedCell
 from keras_vrnn.quantization.cells.fast import Fast
@@ -54,7 +53,7 @@ class QuantizedGated(signals.Quantized):
         super().build(sequences_shape)
         form = self._form()
         names = dict.fromkeys((*form.operands, *form.signals))
-        self.signals = signals.Signals(self, tuple(name for name in names if name != "x"), self.scheme)
+        self.signals = signals.LoopSignals(self, tuple(name for name in names if name != "x"), self.scheme)
 
     def call(self, sequences, initial_state=None, mask=None, training=False):
         if signals.is_calibrating():
@@ -73,7 +72,7 @@ class QuantizedGated(signals.Quantized):
         if not self.return_state:
             return output
         kept = zip(step.states, states, strict=True)
-        return [output, *(step.as_value(name, step.start(name, state)) for name, state in kept)]
+        return [output, *(step.as_signal(name, state) for name, state in kept)]
 
     def plain(self, sequences, note, mark_format, initial_state=None, mask=None, **_):
         """Returns what the Keras layer does, for a trace in which the recurrence is replaced."""
@@ -81,7 +80,7 @@ class QuantizedGated(signals.Quantized):
 
     def step(self, x):
         """Returns the `GatedStep` of the layer for inputs in the format `x`."""
-        from keras_vrnn.compression.quantized.gated_arithmetic import GatedStep
+        from keras_vrnn.compression.quantized.gated_step import GatedStep
 
         cell = self._form()
         ranges = {name: self.signals.range(name) for name in self.signals.names}
@@ -96,42 +95,23 @@ class QuantizedGated(signals.Quantized):
         step, cell = self._step, self.cell
         masks = {}
         if training and cell.dropout > 0:
-            masks["x"] = ops.expand_dims(_one(cell.get_dropout_mask(sequences[:, 0])), 1)
+            masks["x"] = _one(cell.get_dropout_mask(sequences[:, 0]))
         if training and cell.recurrent_dropout > 0:
             masks["h"] = _one(cell.get_recurrent_dropout_mask(initial_state[0]))
-        z, measured = step.project(sequences, masks)
-        measured = {name: (signal, mask) for name, signal in measured.items()}
-        ends = signals.masked_ends(self.signals.names, measured)
-
         starts = zip(step.states, initial_state, self._sources, strict=True)
-        start = tuple(step.start(name, state, source) for name, state, source in starts)
-
-        def turn(carry, inputs):
-            *states, ends = carry
-            *z_t, mask_t = (*inputs, None) if mask is None else inputs
-            new, output, measured = step(z_t, states, mask_t, masks)
-            if training:
-                measured = {name: (signal, mask_t) for name, signal in measured.items()}
-                ends = signals.joined_ends(ends, signals.masked_ends(self.signals.names, measured))
-            return (*new, ends), output
-
-        given = z if mask is None else (*z, ops.expand_dims(mask, -1))
-        carry, outputs = scan(
-            turn,
-            (*start, ends),
-            batch_major=given,
-            reverse=self.go_backwards,
-            unroll=self.unroll,
-            autodiff=True,
-        )
-        *states, ends = carry
+        start = [step.start(name, state, source) for name, state, source in starts]
+        counts = None if mask is None else ops.expand_dims(ops.swapaxes(mask, 0, 1), -1)
+        loop = {"reverse": self.go_backwards, "unroll": self.unroll}
+        states, measured = step.run(ops.swapaxes(sequences, 0, 1), start, counts, masks, loop)
         if training:
-            self.signals.average(ends)
-        outputs = ops.swapaxes(outputs, 0, 1)
-        last = outputs[:, 0 if self.go_backwards else -1]
+            self.signals.observe(measured, counts)
+        last = 0 if self.go_backwards else -1
+        outputs = ops.swapaxes(step.as_signal("h", states[0]), 0, 1)
+        last_output = outputs[:, last]
         if mask is not None and self.zero_output_for_mask:
             outputs = ops.where(ops.expand_dims(mask, -1), outputs, 0.0)
-        return last, ops.flip(outputs, axis=1) if self.go_backwards else outputs, [real for real, _ in states]
+        outputs = ops.flip(outputs, axis=1) if self.go_backwards else outputs
+        return last_output, outputs, [state[last] for state in states]
 
     def _form(self):
         """Returns the `GatedCell` of the layer, with tensors."""

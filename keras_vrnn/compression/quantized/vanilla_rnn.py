@@ -13,11 +13,6 @@ from keras_vrnn.layers.stepping import run
 from keras_vrnn.quantization import integer
 from keras_vrnn.quantization.vanilla import FUSED
 
-_EVERY = (
-    8  # training steps from one measurement of the ranges to the next; measuring costs half a forward pass
-)
-_MOMENTUM = 0.9  # of a range that is measured every eighth step
-
 
 @keras.saving.register_keras_serializable(package="keras_vrnn")
 class QuantizedVanillaRNN(signals.Quantized, VanillaRNN):
@@ -33,10 +28,7 @@ class QuantizedVanillaRNN(signals.Quantized, VanillaRNN):
 
     def build(self, sequences_shape, initial_state_shape=None):
         super().build(sequences_shape)
-        self.signals = signals.Signals(self, ("z", "r", "a", "h"), self.scheme)
-        self.observed_steps = self.add_weight(
-            name="observed_steps", shape=(), initializer="zeros", trainable=False, dtype="int32"
-        )
+        self.signals = signals.LoopSignals(self, ("z", "r", "a", "h"), self.scheme)
 
     def call(self, sequences, initial_state=None, mask=None, training=False):
         self._step = None
@@ -90,7 +82,7 @@ class QuantizedVanillaRNN(signals.Quantized, VanillaRNN):
             **options,
             integers=self._step,
             input_mask=input_mask,
-            observe=ops.equal(self.observed_steps % _EVERY, 0),
+            observe=self.signals.is_due,
         )
         # `ops.convert_to_tensor` would leave variables as they are.
         weights = [
@@ -101,8 +93,7 @@ class QuantizedVanillaRNN(signals.Quantized, VanillaRNN):
         # Of long sequences, whose blocks are computed twice, the ranges stay as they are.
         if training and (sequences.shape[1] or 0) < LONG:
             output, ends = block.observed(sequences, mask, state, *weights)
-            self.signals.average(ends, _MOMENTUM, block.observe)
-            self.observed_steps.assign_add(1)
+            self.signals.average_if_due(ends)
             return results(self, *last_and_all(block, output))
         return results(self, *over_time(block, sequences, mask, state, *weights))
 

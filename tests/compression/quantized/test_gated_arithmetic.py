@@ -1,33 +1,46 @@
-"""Gradients of the integer step, against those of the float step."""
+"""Integers of a gated step, against the kernels that the file calls; test_gated_rnn.py compares whole layers."""
 
+import keras
 import numpy as np
 import pytest
-from gated_models import gated_model
-from keras import layers
-from quantized_models import assert_gradients_agree, model_of, signal
 
-import keras_vrnn as kv
+from keras_vrnn.quantization import integer
+from keras_vrnn.quantization.formats import INT8_MAX, INT8_MIN, Quantization
 
+pytestmark = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="needs TensorFlow")
 
-@pytest.mark.parametrize("kind", [layers.GRU, layers.LSTM, kv.FastRNN])
-@pytest.mark.parametrize("quantization", ["int8", "int16x8"])
-def test_gradients_point_where_those_of_the_float_model_do(kind, quantization):
-    model = model_of(kind(5, return_sequences=True), recurrent=False)
-    assert_gradients_agree(kv.compression.quantize_aware(model, quantization, calibration_data=signal()))
+EVERY = np.arange(INT8_MIN, INT8_MAX + 1)
+SOURCE = Quantization(0.037, -5)
 
 
-def test_integers_and_real_numbers_stand_for_each_other():
+class Constants:
+    """What `Integers` asks of a `GatedStep`: one format, and tables that are made once."""
+
+    def __init__(self, held):
+        self.dtype, self.formats, self.made = np.dtype("int8"), {"y": held}, {}
+
+    def once(self, key, make):
+        if key not in self.made:
+            self.made[key] = make()
+        return self.made[key]
+
+
+@pytest.mark.parametrize(
+    ("name", "held", "kernel"),
+    [
+        ("tanh", Quantization(1 / 128, 0), integer.tanh),
+        ("sigmoid", Quantization(1 / 256, -128), integer.logistic),
+    ],
+)
+def test_tables_hold_what_the_kernels_compute(name, held, kernel):
     import tensorflow as tf
 
-    from keras_vrnn.compression.quantized import signals
+    from keras_vrnn.compression.quantized.gated_arithmetic import Integers, Value
+    from keras_vrnn.compression.quantized.gated_rnn import Activation
 
-    model, x = gated_model(0, only_native=True)
-    aware = kv.compression.quantize_aware(model, "int8", calibration_data=x)
-    with signals.noting() as notes:
-        aware(x)
-    step = next(note.step for note in notes if note.step is not None)
-    zeros = tf.zeros((2, step.cell.products[step.cell.projections[-1]].matrix.shape[1]))
-    real, integers = step.start("h", zeros + 0.25)
-    _, held = step.state_format("h")
-    expected = np.float32(held.scale) * np.float32(integers.numpy() - int(held.zero_point))
-    np.testing.assert_allclose(real, expected, rtol=1e-6)  # one rounding of float32
+    step = Constants(held)
+    x = Value(tf.constant(EVERY[None], tf.int64), SOURCE)
+    for _ in range(2):
+        made = Integers(step).activate("y", Activation(getattr(keras.activations, name)), x)
+    assert len(step.made) == 1
+    np.testing.assert_array_equal(made.integers[0], kernel(EVERY.astype(np.int8), SOURCE))
