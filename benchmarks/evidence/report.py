@@ -1,0 +1,143 @@
+"""Writes what was measured as JSON, as one page of Markdown and of HTML, and into the pages that quote it."""
+
+import html
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from benchmarks.evidence import experiments, measured
+from benchmarks.evidence.experiment import Experiment
+from keras_vrnn import _files, _pictures, _shown
+
+# A page of docs/ holds <!-- evidence: adding --> … <!-- /evidence --> for the whole section of an experiment, and
+# <!-- evidence: adding tables --> for its tables alone.
+QUOTED = re.compile(r"(<!-- evidence: (\w+)( tables)? -->\n).*?(<!-- /evidence -->)", flags=re.DOTALL)
+
+
+def update(folder: Path, unfinished: Path, quick: bool, pages: Iterable[Path]) -> None:
+    """Moves finished experiments into the results, and writes the report and the pages.
+
+    An experiment replaces its former figures once all of it is measured. The first figures of an experiment are taken
+    before that; the report names what they lack.
+    """
+    path = folder / "evidence.json"
+    results, new = measured.read(path), measured.read(unfinished)
+    for name, found in new.items():
+        if not experiments.load(name).missing(found["figures"], quick) or name not in results:
+            results[name] = found
+    measured.write(path, results)
+    waiting = {
+        name: found for name, found in new.items() if experiments.load(name).missing(found["figures"], quick)
+    }
+    measured.write(unfinished, waiting)
+    texts = {
+        path.with_suffix(".md"): markdown(results, quick),
+        path.with_suffix(".html"): html_page(results, quick),
+    }
+    texts |= {page: quoting(page.read_text(encoding="utf-8"), results, quick) for page in pages}
+    for file, text in texts.items():
+        if not file.exists() or file.read_text(encoding="utf-8") != text:
+            with _files.replacing(file) as temporary:
+                temporary.write_text(text, encoding="utf-8")
+            print(file)
+
+
+def quoting(text: str, results: dict, quick: bool = False) -> str:
+    """Returns a page with what it quotes of the results."""
+
+    def block(match):
+        start, name, tables_only, end = match.groups()
+        experiment = experiments.load(name)
+        figures = _figures(results, name)
+        lines = _tables(experiment, figures) if tables_only else _section(experiment, results, quick)
+        return start + "\n" + "\n\n".join(lines) + "\n\n" + end
+
+    return QUOTED.sub(block, text)
+
+
+def markdown(results: dict, quick: bool) -> str:
+    sections = ["# Evidence", "Written by `python -m benchmarks.evidence`."]
+    for experiment in _all():
+        sections += [f"## {experiment.title}", *_section(experiment, results, quick)]
+    return "\n\n".join(sections) + "\n"
+
+
+def html_page(results: dict, quick: bool) -> str:
+    """One page with tables and pictures that needs no other file."""
+    parts = []
+    for experiment in _all():
+        figures = _figures(results, experiment.name)
+        parts.append(f"<h2>{html.escape(experiment.title)}</h2>")
+        parts += [f"<p>{html.escape(line)}</p>" for line in _words(experiment, results, quick)]
+        if experiment.draw and figures:
+            parts.append(_picture(experiment, figures))
+        for table in experiment.tables(figures):
+            parts += [f"<p>{html.escape(table.caption)}</p>", _html_table(table)]
+    return _shown.page("Evidence", "\n".join(parts))
+
+
+def _all():
+    from benchmarks.evidence.__main__ import ORDER
+
+    return [experiments.load(name) for name in ORDER]
+
+
+def _figures(results, name):
+    return results.get(name, {}).get("figures", {})
+
+
+def _section(experiment: Experiment, results: dict, quick: bool) -> list[str]:
+    """Paragraphs of Markdown."""
+    words = _words(experiment, results, quick)
+    return [*words[:2], *_tables(experiment, _figures(results, experiment.name)), *words[2:]]
+
+
+def _tables(experiment, figures):
+    return [table.markdown() for table in experiment.tables(figures)]
+
+
+def _words(experiment, results, quick):
+    """The claim, the setting, and what comes below the tables."""
+    words = [f"Claim: {experiment.claim}"]
+    setting = f"Measured: {experiment.setting}"
+    if experiment.chance:
+        setting += f" Chance: {experiment.chance}."
+    words.append(setting)
+    words += experiment.reading(_figures(results, experiment.name))
+    words += [f"Published: {text}. {source}." for text, source in experiment.published]
+    words.append(_provenance(experiment, results, quick))
+    return words
+
+
+def _provenance(experiment, results, quick):
+    command = f"`python -m benchmarks.evidence {experiment.name}`"
+    found = results.get(experiment.name)
+    if found is None:
+        return f"Command: {command}. Not measured yet."
+    about = found["machine"]
+    versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
+    seeds = experiment.seeds[: 1 if quick else None]
+    text = (
+        f"Command: {command}, {found['seconds'] / 60:.0f} minutes on one thread. {found['date']}, {about['cpu']}, "
+        f"{about['cores']} cores, {about['system']}; {versions}. Seeds {', '.join(map(str, seeds))}."
+    )
+    missing = experiment.missing(found["figures"], quick)
+    if missing:
+        lacking = ", ".join(f"{part} (seed {seed})" for part, seed in missing)
+        text += f" Missing, because the run was stopped: {lacking}."
+    return text
+
+
+def _picture(experiment, figures):
+    figure_class, _ = _pictures.matplotlib()
+    figure = figure_class(figsize=(11, 3.6), layout="constrained")
+    experiment.draw(figures, figure)
+    return _shown.image(figure)
+
+
+def _html_table(table):
+    def row(cells, tag):
+        return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
+
+    rows = [row(table.head, "th"), *(row(cells, "td") for cells in table.rows)]
+    return f'<div class="table"><table>{"".join(rows)}</table></div>'
