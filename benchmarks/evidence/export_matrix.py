@@ -180,8 +180,8 @@ EXPERIMENT = Experiment(
     title="Export",
     claim="Every cell exports in every form and number format; TensorFlow's converter writes no integer loop.",
     setting=(
-        f"Random weights, {FEATURES} features, {UNITS} units, {STEPS} steps, a softmax of 3 classes; the difference is the "
-        f"largest of a probability over {SAMPLES} sequences. float32 and float16 files differ by rounding."
+        f"Random weights, {FEATURES} features, {UNITS} units, {STEPS} steps, a softmax of 3 classes; the difference is "
+        f"the largest of a probability over {SAMPLES} sequences. float32 and float16 files differ by rounding."
     ),
     parts=parts,
     measure=measure,

@@ -3,8 +3,6 @@
 import pathlib
 import sys
 
-import numpy as np
-
 import keras_vrnn as kv
 from benchmarks.evidence.experiment import Experiment, Table
 from keras_vrnn import _pictures
@@ -85,14 +83,15 @@ def draw(figures, figure):
 EXPERIMENT = Experiment(
     name="gradient_decay",
     title="Gradient decay",
-    claim="An identity kernel with ReLU keeps the gradient, an orthogonal one with tanh keeps it longest of the tanh RNNs.",
+    claim="ReLU with an identity kernel keeps the gradient; of the tanh RNNs, an orthogonal kernel keeps most of it.",
     setting=(
-        "64 units, 80 steps without input from a state h_0 ~ N(0, 1), before training: `examples/gradient_decay.py`, and "
-        "a Glorot kernel beside its recurrences."
+        "64 units, 80 steps without input from a state h_0 ~ N(0, 1), before training: `examples/gradient_decay.py`, "
+        "and a Glorot kernel beside its recurrences."
     ),
     published=(
         (
-            "The gradient must vanish if the largest singular value of W_h is below 1/γ_φ, and may explode if it is above",
+            "The gradient must vanish if the largest singular value of W_h is below 1/γ_φ, and may explode if it is "
+            "above",
             "Pascanu, Mikolov & Bengio 2013, arXiv:1211.5063, section 2.1",
         ),
     ),

@@ -51,7 +51,7 @@ def tables(figures):
         yield Table(
             ["ratio", "geometric mean", "by case"],
             rows,
-            f"Speed, how many times as fast, and memory as a share: `python -m benchmarks` of {speed['date']}; {peers}.",
+            f"How many times as fast, and the share of memory: `python -m benchmarks` of {speed['date']}; {peers}.",
         )
     if cells := figures.get("cells", {}).get("0"):
         head = ["cell", "units", "weights", "accuracy, Keras", "int8", "int8 file", "per step"]
