@@ -102,9 +102,9 @@ EXPERIMENT = Experiment(
     title="Adding problem",
     claim="A tanh RNN with an orthogonal kernel, an IRNN and a FastRNN learn to use a number 50 steps and more back.",
     setting=(
-        f"{UNITS} units, up to {UPDATES:,} updates of {BATCH} new sequences, Adam whose rate rises for {WARM_UP:,} updates "
-        "and then falls to zero along half a cosine, global_clipnorm=1. Training ends once the error on 2,000 other "
-        f"sequences is below {SOLVED}. Scaled to two cores: Le et al. train for up to a million updates."
+        f"{UNITS} units, up to {UPDATES:,} updates of {BATCH} new sequences, Adam whose rate rises for {WARM_UP:,} "
+        "updates and then falls to zero along half a cosine, global_clipnorm=1. Training ends once the error on 2,000 "
+        f"other sequences is below {SOLVED}. Scaled to two cores: Le et al. train for up to a million updates."
     ),
     chance="0.167, the error of always answering 1",
     published=(

@@ -14,7 +14,7 @@ from benchmarks.evidence.learning import CELLS, start
 
 UNITS, BATCH = 64, 32
 ORDERS = ("in order", "permuted")
-SIZES = {8: 25, 14: 10}  # pixels of a side: epochs
+SIZES = {8: 15, 14: 5}  # pixels of a side: epochs
 RATES = dict.fromkeys(CELLS, 1e-3)
 
 

@@ -17,18 +17,16 @@ QUOTED = re.compile(r"(<!-- evidence: (\w+)( tables)? -->\n).*?(<!-- /evidence -
 def update(folder: Path, unfinished: Path, quick: bool, pages: Iterable[Path]) -> None:
     """Moves finished experiments into the results, and writes the report and the pages.
 
-    An experiment replaces its former figures once all of it is measured. The first figures of an experiment are taken
-    before that; the report names what they lack.
+    An experiment replaces its former figures once all of it is measured, or if they lack something themselves; the
+    report says what is missing.
     """
     path = folder / "evidence.json"
     results, new = measured.read(path), measured.read(unfinished)
-    for name, found in new.items():
-        if not experiments.load(name).missing(found["figures"], quick) or name not in results:
-            results[name] = found
-    measured.write(path, results)
-    waiting = {
-        name: found for name, found in new.items() if experiments.load(name).missing(found["figures"], quick)
+    waiting = {name: found for name, found in new.items() if _missing(name, new, quick)}
+    results |= {
+        name: found for name, found in new.items() if name not in waiting or _missing(name, results, quick)
     }
+    measured.write(path, results)
     measured.write(unfinished, waiting)
     texts = {
         path.with_suffix(".md"): markdown(results, quick),
@@ -82,6 +80,10 @@ def _all():
     return [experiments.load(name) for name in ORDER]
 
 
+def _missing(name, results, quick):
+    return experiments.load(name).missing(_figures(results, name), quick)
+
+
 def _figures(results, name):
     return results.get(name, {}).get("figures", {})
 
@@ -117,11 +119,13 @@ def _provenance(experiment, results, quick):
     about = found["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
     seeds = experiment.seeds[: 1 if quick else None]
+    seconds = found["seconds"]
+    duration = f"{seconds:.0f} seconds" if seconds < 100 else f"{seconds / 60:.0f} minutes"
     text = (
-        f"Command: {command}, {found['seconds'] / 60:.0f} minutes on one thread. {found['date']}, {about['cpu']}, "
+        f"Command: {command}, {duration} on one thread. {found['date']}, {about['cpu']}, "
         f"{about['cores']} cores, {about['system']}; {versions}. Seeds {', '.join(map(str, seeds))}."
     )
-    missing = experiment.missing(found["figures"], quick)
+    missing = _missing(experiment.name, results, quick)
     if missing:
         lacking = ", ".join(f"{part} (seed {seed})" for part, seed in missing)
         text += f" Missing, because the run was stopped: {lacking}."

@@ -12,9 +12,8 @@ import keras_vrnn as kv
 from benchmarks.evidence.experiment import Experiment, Table, spread, values
 from benchmarks.evidence.learning import learn, start
 
-TIMESTEPS = (20, 50)
+SETTINGS = ((20, 0.01), (20, 0.1), (50, 0.1))  # time steps and learning rate
 UNITS, BATCH, UPDATES, THRESHOLD = 50, 64, 6000, 1.0
-RATES = (0.01, 0.1)
 CLIPPED = {"clipped": THRESHOLD, "not clipped": None}
 DISTRACTORS = 4
 
@@ -24,8 +23,7 @@ def parts(quick):
         return {_part(20, 0.1, "clipped"): (20, 0.1, "clipped")}
     return {
         _part(timesteps, rate, clipped): (timesteps, rate, clipped)
-        for timesteps in TIMESTEPS
-        for rate in RATES
+        for timesteps, rate in SETTINGS
         for clipped in CLIPPED
     }
 
@@ -69,13 +67,11 @@ def sequences(rng, count, timesteps):
 
 
 def tables(figures):
-    rows = []
-    for timesteps in TIMESTEPS:
-        for rate in RATES:
-            for clipped in CLIPPED:
-                rows.append(
-                    [f"{timesteps}", f"{rate:g}", clipped, *_cells(figures, _part(timesteps, rate, clipped))]
-                )
+    rows = [
+        [f"{timesteps}", f"{rate:g}", clipped, *_cells(figures, _part(timesteps, rate, clipped))]
+        for timesteps, rate in SETTINGS
+        for clipped in CLIPPED
+    ]
     head = ["T", "learning rate", "gradient", "accuracy", "seeds that solve it", "updates", "largest norm"]
     yield Table(head, rows, "When training ended.")
 
@@ -92,12 +88,7 @@ def _cells(figures, part):
 
 def reading(figures):
     for clipped in CLIPPED:
-        solved = [
-            values(figures, _part(timesteps, rate, clipped), "solved")
-            for timesteps in TIMESTEPS
-            for rate in RATES
-        ]
-        solved = np.concatenate(solved)
+        solved = np.concatenate([values(figures, _part(*each, clipped), "solved") for each in SETTINGS])
         if len(solved):
             count = int(solved.sum())
             yield f"{clipped[0].upper()}{clipped[1:]}: {count} of {len(solved)} trainings solve the problem."
