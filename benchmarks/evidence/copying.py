@@ -106,8 +106,8 @@ EXPERIMENT = Experiment(
     claim="An orthogonal kernel carries symbols over a gap; what a cell remembers depends on how it starts.",
     setting=(
         f"{SYMBOLS} symbols of {KINDS}, a gap of {GAP} steps, {UNITS} units, up to {UPDATES:,} updates of {BATCH} new "
-        "sequences, Adam at 0.003 for the vanilla RNNs and 0.01 for the others, global_clipnorm=1; training ends at 99 % "
-        "of the symbols. Scaled to two cores: the paper has 10 symbols and gaps of 100 steps and more."
+        "sequences, Adam at 0.003 for the vanilla RNNs and 0.01 for the others, global_clipnorm=1; training ends at "
+        "99 % of the symbols. Scaled to two cores: the paper has 10 symbols and gaps of 100 steps and more."
     ),
     chance=f"cross-entropy {BASELINE:.4f} without memory; 12.5 % of the symbols by guessing",
     published=(
