@@ -16,7 +16,7 @@ KINDS, SYMBOLS, GAP = 8, 5, 20
 BLANK, CUE = KINDS, KINDS + 1
 STEPS = GAP + 2 * SYMBOLS
 BASELINE = SYMBOLS * np.log(KINDS) / STEPS  # blank until the cue, then each symbol alike
-UNITS, BATCH, UPDATES, EVERY = 64, 64, 1500, 250
+UNITS, BATCH, UPDATES, EVERY = 64, 64, 1000, 250
 # Not searched: one trial each of tanh and LSTM with seed 99, which is not in the table.
 RATES = dict.fromkeys(CELLS, 1e-2) | dict.fromkeys(("tanh, orthogonal", "IRNN", "tanh, Glorot"), 3e-3)
 

@@ -23,16 +23,14 @@ STEPS, FEATURES, UNITS, SAMPLES = 20, 4, 16, 64
 CELLS = {"tanh": "tanh, orthogonal", "ReLU": "IRNN", "FastRNN": "FastRNN", "GRU": "GRU", "LSTM": "LSTM"}
 FORMS = ("sequence", "unrolled", "streaming")
 FORMATS = ("float32", "float16", "dynamic", "int8", "int16x8")
-MODELS = ("last output", "all outputs", "two layers")
+MODELS = ("last output", "all outputs, two layers")
 PEERS = ("SimpleRNN", "GRU", "LSTM")
 # Batch size, `unroll`, and the number format.
 STOCK = {
     "open batch size, float32": (None, False, "float32"),
     "loop, float32": (1, False, "float32"),
     "loop, int8": (1, False, "int8"),
-    "loop, int16x8": (1, False, "int16x8"),
     "unrolled, int8": (1, True, "int8"),
-    "unrolled, int16x8": (1, True, "int16x8"),
 }
 
 
@@ -59,11 +57,10 @@ def build(cell, kind, seed):
     keras.backend.clear_session()
     keras.utils.set_random_seed(seed)
     layer = TRAINED[CELLS[cell]]
-    every = kind == "all outputs"
     x = inputs = keras.Input((STEPS, FEATURES))
-    if kind == "two layers":
-        x = layer(UNITS, return_sequences=True)(x)
-    x = layer(UNITS, return_sequences=every)(x)
+    two = kind != "last output"
+    for _ in range(2 if two else 1):
+        x = layer(UNITS, return_sequences=two)(x)
     return kv.Model(inputs, keras.layers.Dense(3, activation="softmax")(x))
 
 
@@ -124,12 +121,7 @@ def stock(kind, batch, unroll, number_format):
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         x = np.random.default_rng(1).normal(size=(SAMPLES, 1, STEPS, FEATURES)).astype("float32")
         converter.representative_dataset = lambda: ([sample] for sample in x)
-        sets = tf.lite.OpsSet
-        converter.target_spec.supported_ops = [
-            sets.TFLITE_BUILTINS_INT8
-            if number_format == "int8"
-            else sets.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
-        ]
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     return len(converter.convert())
 
 

@@ -149,3 +149,21 @@ def test_training_stops_once_the_task_is_solved(load):
     assert found["solved"]
     assert found["loss"] < 0.01
     assert found["updates"] == 500 * len(found["curve"]) < adding.UPDATES
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name", ["copying", "temporal_order", "digits", "gradient_decay", "export_matrix", "peers"]
+)
+def test_an_experiment_measures_what_its_tables_show(load, name):
+    pytest.importorskip("sklearn")
+    pytest.importorskip("matplotlib")
+    experiment = load("experiments").load(name)
+    part, arguments = next(iter(experiment.parts(True).items()))
+    figures = json.loads(json.dumps({part: {"0": experiment.measure(*arguments, seed=0, quick=True)}}))
+    assert figures[part]["0"]
+    rows = [row for table in experiment.tables(figures) for row in table.rows]
+    assert any("missing" not in row for row in rows) or name == "digits"
+    assert all(isinstance(line, str) for line in experiment.reading(figures))
+    if experiment.draw:
+        experiment.draw(figures, load("report")._pictures.matplotlib()[0]())
