@@ -85,5 +85,5 @@ def spread(found: np.ndarray, form: str = ".4f", unit: str = "") -> str:
 
 
 def names(found: Sequence[str]) -> str:
-    """A list in a sentence."""
-    return " and ".join(filter(None, [", ".join(found[:-1]), found[-1] if found else "none"]))
+    """A list in a sentence; its members may have commas."""
+    return "; ".join(found) or "none"

@@ -67,7 +67,9 @@ def html_page(results: dict, quick: bool) -> str:
         figures = _figures(results, experiment.name)
         parts.append(f"<h2>{html.escape(experiment.title)}</h2>")
         parts += [f"<p>{html.escape(line)}</p>" for line in _words(experiment, results, quick)]
-        if experiment.draw and figures:
+        if not figures:
+            continue
+        if experiment.draw:
             parts.append(_picture(experiment, figures))
         for table in experiment.tables(figures):
             parts += [f"<p>{html.escape(table.caption)}</p>", _html_table(table)]
@@ -91,6 +93,8 @@ def _figures(results, name):
 def _section(experiment: Experiment, results: dict, quick: bool) -> list[str]:
     """Paragraphs of Markdown."""
     words = _words(experiment, results, quick)
+    if experiment.name not in results:
+        return words
     return [*words[:2], *_tables(experiment, _figures(results, experiment.name)), *words[2:]]
 
 
@@ -105,7 +109,8 @@ def _words(experiment, results, quick):
     if experiment.chance:
         setting += f" Chance: {experiment.chance}."
     words.append(setting)
-    words += experiment.reading(_figures(results, experiment.name))
+    if experiment.name in results:
+        words += experiment.reading(_figures(results, experiment.name))
     words += [f"Published: {text}. {source}." for text, source in experiment.published]
     words.append(_provenance(experiment, results, quick))
     return words
@@ -127,7 +132,7 @@ def _provenance(experiment, results, quick):
     )
     missing = _missing(experiment.name, results, quick)
     if missing:
-        lacking = ", ".join(f"{part} (seed {seed})" for part, seed in missing)
+        lacking = "; ".join(f"{part}, seed {seed}" for part, seed in missing)
         text += f" Missing, because the run was stopped: {lacking}."
     return text
 
