@@ -66,13 +66,13 @@ def html_page(results: dict, quick: bool) -> str:
     for experiment in _all():
         figures = _figures(results, experiment.name)
         parts.append(f"<h2>{html.escape(experiment.title)}</h2>")
-        parts += [f"<p>{html.escape(line)}</p>" for line in _words(experiment, results, quick)]
+        parts += [f"<p>{_inline(line)}</p>" for line in _words(experiment, results, quick)]
         if not figures:
             continue
         if experiment.draw:
             parts.append(_picture(experiment, figures))
         for table in experiment.tables(figures):
-            parts += [f"<p>{html.escape(table.caption)}</p>", _html_table(table)]
+            parts += [f"<p>{_inline(table.caption)}</p>", _html_table(table)]
     return _shown.page("Evidence", "\n".join(parts))
 
 
@@ -132,8 +132,11 @@ def _provenance(experiment, results, quick):
     )
     missing = _missing(experiment.name, results, quick)
     if missing:
-        lacking = "; ".join(f"{part}, seed {seed}" for part, seed in missing)
-        text += f" Missing, because the run was stopped: {lacking}."
+        lacking = [
+            part for part in dict.fromkeys(part for part, _ in missing) if part not in found["figures"]
+        ]
+        lacking += [f"{part}, seed {seed}" for part, seed in missing if part not in lacking]
+        text += f" Missing, because the run was stopped: {'; '.join(lacking)}."
     return text
 
 
@@ -144,9 +147,13 @@ def _picture(experiment, figures):
     return _shown.image(figure)
 
 
+def _inline(text):
+    return re.sub("`(.*?)`", r"<code>\1</code>", html.escape(text))
+
+
 def _html_table(table):
     def row(cells, tag):
-        return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
+        return "<tr>" + "".join(f"<{tag}>{_inline(cell)}</{tag}>" for cell in cells) + "</tr>"
 
     rows = [row(table.head, "th"), *(row(cells, "td") for cells in table.rows)]
     return f'<div class="table"><table>{"".join(rows)}</table></div>'
