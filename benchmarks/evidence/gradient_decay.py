@@ -83,7 +83,7 @@ def draw(figures, figure):
 EXPERIMENT = Experiment(
     name="gradient_decay",
     title="Gradient decay",
-    claim="ReLU with an identity kernel keeps the gradient, and tanh with an orthogonal kernel most of it over 40 steps.",
+    claim="ReLU with an identity kernel keeps the gradient, tanh with an orthogonal kernel most of it over 40 steps.",
     setting=(
         "64 units, 80 steps without input from a state h_0 ~ N(0, 1), before training: `examples/gradient_decay.py`, "
         "and a Glorot kernel beside its recurrences."
