@@ -154,17 +154,22 @@ def _cell(found):
 def reading(figures):
     ours = [each for cell in CELLS for each in _of(figures, cell).values()]
     made = [each for each in ours if "error" not in each]
-    if made:
-        integers = [
-            each["difference"]
-            for cell in CELLS
-            for name, each in _of(figures, cell).items()
-            if name.endswith("int8") and "error" not in each
-        ]
-        yield (
-            f"{len(made)} of {len(ours)} combinations export. The largest difference of a probability from Keras is "
-            f"{max(integers):.2g} at int8; TFLite Micro takes {sum(each['micro'] for each in made)} of the files."
-        )
+    if ours:
+        micro = sum(each["micro"] for each in made)
+        yield f"{len(made)} of {len(ours)} combinations export; TFLite Micro runs {micro} of the files."
+    for number_format in ("int8", "int16x8"):
+        largest = {cell: _largest(_of(figures, cell), number_format) for cell in CELLS}
+        found = "; ".join(f"{cell} {value:.2g}" for cell, value in largest.items() if value is not None)
+        yield f"Largest difference at {number_format}: {found}."
+
+
+def _largest(found, number_format):
+    differences = [
+        each["difference"]
+        for name, each in found.items()
+        if name.endswith(f", {number_format}") and "error" not in each
+    ]
+    return max(differences, default=None)
 
 
 EXPERIMENT = Experiment(
