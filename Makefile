@@ -9,7 +9,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 # Silences the start-up messages of TensorFlow that can be silenced.
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help demo test test-jax test-torch test-oldest test-newest lint format types docs examples bench firmware native wheel-test install-test dev venv clean
+.PHONY: help demo test test-jax test-torch test-oldest test-newest lint format types docs examples bench evidence firmware \
+	native wheel-test install-test dev venv clean
 .NOTPARALLEL:
 
 help:
@@ -26,6 +27,7 @@ help:
 	@echo "make docs        build the documentation into build/site; open index.html there, or serve it: python3 -m http.server -d build/site"
 	@echo "make examples    run the demo at small size"
 	@echo "make bench       measure speed and memory against Keras and PyTorch; BENCH_ARGS='--quick' to try it"
+	@echo "make evidence    measure what README and docs claim and write the report; EVIDENCE_ARGS=--quick to try it"
 	@echo "make firmware    measure C sources on emulated Cortex-M processors (gcc-arm-none-eabi, qemu-system-arm)"
 	@echo "make native      build the native kernel of the recurrence (an option; needs a C++ compiler)"
 	@echo "make wheel-test  build source distribution and wheel, and test their contents"
@@ -104,6 +106,10 @@ examples: $(VENV)/.dev
 
 bench: $(VENV)/.benchmarks
 	$(BIN)/python -m benchmarks $(BENCH_ARGS)
+
+# An hour; goes on where it was stopped. EVIDENCE_ARGS=--quick takes two minutes and writes to build/evidence-quick.
+evidence: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.evidence $(EVIDENCE_ARGS)
 
 # Needs the Debian packages gcc-arm-none-eabi, libnewlib-arm-none-eabi and qemu-system-arm; says so where they are missing.
 firmware: $(VENV)/.dev

@@ -6,14 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_vrnn._shown import image
-from keras_vrnn._version import __version__
+from keras_vrnn._shown import image, page
 from keras_vrnn.cli.loading import DATA, load_data, load_model
-
-_STYLE = (
-    "body{font-family:system-ui,sans-serif;max-width:60rem;margin:0 auto;padding:1rem;line-height:1.5}"
-    "pre{overflow-x:auto;background:#f4f4f4;padding:.8rem;font-size:.85rem}img{max-width:100%;height:auto}"
-)
 
 
 def add_parser(commands):
@@ -64,14 +58,9 @@ def _run(options):
         *_files_of(folder, model, x, y),
     ]
     body = "\n".join(f"<h2>{html.escape(title)}</h2>\n{content}" for title, content in sections)
-    title = html.escape(f"{models[0].name}: {model.count_params():,} weights")
-    page = (
-        '<!doctype html>\n<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">\n'
-        f"<title>{title}</title>\n<style>{_STYLE}</style>\n<h1>{title}</h1>\n{body}\n"
-        f"<p>keras-vrnn {__version__}</p>\n</html>\n"
-    )
+    text = page(f"{models[0].name}: {model.count_params():,} weights", body)
     with _files.replacing(out) as temporary:
-        Path(temporary).write_text(page, encoding="utf-8")
+        Path(temporary).write_text(text, encoding="utf-8")
     print(out)
     return 0
 
