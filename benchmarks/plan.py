@@ -165,6 +165,7 @@ class Bar:
 _OURS = ("VanillaRNN graph", "VanillaRNN XLA")
 _KV = ("kv.Model",)
 _NATIVE = ("VanillaRNN native",)
+_KV_NATIVE = ("kv.Model native",)
 _KERAS = ("Keras graph", "Keras XLA")
 _TRAIN = ("train", "train-last")
 BARS = (
@@ -182,6 +183,7 @@ BARS = (
     Bar("forward, against Keras XLA", ("forward",), ("Keras XLA",), _OURS, at_least=1.0),
     Bar("fit of up to 64 units, against Keras", ("fit",), ("Keras",), _KV, 3.0, None, (1, 64)),
     Bar("fit of up to 64 units, against Keras on JAX", ("fit",), ("Keras JAX",), _KV, 1.5, None, (1, 64)),
+    Bar("same, with the native kernel", ("fit",), ("Keras JAX",), _KV_NATIVE, 1.5, None, (1, 64)),
     Bar("fit, against Keras' defaults, up to 128 units", ("fit",), ("Keras",), _KV, 2.0, None, (1, 128)),
     Bar("fit without progress bar, same", ("fit-silent",), ("Keras",), _KV, 2.0, None, (1, 128)),
     Bar("peak memory, XLA against Keras XLA", ("memory",), _KERAS[1:], _OURS[1:], at_most=0.5),
@@ -200,4 +202,12 @@ BARS = (
     Bar("first fit of 50 updates, against Keras' defaults", ("first-fit",), ("Keras",), _KV),
     Bar("evaluate, against Keras' defaults", ("evaluate",), ("Keras",), _KV),
     Bar("predict, against Keras' defaults", ("predict",), ("Keras",), _KV),
+    Bar("fit with the native kernel, against Keras' defaults", ("fit",), ("Keras",), _KV_NATIVE),
+    Bar("first fit, same", ("first-fit",), ("Keras",), _KV_NATIVE),
+    Bar("evaluate, same", ("evaluate",), ("Keras",), _KV_NATIVE),
+    Bar("predict, same", ("predict",), ("Keras",), _KV_NATIVE),
+    Bar("forward, native, against the best of Keras", ("forward",), (*_KERAS, "Keras JAX"), _NATIVE),
+    Bar(
+        "train step, native, one size changed at a time, same", ("scaling",), (*_KERAS, "Keras JAX"), _NATIVE
+    ),
 )

@@ -16,8 +16,8 @@ UNITS, BATCH, EVERY = 64, 64, 500
 SOLVED, CHANCE = 0.01, 1 / 6
 TIMESTEPS = (100, 50, 150)  # in the order of their worth, should the run be stopped
 UPDATES, WARM_UP = 10_000, 4000  # a tanh RNN leaves chance at a small rate, and finishes at a larger one
-# The best of a few rates: 0.0003 to 0.003 for tanh, 0.01 and 0.02 for FastRNN, 0.001 and 0.005 for LSTM and GRU. The trials
-# had seed 99, which is not in the table; one of the warm-up had seed 1.
+# The best of a few rates: 0.0003 to 0.003 for tanh, 0.01 and 0.02 for FastRNN, 0.001 and 0.005 for LSTM and GRU. The
+# trials had seed 99, which is not in the table; one of the warm-up had seed 1.
 RATES = dict.fromkeys(CELLS, 1e-3) | {"FastRNN": 2e-2, "LSTM": 5e-3, "GRU": 5e-3}
 
 
