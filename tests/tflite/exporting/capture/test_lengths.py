@@ -82,6 +82,27 @@ def test_one_file_for_any_length_computes_what_the_file_of_that_length_does(name
                     np.testing.assert_array_equal(made, other)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("quantization", ["int8", "int16x8"])
+@pytest.mark.parametrize("every", [False, True])
+@pytest.mark.parametrize("cell", [kv.VanillaRNN, kv.FastRNN, layers.GRU, layers.LSTM])
+def test_any_length_of_each_cell_up_to_512_steps(cell, every, quantization, tmp_path):
+    keras.utils.set_random_seed(1)
+    rng = np.random.default_rng(0)
+    inputs = keras.Input((None, F), name="x")
+    model = keras.Model(inputs, layers.Dense(3, name="y")(cell(16, return_sequences=every)(inputs)))
+    # max_error: the weights are random; this compares the integers of two files.
+    options = {"quantization": quantization, "max_error": 9, "calibration_data": rng.normal(size=(16, 64, F))}
+    path = tmp_path / "any.tflite"
+    kv.tflite.export(model, path, timesteps=None, max_timesteps=512, **options)
+    for steps in (1, 2, 17, 512):
+        fixed = tmp_path / f"{steps}.tflite"
+        kv.tflite.export(model, fixed, timesteps=steps, **options)
+        x = rng.normal(size=(3, steps, F)).astype("float32")
+        for runner in (kv.tflite.Runner, MicroRunner):
+            np.testing.assert_array_equal(runner(path)(x), runner(fixed)(x))
+
+
 def test_a_length_beyond_the_maximum_reads_nothing_beyond_the_tensors(tmp_path):
     kv.tflite.export(last_step(), tmp_path / "m.tflite", timesteps=None, calibration_data=X)
     runner = MicroRunner(tmp_path / "m.tflite")
