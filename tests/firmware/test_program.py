@@ -53,6 +53,15 @@ def test_labels_become_different_names():
     assert made == ["in_a_b", "in_a_b_2", "in_a_b_3", "in_value", "in_value_2", "in_9"]
 
 
-def test_real_inputs_are_refused(tmp_path):
-    with pytest.raises(Unsupported, match="float32 for 'x'"):
-        layer(tmp_path / "m.tflite", io="float32")
+def test_real_inputs_become_the_integers_behind_their_first_operator(tmp_path):
+    made, expected = layer(tmp_path / "m.tflite", io="float32"), layer(tmp_path / "n.tflite")
+    assert made.halves_away
+    assert not expected.halves_away
+    for edges, others in ((made.inputs, expected.inputs), (made.outputs, expected.outputs)):
+        assert [edge.format for edge in edges] == [edge.format for edge in others]
+        assert [edge.view.buffer.dtype for edge in edges] == [np.int8]
+
+
+def test_a_file_of_real_numbers_is_refused(tmp_path):
+    with pytest.raises(Unsupported, match="float32"):
+        layer(tmp_path / "m.tflite", quantization="float32")
