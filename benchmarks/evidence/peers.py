@@ -62,7 +62,8 @@ def tables(figures):
 EXPERIMENT = Experiment(
     name="peers",
     title="Speed and size",
-    claim="A train step is faster than Keras' and PyTorch's; a vanilla RNN is the smallest and fastest of the cells.",
+    claim="On average, a train step is faster than Keras' and PyTorch's; a vanilla RNN is the smallest and fastest of "
+    "the cells.",
     setting="Copied from `benchmarks/results/`, where each file names its machine.",
     parts=lambda quick: {"speed": ("speed",), "cells": ("cells",)},
     measure=measure,
