@@ -6,9 +6,9 @@
     python -m benchmarks.evidence --report           # writes the report again, from what was measured
 
 Each experiment runs in a process of its own, on one thread. What was measured is kept at once, so that a run that was
-stopped goes on where it was when started again. The full run writes evidence.json, .md and .html to benchmarks/results
-and the tables into the pages of docs/ that quote them; the quick one writes to build/evidence-quick. Needs the extras
-`examples`, `plots` and `micro`.
+stopped goes on where it was when started again; where the committed results lack something, in another clone, too. The
+full run writes evidence.json, .md and .html to benchmarks/results and the tables into the pages of docs/ that quote
+them; the quick one writes to build/evidence-quick. Needs the extras `examples`, `plots` and `micro`.
 """
 
 import argparse
@@ -43,11 +43,12 @@ def main(argv=None):
     unfinished = ROOT / "build" / ("evidence-quick" if options.quick else "evidence") / "unfinished.json"
     for path in (folder, unfinished.parent):
         path.mkdir(parents=True, exist_ok=True)
-    failed = []
-    if not options.report:
-        failed = [name for name in chosen if not run(name, options.quick, unfinished)]
     from benchmarks.evidence import report
 
+    failed = []
+    if not options.report:
+        report.take_back(chosen, folder, unfinished, options.quick)
+        failed = [name for name in chosen if not run(name, options.quick, unfinished)]
     report.update(folder, unfinished, options.quick, () if options.quick else ROOT.glob("docs/*.md"))
     for name in failed:
         print(f"{name}: failed; run it again with `python -m benchmarks.evidence {name}`", file=sys.stderr)

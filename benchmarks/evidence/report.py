@@ -14,6 +14,18 @@ from keras_vrnn import _files, _pictures, _shown
 QUOTED = re.compile(r"(<!-- evidence: (\w+)( tables)? -->\n).*?(<!-- /evidence -->)", flags=re.DOTALL)
 
 
+def take_back(chosen: Iterable[str], folder: Path, unfinished: Path, quick: bool) -> None:
+    """Moves experiments that the results have in part to the unfinished ones, so that a run measures only the rest."""
+    results, begun = measured.read(folder / "evidence.json"), measured.read(unfinished)
+    parts = {
+        name: results[name]
+        for name in chosen
+        if name in results and name not in begun and _missing(name, results, quick)
+    }
+    if parts:
+        measured.write(unfinished, begun | parts)
+
+
 def update(folder: Path, unfinished: Path, quick: bool, pages: Iterable[Path]) -> None:
     """Moves finished experiments into the results, and writes the report and the pages.
 

@@ -104,7 +104,8 @@ def test_permuted_digits_are_the_same_pixels_in_one_other_order(load):
     np.testing.assert_array_equal(np.sort(plain, axis=1), np.sort(permuted, axis=1))
 
 
-def test_a_stopped_run_goes_on_and_says_what_is_missing(load, main, tmp_path, monkeypatch):
+@pytest.mark.parametrize("clone", [False, True])
+def test_a_stopped_run_goes_on_and_says_what_is_missing(clone, load, main, tmp_path, monkeypatch):
     experiment, measured = load("experiment"), load("measured")
     calls = []
 
@@ -136,11 +137,16 @@ def test_a_stopped_run_goes_on_and_says_what_is_missing(load, main, tmp_path, mo
     text = (tmp_path / "evidence.md").read_text(encoding="utf-8")
     assert "0.2500 ± 0.0000" in text
     assert "Missing, because the run was stopped: b." in text
+    if clone:  # which has what was committed, and no build folder
+        unfinished.unlink()
+    report.take_back(["toy"], tmp_path, unfinished, False)
     main.measure("toy", False, unfinished)
     assert calls == [("a", 0), ("a", 1), ("b", 0), ("b", 0), ("b", 1)]
     report.update(tmp_path, unfinished, False, [])
     assert "Missing" not in (tmp_path / "evidence.md").read_text(encoding="utf-8")
     assert measured.read(unfinished) == {}
+    report.take_back(["toy"], tmp_path, unfinished, False)
+    assert measured.read(unfinished) == {}  # all of it is measured: a further run measures it again
 
 
 def test_training_stops_once_the_task_is_solved(load):
