@@ -21,6 +21,7 @@ import numpy as np
 from keras_vrnn.layers.interception import layers_of, recurrences_replaced
 from keras_vrnn.tflite.exporting import causes, length_check
 from keras_vrnn.tflite.exporting.recurrences import exported_layers
+from keras_vrnn.tflite.exporting.stateful import from_zero, is_stateful
 from keras_vrnn.tflite.running.runner import Runner
 from keras_vrnn.tflite.running.simulator import Simulator, refusal
 
@@ -310,30 +311,16 @@ def _file(runner, parts, arrays, expected, options):
 
 def _keras(model, arrays):
     """Returns the outputs of a Keras model that starts from zero states; stateful layers keep the state they have."""
-    states = [
-        state
-        for layer in layers_of(model)
-        if getattr(layer, "stateful", False)
-        for state in keras.tree.flatten(getattr(layer, "states", None))
-        if state is not None
-    ]
-    kept = [keras.ops.convert_to_numpy(state) for state in states]
-    size = (model.inputs[0].shape[0] if states else None) or len(arrays[0])
+    size = (model.inputs[0].shape[0] if is_stateful(model) else None) or len(arrays[0])
+    sequential = isinstance(model, keras.Sequential)  # its `input` is there only once it has been called
     pieces = []
-    try:
+    with from_zero(model) as reset:
         for start in range(0, len(arrays[0]), size):
             rows = np.arange(start, start + size) % len(arrays[0])
-            for state in states:
-                state.assign(keras.ops.zeros_like(state))
+            reset()
             inputs = [array[rows] for array in arrays]
-            sequential = isinstance(
-                model, keras.Sequential
-            )  # its `input` is there only once it has been called
             inputs = inputs[0] if sequential else keras.tree.pack_sequence_as(model.input, inputs)
             made = keras.tree.flatten(model(inputs, training=False))
             pieces.append([keras.ops.convert_to_numpy(output) for output in made])
-    finally:
-        for state, value in zip(states, kept, strict=True):
-            state.assign(value)
     outputs = [np.concatenate(parts)[: len(arrays[0])] for parts in zip(*pieces, strict=True)]
     return [o.astype(np.float32) if o.dtype.kind not in "iub" else o for o in outputs]

@@ -7,6 +7,7 @@ from keras_vrnn.layers.interception import layers_of, recurrent_layers
 from keras_vrnn.tflite.exporting.capture.inputs import with_float32_inputs, with_integer_tokens
 from keras_vrnn.tflite.exporting.capture.rebuilding import rebuilt
 from keras_vrnn.tflite.exporting.recurrences import exported_layers, has_own_step
+from keras_vrnn.tflite.exporting.stateful import is_stateful
 
 
 def prepared(model):
@@ -40,8 +41,7 @@ def prepared(model):
                 "`model` must have cells that compute what the class of this package or of Keras does. "
                 f"Received: layer {layer.name!r} with a {type(layer.cell).__name__}, which has a `call` of its own."
             )
-    stateful = any(getattr(layer, "stateful", False) for layer in layers_of(model))
     types = {str(layer.compute_dtype) for layer in layers_of(model)}
     other = any("float" in name and name != "float32" for name in types)
-    plain = rebuilt(model) if stateful or other else model
+    plain = rebuilt(model) if is_stateful(model) or other else model
     return with_float32_inputs(with_integer_tokens(plain))

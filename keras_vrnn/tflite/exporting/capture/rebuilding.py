@@ -3,7 +3,6 @@
 Needs the TensorFlow backend.
 """
 
-import contextlib
 import tempfile
 import types
 import warnings
@@ -13,6 +12,7 @@ import numpy as np
 
 from keras_vrnn.layers.interception import layers_of
 from keras_vrnn.models import structure
+from keras_vrnn.tflite.exporting.stateful import from_zero
 
 # The mean difference that another precision may make, relative to the largest output: some tens of roundings of
 # 2^-11 and 2^-8; for float32 and float64, float32 rounding over some hundred steps.
@@ -60,7 +60,7 @@ def check_same(model, made, arrays):
     """
     size = next((t.shape[0] for t in model.inputs if t.shape[0] is not None), min(32, len(arrays[0])))
     arrays = [array[np.arange(size) % len(array)] for array in arrays]
-    with _from_zero(model):
+    with from_zero(model):
         given = [array.astype(t.dtype) for array, t in zip(arrays, model.inputs, strict=True)]
         expected = [_float(output) for output in keras.tree.flatten(structure.call(model, given))]
     received = [_float(output) for output in keras.tree.flatten(structure.call(made, arrays))]
@@ -129,23 +129,3 @@ def _plain_entry(key, value, layers, functions):
     if key == "batch_shape" and value is not None:
         return [None, *value[1:]]
     return _plain(value, layers, functions)
-
-
-@contextlib.contextmanager
-def _from_zero(model):
-    """Sets the states of stateful layers to zero while the block runs."""
-    states = [
-        state
-        for layer in layers_of(model)
-        if getattr(layer, "stateful", False)
-        for state in keras.tree.flatten(getattr(layer, "states", None))
-        if state is not None
-    ]
-    before = [np.array(state) for state in states]
-    try:
-        for state in states:
-            state.assign(np.zeros(state.shape))
-        yield
-    finally:
-        for state, value in zip(states, before, strict=True):
-            state.assign(value)
