@@ -84,14 +84,16 @@ class GatedStep:
         formats = [each.quantization for each in z]
 
         def turn(states, inputs):
-            z_t = tuple(Value(each, held) for each, held in zip(inputs, formats, strict=False))
+            z_t = tuple(
+                Value(tf.cast(each, tf.int64), held) for each, held in zip(inputs, formats, strict=False)
+            )
             kept = tuple(Kept(name, state) for name, state in zip(cell.states, states, strict=True))
             new = tuple(state.value for state in cell.equations(Integers(self, masks), z_t, kept))
             if mask is not None:
                 new = tuple(tf.where(inputs[-1], made, old) for made, old in zip(new, states, strict=True))
             return new, states
 
-        inputs = given(*(each.integers for each in z), mask)
+        inputs = given(*(tf.cast(each.integers, self.dtype) for each in z), mask)
         turn(whole_start, [each[0] for each in inputs])  # for `once`
         last, before = scan(turn, whole_start, inputs, like=whole_start, **loop)
         after = [_shifted(*each, loop["reverse"]) for each in zip(before, last, strict=True)]
