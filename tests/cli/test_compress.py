@@ -164,7 +164,11 @@ def test_pruned_models_can_be_compressed_again(main, models):
 
 
 @pytest.mark.parametrize(
-    ("options", "scheme"), [(["int8", "--weight-bits", "4"], "int8x4"), (["int16x8"], "int16x8")]
+    ("options", "scheme"),
+    [
+        (["int8", "--weight-bits", "4"], "int8x4"),
+        pytest.param(["int16x8"], "int16x8", marks=pytest.mark.slow),
+    ],
 )
 def test_integers_keep_the_zeros_and_export_without_data(main, models, options, scheme, capsys):
     name = f"{scheme}.keras"

@@ -7,7 +7,7 @@ import keras_vrnn as kv
 from keras_vrnn.compression.quantized import signals
 from keras_vrnn.models import structure
 
-BATCH, STEPS, FEATURES = 8, 13, 4
+BATCH, STEPS, FEATURES = 8, 11, 4
 
 
 def signal(*shape, seed=3):

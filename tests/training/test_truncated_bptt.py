@@ -156,7 +156,7 @@ def test_every_recurrent_layer_equals_stateful_layers_of_keras(kind):
     model = vanilla_model(k, recurrent=recurrences(False)[kind](), jit_compile=False)
     inputs = keras.Input(batch_shape=(BATCH, None, FEATURES))
     stock = keras.Sequential([inputs, *recurrences(True)[kind](), keras.layers.Dense(TARGETS)])
-    stock.compile(keras.optimizers.SGD(RATE), "mse")
+    stock.compile(keras.optimizers.SGD(RATE), "mse", run_eagerly=True)
     stock.set_weights(model.get_weights())
 
     history = model.fit(x, y, epochs=epochs, shuffle=False, verbose=0).history

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from covering import covering
 from reference import ACTIVATIONS, relative_error
 
 import keras_vrnn as kv
@@ -48,31 +49,29 @@ def bptt(x, states, start, kernel, recurrent, slope, dy, mask, order):
     return dx, d_kernel, d_recurrent, d_bias
 
 
-@pytest.mark.parametrize(("quantization", "bits"), KINDS)
-@pytest.mark.parametrize("activation", SLOPES)
-@pytest.mark.parametrize("masked", [False, True])
-@pytest.mark.parametrize("training", [False, True])
-def test_gradients(activation, quantization, bits, masked, training):
+@pytest.mark.parametrize(
+    ("kind", "activation", "masked", "training"), covering(KINDS, list(SLOPES), [False, True], [False, True])
+)
+def test_gradients(kind, activation, masked, training):
     import tensorflow as tf
 
     assert activation in ACTIVATIONS
-    made, rnn, x = layer_of(quantization, bits, activation)
+    from keras_vrnn.compression.quantized.signals import format_of
+
+    made, rnn, x = layer_of(*kind, activation)
+    rounded = made.get_layer("x_integers")(tf.constant(x))
+    # A training step changes the ranges that it computed with: ask before.
+    step = rnn.step(format_of(rounded, rnn))
+    recurrent, kernel = (np.array(w, "float64") for w in step.real_weights())
     rng = np.random.default_rng(5)
     dy = rng.normal(size=(3, 6, 5)).astype("float32")
     mask = rng.random((3, 6)) < 0.7 if masked else np.ones((3, 6), bool)
     with tf.GradientTape() as tape:
-        rounded = made.get_layer("x_integers")(tf.constant(x))
         tape.watch(rounded)
         states = rnn(rounded, mask=tf.constant(mask) if masked else None, training=training)
         loss = tf.reduce_sum(states * dy)
     weights = [rnn.cell.kernel.value, rnn.cell.recurrent_kernel.value, rnn.cell.bias.value]
     gradients = tape.gradient(loss, [rounded, *weights])
-    # The ranges that a training step has changed are not those that it computed with: ask before.
-    made, rnn, _ = layer_of(quantization, bits, activation)
-    from keras_vrnn.compression.quantized.signals import format_of
-
-    step = rnn.step(format_of(made.get_layer("x_integers")(tf.constant(x)), rnn))
-    recurrent, kernel = (np.array(w, "float64") for w in step.real_weights())
     expected = bptt(
         np.array(rounded, "float64"),
         np.array(states, "float64"),

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from covering import covering
 from keras import layers
 from quantized_models import assert_gradients_agree, model_of, signal
 from reference import relative_error
@@ -38,9 +39,10 @@ def step_by_step(step, x, start, states, mask, order):
     return list(zip(*made, strict=True))
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("quantization", ["int8", "int16x8"])
-@pytest.mark.parametrize(("masked", "reverse"), [(False, False), (True, True)])
+@pytest.mark.parametrize(
+    ("kind", "quantization", "masked", "reverse"),
+    covering(list(KINDS), ["int8", "int16x8"], [False, True], [False, True]),
+)
 def test_gradients_through_time(kind, quantization, masked, reverse):
     import tensorflow as tf
 

@@ -3,7 +3,14 @@
 import keras
 import pytest
 from keras import layers
-from quantized_models import assert_gradients_agree, checked_against_file, model_of, signal
+from quantized_models import (
+    FEATURES,
+    STEPS,
+    assert_gradients_agree,
+    checked_against_file,
+    model_of,
+    signal,
+)
 
 import keras_vrnn as kv
 
@@ -35,9 +42,9 @@ def test_global_average_pooling(quantization, tmp_path):
 
 
 def test_a_mean_with_a_mask_is_refused():
-    inputs = keras.Input((13, 4))
+    inputs = keras.Input((STEPS, FEATURES))
     pooling = layers.GlobalAveragePooling1D(name="mean")
-    mask = keras.Input((13,), dtype="bool")
+    mask = keras.Input((STEPS,), dtype="bool")
     states = kv.VanillaRNN(3, return_sequences=True)(inputs)
     model = kv.Model([inputs, mask], pooling(states, mask=mask))
     with pytest.raises(ValueError, match=r"'mean'.*masked steps"):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
+from covering import covering
 from exported_models import (
     MODELS,
     bidirectional,
@@ -27,10 +28,17 @@ from keras_vrnn.tflite.exporting.writing.flatbuffer import ModelFile
 FLOAT_TOLERANCE = 1e-5
 
 
-@pytest.fixture(params=MODELS)
+@pytest.fixture(params=MODELS, scope="module")
 def model_and_data(request):
     make, data = MODELS[request.param]
     return make(), data()
+
+
+@pytest.fixture(scope="module")
+def int8_export(model_and_data, tmp_path_factory):
+    model, x = model_and_data
+    path = tmp_path_factory.mktemp("int8") / "m.tflite"
+    return kv.tflite.export(model, path, quantization="int8", calibration_data=x)
 
 
 def test_float32_equals_keras(model_and_data, tmp_path):
@@ -39,10 +47,9 @@ def test_float32_equals_keras(model_and_data, tmp_path):
     assert kv.tflite.verify(model, tmp_path / "m.tflite", x).max_error <= FLOAT_TOLERANCE
 
 
-def test_int8_is_close_to_keras(model_and_data, tmp_path):
+def test_int8_is_close_to_keras(model_and_data, int8_export):
     model, x = model_and_data
-    kv.tflite.export(model, tmp_path / "m.tflite", quantization="int8", calibration_data=x)
-    report = kv.tflite.verify(model, tmp_path / "m.tflite", x)
+    report = kv.tflite.verify(model, int8_export.path, x)
     y = keras.tree.flatten(model.predict(x, verbose=0))
     # z, r and a are each rounded once a step, to about 1/100 of their range; through φ and the head that stays
     # within a few hundredths of the output's range. A wrong scale or a transposed kernel gives ten times as much.
@@ -67,20 +74,19 @@ def recurrent_graphs(file):
     return [file.model.subgraphs[i] for i in indices]
 
 
-def test_int8_file_holds_no_float_and_no_foreign_operator(model_and_data, tmp_path):
-    model, x = model_and_data
-    result = kv.tflite.export(model, tmp_path / "m.tflite", quantization="int8", calibration_data=x)
-    file = ModelFile(result.path.read_bytes())
-    assert result.operators["WHILE"] == len(recurrent_graphs(file)) / 2
-    assert not any(name.startswith("CUSTOM") for name in result.operators)
+def test_int8_file_holds_no_float_and_no_foreign_operator(int8_export):
+    file = ModelFile(int8_export.path.read_bytes())
+    assert int8_export.operators["WHILE"] == len(recurrent_graphs(file)) / 2
+    assert not any(name.startswith("CUSTOM") for name in int8_export.operators)
     types = {tensor.type for subgraph in file.model.subgraphs for tensor in subgraph.tensors}
     integers = {schema.TensorType.INT8, schema.TensorType.INT32, schema.TensorType.BOOL}
     assert types <= integers
 
 
-@pytest.mark.parametrize("make", [dense_front, token_model], ids=["dense", "masked tokens"])
-@pytest.mark.parametrize("return_sequences", [False, True])
-@pytest.mark.parametrize("quantization", ["float32", "int8"])
+@pytest.mark.parametrize(
+    ("make", "return_sequences", "quantization"),
+    covering([dense_front, token_model], [False, True], ["float32", "int8"]),
+)
 def test_size_does_not_grow_with_time(make, return_sequences, quantization, tmp_path):
     sizes = []
     for timesteps in (32, 256):

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from covering import covering
 from exported_models import random_data
 from keras import layers
 
@@ -36,9 +37,10 @@ def stack(return_sequences):
     return model
 
 
-@pytest.mark.parametrize("return_sequences", [False, True])
-@pytest.mark.parametrize("quantization", SCHEMES)
-@pytest.mark.parametrize("form", ["sequence", "unrolled", "streaming"])
+@pytest.mark.parametrize(
+    ("form", "quantization", "return_sequences"),
+    covering(["sequence", "unrolled", "streaming"], list(SCHEMES), [False, True]),
+)
 def test_every_pair_is_close_to_keras(form, quantization, return_sequences, tmp_path):
     model = stack(return_sequences)
     kv.tflite.export(model, tmp_path / "m", form=form, quantization=quantization, calibration_data=X)

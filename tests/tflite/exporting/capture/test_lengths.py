@@ -6,6 +6,7 @@ import firmware
 import keras
 import numpy as np
 import pytest
+from covering import covering
 from keras import layers
 
 import keras_vrnn as kv
@@ -179,9 +180,10 @@ def streamed_last():
     return keras.Model(inputs, kv.FastRNN(3)(h))
 
 
-@pytest.mark.parametrize("state", ["explicit", "internal"])
-@pytest.mark.parametrize("quantization", ["float32", "int8", "int16x8"])
-@pytest.mark.parametrize("make", [streamed, streamed_last])
+@pytest.mark.parametrize(
+    ("make", "quantization", "state"),
+    covering([streamed, streamed_last], ["float32", "int8", "int16x8"], ["explicit", "internal"]),
+)
 def test_a_chunk_computes_what_single_steps_do(make, quantization, state, tmp_path):
     keras.utils.set_random_seed(0)
     model = make()

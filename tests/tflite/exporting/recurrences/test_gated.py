@@ -5,6 +5,7 @@ import warnings
 import keras
 import numpy as np
 import pytest
+from covering import covering
 from exported_models import random_data, randomize
 from gated_models import gated_model
 from keras import layers
@@ -35,9 +36,9 @@ def error(model, path, x=X):
     return np.abs(made - y).mean() / np.ptp(y)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("form", ["sequence", "unrolled", "streaming"])
-@pytest.mark.parametrize("quantization", BARS)
+@pytest.mark.parametrize(
+    ("kind", "form", "quantization"), covering(list(KINDS), ["sequence", "unrolled", "streaming"], list(BARS))
+)
 def test_every_form(kind, form, quantization, tmp_path):
     model, path = model_of(KINDS[kind](return_sequences=form == "streaming")), tmp_path / "m"
     kv.tflite.export(model, path, form=form, quantization=quantization, calibration_data=X)
