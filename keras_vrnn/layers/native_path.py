@@ -1,8 +1,9 @@
 """A recurrence on the native kernel, and whether it serves.
 
-The kernel computes what `Block` computes, to float32 rounding. It serves on TensorFlow, on a CPU, in eager calls and in
-programs that stay in this process: TensorFlow could not load a SavedModel, or convert a program, with an op that only
-this package has. Layers therefore use it in a program only in training or inside `in_process`, and otherwise as before.
+The kernel computes what `Block` computes, to float32 rounding. It serves on a CPU, in eager calls and in programs that
+stay in this process. TensorFlow could not load a SavedModel, or convert a program, with an op that only this package has:
+there, layers use it in a program only in training or inside `in_process`, and otherwise as before. JAX says when it
+compiles whether a program is exported, and `native_jax` has the operations of JAX for that.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ def for_xla(compiles: bool = True) -> Iterator[None]:
 
 def refusal(activation: Any, mixture: Any, dtype: str) -> str:
     """Why the native kernel does not serve a recurrence, whatever the call, or "" if it does."""
-    if keras.backend.backend() != "tensorflow":
+    if keras.backend.backend() not in ("tensorflow", "jax"):
         return f"Keras runs on {keras.backend.backend()}"
     if mixture is not Replacement:
         return "the native kernel has the vanilla RNN alone"
@@ -69,6 +70,13 @@ def refusal(activation: Any, mixture: Any, dtype: str) -> str:
     reason = native.unavailable()
     if reason:
         return reason
+    if keras.backend.backend() == "jax":
+        import jax
+
+        # JAX places arrays when a program runs, and splits none of the kernel's calls among devices.
+        devices = jax.devices()
+        one = len(devices) == 1 and devices[0].platform == "cpu"
+        return "" if one else f"JAX has {len(devices)} × {devices[0].platform}, not one CPU"
     import tensorflow as tf
 
     return "TensorFlow sees a GPU" if tf.config.get_visible_devices("GPU") else ""
@@ -78,7 +86,7 @@ def serves(block: Any, x: Any, training: bool) -> bool:
     """Whether this call of a recurrence runs on the native kernel."""
     if refusal(block.activation, block.mixture, keras.backend.standardize_dtype(x.dtype)):
         return False
-    return is_allowed(training)
+    return keras.backend.backend() == "jax" or is_allowed(training)
 
 
 def is_allowed(training: bool) -> bool:
@@ -95,12 +103,18 @@ def is_allowed(training: bool) -> bool:
 
 def over_time(block: Any, x: Any, mask: Any, state: Any, *weights: Any, training: bool) -> tuple[Any, Any]:
     """As `blocks.over_time`, on the native kernel: h_T, and h of all steps in time order or None."""
+    steps_mask = None if mask is None else mask[..., 0]
+    if keras.backend.backend() == "jax":
+        from keras_vrnn.layers import native_jax
+        from keras_vrnn.native import jax_kernel
+
+        settings = jax_kernel.settings(NAMES[block.activation], block.reverse)
+        return native_jax.over_time(block, x, steps_mask, state, *weights, **settings)
     from keras_vrnn.layers.native_gradients import register
     from keras_vrnn.native import kernel as native_kernel
 
     register()
     recurrent_kernel, kernel, *bias = weights
-    steps_mask = None if mask is None else mask[..., 0]
     given = native_kernel.Recurrence(
         x, state, kernel, recurrent_kernel, bias[0] if bias else None, steps_mask, block.recurrent_mask
     )
