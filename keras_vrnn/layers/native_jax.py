@@ -4,9 +4,9 @@ recurrence  h_T and, if asked for, h of all steps                the kernel
 tangents    how they change as the arguments do, linear in that  JAX's operations
 gradient    the transpose of `tangents`: BPTT                    the kernel
 
-Each is defined by what it computes with JAX's operations, by way of `blocks.over_time`. This is what JAX differentiates,
-vectorizes, exports and compiles for anything but one CPU, so that every transformation works as without the kernel. The
-kernel is only what XLA calls in a program for a CPU, where the primitive has been left as it is.
+Each is defined by what it computes with JAX's operations, by way of `blocks.over_time`. This is what JAX
+differentiates, vectorizes, exports and compiles for anything but a CPU, so that every transformation works as without
+the kernel. The kernel is only what XLA calls in a program for a CPU, where a primitive has been left as it is.
 """
 
 from __future__ import annotations
@@ -56,7 +56,9 @@ class Call(NamedTuple):
         mask, recurrent_mask = masks
         block = dataclasses.replace(self.block, recurrent_mask=recurrent_mask)
         x, *others = moving
-        return given(*blocks.over_time(block, x, None if mask is None else ops.expand_dims(mask, -1), *others))
+        return given(
+            *blocks.over_time(block, x, None if mask is None else ops.expand_dims(mask, -1), *others)
+        )
 
 
 def over_time(block: Block, x: Any, mask: Any, state: Any, *weights: Any, **settings: Any) -> tuple[Any, Any]:
@@ -113,7 +115,10 @@ def _gradient_by_jax(*arrays, call, arriving, inputs):
     outputs, backward = jax.vjp(functools.partial(call.outputs, masks), *moving)
     d_outputs = iter(d_outputs)
     found = backward(
-        tuple(next(d_outputs) if arrives else ops.zeros_like(o) for o, arrives in zip(outputs, arriving, strict=True))
+        tuple(
+            next(d_outputs) if arrives else ops.zeros_like(o)
+            for o, arrives in zip(outputs, arriving, strict=True)
+        )
     )
     return found if inputs else found[1:]
 
@@ -139,19 +144,19 @@ def _recurrence_jvp(primals, tangents, *, call):
     moving = map(ad.instantiate_zeros, tangents[-count:])  # nothing is differentiated by way of a mask
     d_outputs = _tangents.bind(*primals, outputs[1], *moving, call=keeps)
     if call.keep == FOR_GRADIENT:  # what is kept then counts as computed from the others
-        d_outputs = [*d_outputs, ad.Zero.from_primal_value(outputs[1])]
+        d_outputs = [*d_outputs, ops.zeros_like(outputs[1])]
     return outputs[: len(d_outputs)], d_outputs
 
 
-def _tangents_transpose(arriving, *arrays, call):
+def _tangents_transpose(d_outputs, *arrays, call):
     _, moving, (_, *d_moving) = call.split(arrays)
     known = arrays[: len(arrays) - len(moving)]
     inputs = ad.is_undefined_primal(d_moving[0])
     found = _gradient.bind(
         *known,
-        *(a for a in arriving if type(a) is not ad.Zero),
+        *(d for d in d_outputs if type(d) is not ad.Zero),
         call=call,
-        arriving=tuple(type(a) is not ad.Zero for a in arriving),
+        arriving=tuple(type(d) is not ad.Zero for d in d_outputs),
         inputs=inputs,
     )
     found = [*([] if inputs else [None]), *found]
@@ -175,7 +180,7 @@ def _jvp_of(by_jax):
 
 
 def _transpose_of(by_jax):
-    def rule(arriving, *arrays, **how):
+    def rule(d_results, *arrays, **how):
         linear = [i for i, a in enumerate(arrays) if ad.is_undefined_primal(a)]
 
         def of_linear(*values):
@@ -185,7 +190,7 @@ def _transpose_of(by_jax):
             return by_jax(*filled, **how)
 
         like = [jax.ShapeDtypeStruct(arrays[i].aval.shape, arrays[i].aval.dtype) for i in linear]
-        found = jax.linear_transpose(of_linear, *like)(tuple(map(ad.instantiate_zeros, arriving)))
+        found = jax.linear_transpose(of_linear, *like)(tuple(map(ad.instantiate_zeros, d_results)))
         return [found[linear.index(i)] if i in linear else None for i in range(len(arrays))]
 
     return rule
@@ -204,7 +209,8 @@ def _lowering_of(by_jax, by_kernel):
 
     def rule(context, *arrays, **how):
         # A program that is exported may run where the library is not; JAX refuses to export calls of it.
-        exported = context.module_context.lowering_parameters.for_export
+        lowering = getattr(context.module_context, "lowering_parameters", None)
+        exported = getattr(lowering, "for_export", True)  # where JAX no longer tells, too
         return (by_jax if exported else by_kernel)(context, *arrays, **how)
 
     return rule

@@ -1,9 +1,9 @@
 """A recurrence on the native kernel, and whether it serves.
 
 The kernel computes what `Block` computes, to float32 rounding. It serves on a CPU, in eager calls and in programs that
-stay in this process. TensorFlow could not load a SavedModel, or convert a program, with an op that only this package has:
-there, layers use it in a program only in training or inside `in_process`, and otherwise as before. JAX says when it
-compiles whether a program is exported, and `native_jax` has the operations of JAX for that.
+stay in this process. TensorFlow could not load a SavedModel, or convert a program, with an op that only this package
+has: there, layers use it in a program only in training or inside `in_process`, and otherwise as before. JAX tells, when
+it compiles, whether it exports a program, for which `native_jax` has JAX's own operations.
 """
 
 from __future__ import annotations
@@ -73,10 +73,14 @@ def refusal(activation: Any, mixture: Any, dtype: str) -> str:
     if keras.backend.backend() == "jax":
         import jax
 
-        # JAX places arrays when a program runs, and splits none of the kernel's calls among devices.
+        try:
+            from keras_vrnn.layers import native_jax as native_jax
+        except (ImportError, AttributeError) as error:
+            return f"this version of JAX lacks what the native kernel needs: {error}"
+        # Where an array lies is not known before a program runs, and JAX cannot split a call of the kernel.
         devices = jax.devices()
         one = len(devices) == 1 and devices[0].platform == "cpu"
-        return "" if one else f"JAX has {len(devices)} × {devices[0].platform}, not one CPU"
+        return "" if one else f"JAX has {len(devices)} devices ({devices[0].platform}), not one CPU"
     import tensorflow as tf
 
     return "TensorFlow sees a GPU" if tf.config.get_visible_devices("GPU") else ""
@@ -86,7 +90,16 @@ def serves(block: Any, x: Any, training: bool) -> bool:
     """Whether this call of a recurrence runs on the native kernel."""
     if refusal(block.activation, block.mixture, keras.backend.standardize_dtype(x.dtype)):
         return False
-    return keras.backend.backend() == "jax" or is_allowed(training)
+    return not _in_mesh() if keras.backend.backend() == "jax" else is_allowed(training)
+
+
+def _in_mesh():
+    """Whether JAX traces for a mesh of devices, over which it tracks what varies."""
+    import jax
+
+    # Versions without this name do not track it.
+    mesh = getattr(jax.sharding, "get_abstract_mesh", lambda: None)()
+    return mesh is not None and not mesh.empty
 
 
 def is_allowed(training: bool) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from keras_vrnn.native import library
-from keras_vrnn.native.kernel import ACTIVATIONS, ALL, FOR_GRADIENT, NOTHING, Gradients, Recurrence
+from keras_vrnn.native.kernel import ACTIVATIONS, FOR_GRADIENT, NOTHING, Gradients, Recurrence
 
 # The numbers of recurrence.h: from LONG steps on, what the gradient needs is h before each block of steps.
 LONG, LONG_BLOCK = 1024, 64
