@@ -67,23 +67,28 @@ def refusal(activation: Any, mixture: Any, dtype: str) -> str:
         return f"the native kernel has {', '.join(sorted(set(NAMES.values())))}, not {name}"
     if dtype != "float32":
         return f"the native kernel has float32, not {dtype}"
-    reason = native.unavailable()
-    if reason:
-        return reason
-    if keras.backend.backend() == "jax":
-        import jax
+    by_backend = _refusal_of_jax if keras.backend.backend() == "jax" else _refusal_of_tensorflow
+    return native.unavailable() or by_backend()
 
-        try:
-            from keras_vrnn.layers import native_jax as native_jax
-        except (ImportError, AttributeError) as error:
-            return f"this version of JAX lacks what the native kernel needs: {error}"
-        # Where an array lies is not known before a program runs, and JAX cannot split a call of the kernel.
-        devices = jax.devices()
-        one = len(devices) == 1 and devices[0].platform == "cpu"
-        return "" if one else f"JAX has {len(devices)} devices ({devices[0].platform}), not one CPU"
+
+def _refusal_of_tensorflow():
     import tensorflow as tf
 
     return "TensorFlow sees a GPU" if tf.config.get_visible_devices("GPU") else ""
+
+
+def _refusal_of_jax():
+    import jax
+
+    try:
+        from keras_vrnn.layers import native_jax  # noqa: F401
+    except (ImportError, AttributeError) as error:
+        return f"this version of JAX lacks what the native kernel needs: {error}"
+    # Where an array lies is not known before a program runs, and JAX cannot split a call of the kernel.
+    first, *others = jax.devices()
+    if others or first.platform != "cpu":
+        return f"JAX has {1 + len(others)} devices ({first.platform}), not one CPU"
+    return ""
 
 
 def serves(block: Any, x: Any, training: bool) -> bool:
@@ -116,7 +121,7 @@ def is_allowed(training: bool) -> bool:
 
 def over_time(block: Any, x: Any, mask: Any, state: Any, *weights: Any, training: bool) -> tuple[Any, Any]:
     """As `blocks.over_time`, on the native kernel: h_T, and h of all steps in time order or None."""
-    steps_mask = None if mask is None else mask[..., 0]
+    steps_mask = None if mask is None else ops.cast(mask[..., 0], "bool")
     if keras.backend.backend() == "jax":
         from keras_vrnn.layers import native_jax
         from keras_vrnn.native import jax_kernel

@@ -178,8 +178,10 @@ def test_saved_models_do_without_the_library(tmp_path):
     tf = pytest.importorskip("tensorflow")
     model = keras.Sequential([keras.Input((9, 3)), make(), keras.layers.Dense(1)])
     model.export(tmp_path / "saved", verbose=False)
-    found = tf.saved_model.load(tmp_path / "saved").serve(X)
-    np.testing.assert_allclose(found, model.predict(X, verbose=0), rtol=1e-4, atol=1e-5)  # float32 rounding
+    loaded = tf.saved_model.load(tmp_path / "saved")
+    np.testing.assert_allclose(
+        loaded.serve(X), model.predict(X, verbose=0), rtol=1e-4, atol=1e-5
+    )  # float32 rounding
 
 
 def test_in_a_mesh_jax_computes_everything():
