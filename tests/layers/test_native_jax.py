@@ -242,32 +242,3 @@ print(kv.backend_info(layer)[0], "custom_call @keras_vrnn" in text)
     assert done.stdout.strip() == "rnn: hand-written (JAX has 2 devices (cpu), not one CPU) False", (
         done.stderr
     )
-
-
-@pytest.mark.parametrize(
-    ("index", "shape"),
-    [(0, (9, 3)), (1, (6, 4)), (2, (4, 5)), (3, (5, 4)), (4, (4,)), (5, (6, 8)), (6, (6, 4))],
-)
-def test_shapes_that_do_not_belong_together_are_errors(index, shape):
-    from keras_vrnn.native import jax_kernel, kernel
-
-    shapes = [X.shape, (6, 5), (3, 5), (5, 5), (5,), (6, 9), (6, 5)]
-    shapes[index] = shape
-    arrays = [np.ones(s, "bool" if n == 5 else "float32") for n, s in enumerate(shapes)]
-    settings = jax_kernel.settings("tanh", False)
-    if index == 0:
-        with pytest.raises(ValueError, match="unpack"):
-            jax_kernel.forward(kernel.Recurrence(*arrays), settings, kernel.ALL)
-        return
-    with pytest.raises(jax.errors.JaxRuntimeError, match=r"INVALID_ARGUMENT.*recurrence"):
-        jax.block_until_ready(jax_kernel.forward(kernel.Recurrence(*arrays), settings, kernel.ALL))
-
-
-@pytest.mark.parametrize(("name", "value"), [("activation", 4), ("unknown", 1)])
-def test_wrong_attributes_are_errors(name, value):
-    from keras_vrnn.native import jax_kernel, kernel
-
-    arrays = [np.ones(s, "float32") for s in (X.shape, (6, 5), (3, 5), (5, 5))]
-    settings = {**jax_kernel.settings("tanh", False), name: value}
-    with pytest.raises(jax.errors.JaxRuntimeError, match="recurrence"):
-        jax.block_until_ready(jax_kernel.forward(kernel.Recurrence(*arrays), settings, kernel.ALL))
