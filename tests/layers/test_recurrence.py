@@ -87,6 +87,7 @@ def test_every_activation_equals_oracle_in_float32(activation):
     assert max(errors.values()) < 1e-5, errors
 
 
+@pytest.mark.usefixtures("native_off")  # which the mutation does not reach
 def test_the_suite_notices_a_transposed_recurrent_kernel(monkeypatch):
     if keras.backend.backend() == "torch":
         original = recurrence.forward_loop
