@@ -21,6 +21,8 @@ from oracle_errors import (
 import keras_vrnn as kv
 from keras_vrnn.layers import recurrence
 
+pytestmark = pytest.mark.usefixtures("native_off")
+
 
 @st.composite
 def configurations(draw):
@@ -87,7 +89,6 @@ def test_every_activation_equals_oracle_in_float32(activation):
     assert max(errors.values()) < 1e-5, errors
 
 
-@pytest.mark.usefixtures("native_off")  # which the mutation does not reach
 def test_the_suite_notices_a_transposed_recurrent_kernel(monkeypatch):
     if keras.backend.backend() == "torch":
         original = recurrence.forward_loop
