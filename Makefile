@@ -56,7 +56,7 @@ coverage: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2 --cov=keras_vrnn $(if $(PYTEST_ARGS),--cov-fail-under=0) $(PYTEST_ARGS)
 
 # Training, diagnosis and export need TensorFlow; these tests run on every backend of Keras.
-LAYER_TESTS := $(filter-out %_suites.py %_vectors.py,$(wildcard tests/layers/test_*.py))
+LAYER_TESTS := $(filter-out %_suites.py %_vectors.py,$(wildcard tests/layers/test_*.py)) tests/native/test_jax_kernel.py
 
 test-jax test-torch: test-%: $(VENV)/.dev $(VENV)/.%
 	KERAS_BACKEND=$* $(BIN)/python -m pytest -n 2 -m "not slow" $(LAYER_TESTS)

@@ -89,6 +89,8 @@ CONTENDERS = {
     "VanillaRNN graph": Contender("keras", package="keras_vrnn"),
     "VanillaRNN XLA": Contender("keras", package="keras_vrnn", jit=True),
     "VanillaRNN native": Contender("keras", package="keras_vrnn", native=True),
+    "VanillaRNN JAX": Contender("keras", package="keras_vrnn", backend="jax", jit=True),
+    "VanillaRNN native JAX": Contender("keras", package="keras_vrnn", backend="jax", jit=True, native=True),
     "GEMM": Contender("gemm", package="numpy", backend="numpy"),
 }
 FIT_CONTENDERS = {
@@ -165,6 +167,7 @@ class Bar:
 _OURS = ("VanillaRNN graph", "VanillaRNN XLA")
 _KV = ("kv.Model",)
 _NATIVE = ("VanillaRNN native",)
+_NATIVE_JAX = ("VanillaRNN native JAX",)
 _KV_NATIVE = ("kv.Model native",)
 _KERAS = ("Keras graph", "Keras XLA")
 _TRAIN = ("train", "train-last")
@@ -230,6 +233,9 @@ BARS = (
     Bar("native train step, over the bare GEMMs", _TRAIN, ("GEMM",), _NATIVE, at_most=1.0),
     # Recorded without a bound.
     Bar("train step, against SimpleRNN on JAX", _TRAIN, ("Keras JAX",), _OURS),
+    Bar("native train step on JAX, against SimpleRNN on JAX", _TRAIN, ("Keras JAX",), _NATIVE_JAX),
+    Bar("native train step on JAX, against VanillaRNN on JAX", _TRAIN, ("VanillaRNN JAX",), _NATIVE_JAX),
+    Bar("native forward on JAX, against SimpleRNN on JAX", ("forward",), ("Keras JAX",), _NATIVE_JAX),
     Bar("fit, against Keras on JAX", ("fit",), ("Keras JAX",), _KV),
     Bar("first fit of 50 updates, against Keras' defaults", ("first-fit",), ("Keras",), _KV),
     Bar("evaluate, against Keras' defaults", ("evaluate",), ("Keras",), _KV),

@@ -30,8 +30,8 @@ def native_on():
 
     from keras_vrnn.native import library
 
-    if keras.backend.backend() != "tensorflow":
-        pytest.skip("the native kernel is for TensorFlow")
+    if keras.backend.backend() not in ("tensorflow", "jax"):
+        pytest.skip("the native kernel is for TensorFlow and JAX")
     with _switched(True):
         if library.unavailable():
             pytest.skip(f"the native kernel is {library.unavailable()}")

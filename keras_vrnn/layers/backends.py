@@ -32,10 +32,11 @@ class BackendInfo:
         return f"{self.layer}: {self.path} ({self.reason})"
 
 
-_NOT_EVERYWHERE = (
-    "except under XLA or a distribution strategy, for second derivatives, and in programs that may be saved: "
-    "those that are traced outside `fit`, `evaluate` and `predict` and without `training=True`"
-)
+_NOT_EVERYWHERE = {
+    "tensorflow": "except under XLA or a distribution strategy, for second derivatives, and in programs that may be "
+    "saved: those that are traced outside `fit`, `evaluate` and `predict` and without `training=True`",
+    "jax": "except for vectorized calls, forward mode, second derivatives, exported programs, and in a mesh",
+}
 
 
 def backend_info(layer: Any) -> list[BackendInfo]:
@@ -75,5 +76,5 @@ def _info(layer):
     if rule == "cell":
         return BackendInfo(layer.name, rule, f"{type(layer.cell).__name__} has its own `call`")
     if not refusal:
-        return BackendInfo(layer.name, "native", _NOT_EVERYWHERE)
+        return BackendInfo(layer.name, "native", _NOT_EVERYWHERE[keras.backend.backend()])
     return BackendInfo(layer.name, rule, refusal)

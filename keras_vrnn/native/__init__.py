@@ -1,4 +1,4 @@
-"""The vanilla recurrence in C++: an option, never a need, for TensorFlow on a CPU. README.md here explains it."""
+"""The vanilla recurrence in C++, for TensorFlow and JAX on a CPU: an option, never a need. README.md explains it."""
 
 from keras_vrnn.native.library import enabled, set_enabled, unavailable
 

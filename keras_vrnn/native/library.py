@@ -11,6 +11,8 @@ from keras_vrnn import _checks as checks
 from keras_vrnn.native import sources
 
 VARIABLE = "KERAS_VRNN_NATIVE"
+# The names of its functions for JAX.
+FORWARD, GRADIENT = "keras_vrnn_recurrence", "keras_vrnn_recurrence_gradient"
 # Values of the variable -> which version of the code runs; 0 is the best that the processor has.
 _INSTRUCTIONS = {"": 0, "1": 0, "avx512": 1, "avx2": 2, "portable": 3}
 _OFF = "0"
@@ -42,7 +44,7 @@ def unavailable() -> str:
 
 
 def operations() -> Any:
-    """The ops of the library; only where `unavailable()` is ""."""
+    """The ops of the library for TensorFlow; only where `unavailable()` is ""."""
     return _load()[0]
 
 
@@ -59,15 +61,25 @@ def instructions_name(index: int = 0) -> str:
 
 
 def threads() -> int:
-    """How many threads a recurrence may use: as many as TensorFlow's own operations."""
-    import tensorflow as tf
-
-    chosen = tf.config.threading.get_intra_op_parallelism_threads()
-    variable = os.environ.get("TF_NUM_INTRAOP_THREADS", "")
-    chosen = chosen or (int(variable) if variable.isdecimal() else 0)
+    """How many threads a recurrence may use: as many as the other operations of Keras' backend."""
+    chosen = 0 if _on_jax() else _threads_of_tensorflow()
     if chosen > 0:
         return chosen
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _threads_of_tensorflow():
+    import tensorflow as tf
+
+    variable = os.environ.get("TF_NUM_INTRAOP_THREADS", "")
+    chosen = tf.config.threading.get_intra_op_parallelism_threads()
+    return chosen or (int(variable) if variable.isdecimal() else 0)
+
+
+def _on_jax():
+    import keras
+
+    return keras.backend.backend() == "jax"
 
 
 def _setting() -> str:
@@ -84,6 +96,10 @@ def _load() -> tuple[Any, str]:
     file = sources.library()
     if not file.is_file():
         return None, "not built: run `make native`, or install the package where a C++ compiler is found"
+    return (None, _registered_with_jax(file)) if _on_jax() else _loaded_by_tensorflow(file)
+
+
+def _loaded_by_tensorflow(file):
     import tensorflow as tf
 
     try:
@@ -93,3 +109,16 @@ def _load() -> tuple[Any, str]:
     if not hasattr(operations, "keras_vrnn_recurrence_gradient"):
         return None, f"{file.name} did not find TensorFlow's C API in this process"
     return operations, ""
+
+
+def _registered_with_jax(file):
+    """Why JAX cannot call the library, or ""."""
+    import jax
+
+    try:
+        library = ctypes.CDLL(os.fspath(file))
+        for name in (FORWARD, GRADIENT):
+            jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(getattr(library, name)), platform="cpu")
+    except Exception as error:  # XLA's own errors, of versions, have no class
+        return f"{file.name} cannot be loaded: {error}"
+    return ""

@@ -1,10 +1,9 @@
 // Registers the recurrence and its gradient with TensorFlow, when the library is loaded.
 #include <dlfcn.h>
 
-#include <cstring>
 #include <initializer_list>
 
-#include "recurrence.h"
+#include "calls.h"
 #include "tensorflow_c.h"
 
 namespace keras_vrnn {
@@ -40,11 +39,6 @@ struct Status {
   bool ok() const { return tf.TF_GetCode(status) == TF_OK; }
 };
 
-struct Attributes {
-  int64_t activation = 0, keep = 0, threads = 1, instructions = 0;
-  TF_Bool reverse = 0, inputs = 0;
-};
-
 // A kernel's inputs and outputs; holds the first error and then does nothing more.
 class Context {
  public:
@@ -58,39 +52,14 @@ class Context {
   Context& operator=(const Context&) = delete;
 
   bool ok() const { return status_.ok(); }
-  void fail(TF_Code code, const char* message) {
-    if (ok()) tf.TF_SetStatus(status_, code, message);
+  void fail(Code code, const char* message) {
+    if (ok()) tf.TF_SetStatus(status_, static_cast<TF_Code>(code), message);
   }
 
-  const TF_Tensor* input(int index) {
-    TF_Tensor*& tensor = held_[index];
-    if (ok() && !tensor) tf.TF_GetInput(context_, index, &tensor, status_);
-    return ok() ? tensor : nullptr;
-  }
-
-  int64_t dimension(int index, int axis, int rank) {
-    const TF_Tensor* tensor = input(index);
-    if (!tensor) return 0;
-    if (tf.TF_NumDims(tensor) != rank) {
-      fail(TF_INVALID_ARGUMENT, "an input of the recurrence has a wrong rank");
-      return 0;
-    }
-    return tf.TF_Dim(tensor, axis);
-  }
-
-  // The numbers of an input of this shape; null for an empty tensor, which stands for an input that is not given.
+  int rank(int index) { return input(index) ? tf.TF_NumDims(input(index)) : 0; }
+  int64_t size(int index, int axis) { return tf.TF_Dim(input(index), axis); }
   template <class T>
-  const T* data(int index, std::initializer_list<int64_t> shape) {
-    const TF_Tensor* tensor = input(index);
-    if (!tensor) return nullptr;
-    bool empty = false, equal = tf.TF_NumDims(tensor) == static_cast<int>(shape.size());
-    for (int axis = 0; axis < tf.TF_NumDims(tensor); ++axis) empty = empty || tf.TF_Dim(tensor, axis) == 0;
-    if (empty) return nullptr;
-    int axis = 0;
-    for (int64_t size : shape) equal = equal && tf.TF_Dim(tensor, axis++) == size;
-    if (!equal) fail(TF_INVALID_ARGUMENT, "the shapes of the inputs of the recurrence do not belong together");
-    return ok() ? static_cast<const T*>(tf.TF_TensorData(tensor)) : nullptr;
-  }
+  const T* numbers(int index) { return static_cast<const T*>(tf.TF_TensorData(input(index))); }
 
   float* output(int index, std::initializer_list<int64_t> shape) {
     if (!ok()) return nullptr;
@@ -102,26 +71,13 @@ class Context {
     return ok() && count ? static_cast<float*>(tf.TF_TensorData(tensor)) : nullptr;
   }
 
-  Inputs inputs(const Attributes& attributes) {
-    Inputs in{};
-    in.shape = {dimension(0, 0, 3), dimension(0, 1, 3), dimension(0, 2, 3), dimension(3, 0, 2)};
-    in.activation = static_cast<Activation>(attributes.activation);
-    in.reverse = attributes.reverse;
-    const Shape& shape = in.shape;
-    if (dimension(1, 0, 2) != shape.batch || dimension(1, 1, 2) != shape.units || dimension(2, 0, 2) != shape.features ||
-        dimension(2, 1, 2) != shape.units || dimension(3, 1, 2) != shape.units)
-      fail(TF_INVALID_ARGUMENT, "the shapes of the inputs of the recurrence do not belong together");
-    in.x = data<float>(0, {shape.batch, shape.time, shape.features});
-    in.state = data<float>(1, {shape.batch, shape.units});
-    in.kernel = data<float>(2, {shape.features, shape.units});
-    in.recurrent_kernel = data<float>(3, {shape.units, shape.units});
-    in.bias = data<float>(4, {shape.units});
-    in.mask = data<bool>(5, {shape.batch, shape.time});
-    in.recurrent_mask = data<float>(6, {shape.batch, shape.units});
-    return in;
+ private:
+  const TF_Tensor* input(int index) {
+    TF_Tensor*& tensor = held_[index];
+    if (ok() && !tensor) tf.TF_GetInput(context_, index, &tensor, status_);
+    return ok() ? tensor : nullptr;
   }
 
- private:
   static constexpr int kInputs = 10;
   TF_OpKernelContext* context_;
   Status status_;
@@ -146,10 +102,8 @@ void* create(TF_OpKernelConstruction* construction, bool gradient) {
   } else {
     integer("keep", &attributes->keep);
   }
-  if (status.ok() && (attributes->activation < 0 || attributes->activation > 3))
-    tf.TF_SetStatus(status, TF_INVALID_ARGUMENT, "`activation` of the recurrence is not one of 0 to 3");
-  if (status.ok() && !kernels(static_cast<int>(attributes->instructions)))
-    tf.TF_SetStatus(status, TF_INVALID_ARGUMENT, "this processor lacks the `instructions` of the recurrence");
+  if (const char* message = status.ok() ? fault(*attributes) : nullptr)
+    tf.TF_SetStatus(status, TF_INVALID_ARGUMENT, message);
   if (!status.ok()) tf.TF_OpKernelConstruction_Failure(construction, status);
   return attributes;
 }
@@ -159,52 +113,13 @@ void* create_backward(TF_OpKernelConstruction* construction) { return create(con
 void destroy(void* attributes) { delete static_cast<Attributes*>(attributes); }
 
 void compute_forward(void* kernel, TF_OpKernelContext* tensorflow) {
-  const Attributes& attributes = *static_cast<Attributes*>(kernel);
   Context context(tensorflow);
-  Forward call{};
-  call.in = context.inputs(attributes);
-  const Shape& shape = call.in.shape;
-  const bool starts = attributes.keep == 1 && shape.time >= kLong;
-  call.last = context.output(0, {shape.batch, shape.units});
-  const int64_t kept = attributes.keep == 0 ? 0 : starts ? (shape.time + kLongBlock - 1) / kLongBlock : shape.time;
-  float* hidden = context.output(1, {shape.batch, kept, shape.units});
-  (starts ? call.starts : call.hidden) = hidden;
-  if (!context.ok() || shape.batch == 0 || shape.units == 0) return;
-  if (!kernels(static_cast<int>(attributes.instructions))->forward(call, static_cast<int>(attributes.threads)))
-    context.fail(TF_RESOURCE_EXHAUSTED, "no memory for the recurrence");
+  call_forward(context, *static_cast<Attributes*>(kernel));
 }
 
 void compute_backward(void* kernel, TF_OpKernelContext* tensorflow) {
-  const Attributes& attributes = *static_cast<Attributes*>(kernel);
   Context context(tensorflow);
-  Backward call{};
-  call.in = context.inputs(attributes);
-  const Shape& shape = call.in.shape;
-  const int64_t kept = context.dimension(7, 1, 3);
-  const int64_t blocks = (shape.time + kLongBlock - 1) / kLongBlock;
-  const bool starts = kept != shape.time;
-  const float* hidden = context.data<float>(7, {shape.batch, starts ? blocks : shape.time, shape.units});
-  (starts ? call.starts : call.hidden) = hidden;
-  call.d_last = context.data<float>(8, {shape.batch, shape.units});
-  call.d_hidden = context.data<float>(9, {shape.batch, shape.time, shape.units});
-  float* dz = context.output(0, {attributes.inputs ? 0 : shape.batch, shape.time, shape.units});
-  float* dx = context.output(1, {attributes.inputs ? shape.batch : 0, shape.time, shape.features});
-  call.dz = dz;
-  call.dx = dx;
-  call.d_state = context.output(2, {shape.batch, shape.units});
-  call.d_kernel = context.output(3, {shape.features, shape.units});
-  call.d_recurrent_kernel = context.output(4, {shape.units, shape.units});
-  float* d_bias = context.output(5, {call.in.bias ? shape.units : 0});
-  call.d_bias = d_bias;
-  if (!context.ok() || shape.units == 0) return;
-  if (shape.batch == 0) {
-    if (call.d_kernel) std::memset(call.d_kernel, 0, shape.features * shape.units * sizeof(float));
-    std::memset(call.d_recurrent_kernel, 0, shape.units * shape.units * sizeof(float));
-    if (d_bias) std::memset(d_bias, 0, shape.units * sizeof(float));
-    return;
-  }
-  if (!kernels(static_cast<int>(attributes.instructions))->backward(call, static_cast<int>(attributes.threads)))
-    context.fail(TF_RESOURCE_EXHAUSTED, "no memory for the gradient of the recurrence");
+  call_backward(context, *static_cast<Attributes*>(kernel));
 }
 
 // Handles of shapes, deleted together.

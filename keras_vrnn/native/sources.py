@@ -14,6 +14,7 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent
 SOURCES = (
+    "jax_calls.cc",
     "ops.cc",
     "recurrence_avx2.cc",
     "recurrence_avx512.cc",
@@ -21,6 +22,8 @@ SOURCES = (
     "threads.cc",
 )
 HEADERS = (
+    "calls.h",
+    "jax_ffi.h",
     "products.h",
     "recurrence.h",
     "recurrence_code.h",

@@ -1,4 +1,4 @@
-// Threads that the calls of a process share, apart from TensorFlow's own.
+// Threads that the calls of a process share, apart from those of TensorFlow and XLA.
 #pragma once
 
 namespace keras_vrnn {

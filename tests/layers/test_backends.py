@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from oracle_errors import NEEDS_TENSORFLOW
 
 import keras_vrnn as kv
 
@@ -43,6 +44,7 @@ def test_the_other_paths_and_their_reasons():
     assert found[2].reason == "GRU is a layer of Keras"
 
 
+@NEEDS_TENSORFLOW
 @pytest.mark.usefixtures("native_on")
 def test_a_layer_with_its_own_recurrence():
     model = kv.Sequential([keras.Input((4, 3)), kv.VanillaRNN(2), keras.layers.Dense(1)])

@@ -12,6 +12,8 @@ from oracle_errors import (
 
 from keras_vrnn.layers import blocks
 
+pytestmark = pytest.mark.usefixtures("native_off")
+
 
 def in_blocks_of(size, monkeypatch):
     monkeypatch.setattr(blocks, "block_size", lambda steps: min(size, steps))

@@ -12,9 +12,12 @@ from keras_vrnn.layers import blocks, recurrence
 
 ON_JAX = keras.backend.backend() == "jax"
 needs_jax = pytest.mark.skipif(not ON_JAX, reason="uses jax.jvp")
-pytestmark = pytest.mark.skipif(
-    keras.backend.backend() == "torch", reason="PyTorch's loop is differentiated by PyTorch alone"
-)
+pytestmark = [
+    pytest.mark.skipif(
+        keras.backend.backend() == "torch", reason="PyTorch's loop is differentiated by PyTorch alone"
+    ),
+    pytest.mark.usefixtures("native_off"),
+]
 
 
 def directional_derivative(layer, problem, weighting, direction):

@@ -3,11 +3,12 @@
 import keras
 import numpy as np
 import pytest
+from oracle_errors import NEEDS_TENSORFLOW
 
 from keras_vrnn.layers import native_path
 
 tf = pytest.importorskip("tensorflow")
-pytestmark = pytest.mark.usefixtures("native_on")
+pytestmark = [NEEDS_TENSORFLOW, pytest.mark.usefixtures("native_on")]
 
 if keras.backend.backend() == "tensorflow":
     from native_steps import BOTH, X, assert_same, make, native_ops, off, train_step

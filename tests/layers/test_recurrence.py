@@ -21,6 +21,8 @@ from oracle_errors import (
 import keras_vrnn as kv
 from keras_vrnn.layers import recurrence
 
+pytestmark = pytest.mark.usefixtures("native_off")
+
 
 @st.composite
 def configurations(draw):

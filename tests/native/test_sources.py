@@ -10,7 +10,8 @@ import pytest
 from keras_vrnn.native import sources
 
 HERE = Path(__file__).parent
-RECURRENCE = [str(sources.FOLDER / name) for name in sources.SOURCES if name != "ops.cc"]
+CALLERS = "ops.cc", "jax_calls.cc"
+RECURRENCE = [str(sources.FOLDER / name) for name in sources.SOURCES if name not in CALLERS]
 
 
 def test_the_name_of_the_library_depends_on_its_sources(monkeypatch, tmp_path):
@@ -50,6 +51,18 @@ def test_a_failing_compiler_leaves_nothing(monkeypatch, tmp_path, capsys):
 def test_declarations_equal_those_of_tensorflow(compiler):
     tf = pytest.importorskip("tensorflow")
     compiler("-fsyntax-only", f"-I{tf.sysconfig.get_include()}", str(HERE / "headers.cc"))
+
+
+def test_declarations_equal_those_of_xla(compiler):
+    jax = pytest.importorskip("jax")
+    compiler("-fsyntax-only", f"-I{jax.ffi.include_dir()}", str(HERE / "jax_headers.cc"))
+
+
+def test_other_versions_of_xla_are_refused(compiler, tmp_path):
+    program = tmp_path / "versions"
+    calls = str(sources.FOLDER / "jax_calls.cc")
+    compiler("-pthread", str(HERE / "jax_versions.cc"), calls, *RECURRENCE, "-o", str(program))
+    assert subprocess.run([program], capture_output=True, text=True, check=True).stdout == "good\n"
 
 
 @pytest.mark.slow
