@@ -17,8 +17,11 @@ def add(path: pathlib.Path, experiment: str, part: str, seed: int, figures: dict
     """Adds the figures of one part and seed. An interrupted run leaves a whole file."""
     results = read(path)
     kept = results.setdefault(experiment, {"seconds": 0.0, "figures": {}})
+    about = machine.describe(1)
+    if kept.get("machine", about)["cpu"] != about["cpu"]:
+        kept["begun"] = f"{kept['date']}, {kept['machine']['cpu']}"
     kept["date"] = datetime.datetime.now(datetime.timezone.utc).date().isoformat()
-    kept["machine"] = machine.describe(1)
+    kept["machine"] = about
     kept["seconds"] = round(kept["seconds"] + seconds, 1)
     kept["figures"].setdefault(part, {})[str(seed)] = figures
     write(path, results)

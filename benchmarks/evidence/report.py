@@ -142,6 +142,8 @@ def _provenance(experiment, results, quick):
         f"Command: {command}, {duration} on one thread. {found['date']}, {about['cpu']}, "
         f"{about['cores']} cores, {about['system']}; {versions}. Seeds {', '.join(map(str, seeds))}."
     )
+    if "begun" in found:
+        text += f" Some of it was measured before: {found['begun']}."
     missing = _missing(experiment.name, results, quick)
     if missing:
         lacking = [
