@@ -124,6 +124,7 @@ native: | venv
 # folder, because Python would import the package from the current one.
 wheel-test: $(VENV)/.dev
 	rm -rf build/dist build/installed
+	@mkdir -p build
 	$(BIN)/python -m build --outdir build/dist . >build/dist.log || { cat build/dist.log; exit 1; }
 	$(PIP) install --quiet --no-deps --target build/installed build/dist/*.whl
 	cd build && PYTHONPATH="$(CURDIR)/build/installed" "$(abspath $(BIN))/pytest" ../tests/test_package.py
