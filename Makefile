@@ -107,7 +107,7 @@ examples: $(VENV)/.dev
 bench: $(VENV)/.benchmarks
 	$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
-# An hour; goes on where it was stopped. EVIDENCE_ARGS=--quick takes two minutes and writes to build/evidence-quick.
+# About three hours; goes on where it was stopped. EVIDENCE_ARGS=--quick takes two minutes and writes to build/evidence-quick.
 evidence: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.evidence $(EVIDENCE_ARGS)
 

@@ -1,6 +1,6 @@
 """`python -m benchmarks.evidence`: measures what README and docs claim, and writes one report.
 
-    python -m benchmarks.evidence                    # everything: about an hour on two cores
+    python -m benchmarks.evidence                    # everything: about three hours on two cores
     python -m benchmarks.evidence --quick            # one seed, tiny sizes: whether it works, in two minutes
     python -m benchmarks.evidence adding copying     # these again; the others stay as they were
     python -m benchmarks.evidence --report           # writes the report again, from what was measured
