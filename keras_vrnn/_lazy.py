@@ -7,19 +7,22 @@ A type checker cannot follow them. A lazy package therefore lists its names a se
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import sys
 from collections.abc import Callable
 from typing import Any
 
 
 def names_of(
-    package: str, modules: dict[str, str]
+    package: str, modules: dict[str, str], extras: dict[str, str] | None = None
 ) -> tuple[list[str], Callable[[str], Any], Callable[[], list[str]]]:
     """Makes the `__all__`, `__getattr__` and `__dir__` of a package.
 
     Args:
         package: Its `__name__`.
         modules: Public name → module that defines it. A name equal to the last part of the module is the module itself.
+        extras: Public name → package of an optional extra that it is from. Where that is not installed, the name is not
+            listed, so that `help` and `import *` pass it over; to ask for it still raises the module's own error.
     """
 
     def getattribute(name: str) -> Any:
@@ -30,5 +33,9 @@ def names_of(
         setattr(sys.modules[package], name, value)
         return value
 
-    names = sorted(modules)
+    names = sorted(name for name in modules if name not in (extras or {}) or _is_installed(extras[name]))
     return names, getattribute, lambda: names
+
+
+def _is_installed(package):
+    return importlib.util.find_spec(package) is not None

@@ -30,6 +30,17 @@ def test_names_are_listed_in_order(package):
     assert package.__all__ == dir(package) == ["decoder", "dumps", "missing"]
 
 
+def test_a_name_of_an_extra_that_is_not_installed_is_not_listed(package):
+    table, extras = (
+        {"dumps": "json", "loads": "json", "far": "no_such_package"},
+        {"loads": "json", "far": "no_such_package"},
+    )
+    names, getattribute, listed = names_of(package.__name__, table, extras)
+    assert names == listed() == ["dumps", "loads"]
+    with pytest.raises(ModuleNotFoundError, match="no_such_package"):
+        getattribute("far")
+
+
 @pytest.mark.parametrize("name", ["nothing", "missing"])
 def test_an_unknown_name_is_an_attribute_error(package, name):
     with pytest.raises(AttributeError, match=rf"has no attribute '{name}'"):

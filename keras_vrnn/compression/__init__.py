@@ -24,4 +24,5 @@ else:  # type checkers must not see a `__getattr__`: it would make every name va
             "quantize_aware": "keras_vrnn.compression.quantization_aware",
             "strip_pruning": "keras_vrnn.compression.pruning",
         },
+        extras=dict.fromkeys(("ConstantSparsity", "PolynomialDecay"), "tensorflow_model_optimization"),
     )

@@ -143,6 +143,17 @@ def test_without_tfmot_the_message_says_what_to_install(monkeypatch):
         schedules.PolynomialDecay  # noqa: B018 - asking for it is what fails
 
 
+def test_without_tfmot_help_passes_its_names_over(tmp_path):
+    code = """
+import pydoc, sys
+sys.modules["tensorflow_model_optimization"] = None
+import keras_vrnn as kv
+from keras_vrnn.compression import *
+print("prune_units" in pydoc.plain(pydoc.render_doc(kv.compression)), "PolynomialDecay" in dir(kv.compression))
+"""
+    assert run(code, tmp_path).split() == ["True", "False"]
+
+
 def test_unknown_names_are_unknown():
     from keras_vrnn.compression import schedules
 
