@@ -115,8 +115,10 @@ def draw(figures, figure):
 EXPERIMENT = Experiment(
     name="adding",
     title="Adding problem",
-    claim="An IRNN, an LSTM and a GRU learn to add two numbers of up to 150 steps with every seed, a FastRNN of up to 100, "
-    "a tanh RNN of 50.",
+    claim=(
+        "An IRNN, an LSTM and a GRU learn to add two numbers of up to 150 steps with every seed, a FastRNN of up to "
+        "100, a tanh RNN of 50."
+    ),
     setting=(
         f"{UNITS} units, up to {UPDATES:,} updates of {BATCH} new sequences, Adam whose rate rises for {WARM_UP:,} "
         "updates and then falls to zero along half a cosine, global_clipnorm=1. Training ends once the error on 2,000 "
