@@ -158,6 +158,9 @@ def test_an_import_inside_a_function_counts(tmp_path):
 def test_no_module_hides_a_public_function():
     """Importing a subpackage sets an attribute on its parent: `tflite/export/` would take the place of `export`."""
     for module in sorted(set(FILES) - {"keras_vrnn.__main__"}):
-        importlib.import_module(module)
+        try:
+            importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            assert error.name == "jax", error  # an optional backend; the modules for it are not public
     for package in (kv.tflite, kv.diagnostics):
         assert [name for name in package.__all__ if not callable(getattr(package, name))] == []
