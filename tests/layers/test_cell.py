@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import reference
 from backend_arrays import assert_allclose, assert_array_equal
+from dropout_of_one import skip_unless_keras_has_it
 from keras import ops
 
 import keras_vrnn as kv
@@ -77,6 +78,7 @@ def test_dropout_masks_hold_until_reset():
 
 
 def test_dropout_of_one_drops_everything():
+    skip_unless_keras_has_it()
     cell = kv.VanillaRNNCell(5, dropout=1.0, recurrent_dropout=1.0, bias_initializer="ones")
     output, _ = cell(np.ones((2, 3), "float32"), [np.ones((2, 5), "float32")], training=True)
     assert_allclose(output, np.full((2, 5), np.tanh(1)), rtol=1e-6)  # only φ(b) is left

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import reference
 from backend_arrays import assert_allclose, assert_array_equal
+from dropout_of_one import skip_unless_keras_has_it
 
 import keras_vrnn as kv
 
@@ -65,6 +66,7 @@ def test_the_scalars_are_weights_that_start_as_in_the_authors_code():
 
 
 def test_recurrent_dropout_leaves_the_residual_alone():
+    skip_unless_keras_has_it()
     cell = kv.FastRNNCell(5, recurrent_dropout=1.0, use_bias=False, alpha_initializer="zeros")
     h = np.ones((2, 5), "float32")
     output, _ = cell(np.zeros((2, 3), "float32"), [h], training=True)

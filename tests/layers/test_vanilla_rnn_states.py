@@ -276,20 +276,25 @@ def test_dropout_draws_anew_each_call_and_only_in_training():
 
 
 def test_regularizers_and_constraints_reach_the_weights():
-    layer = kv.VanillaRNN(
-        4,
-        kernel_regularizer=keras.regularizers.L2(0.1),
-        recurrent_regularizer=keras.regularizers.L1(0.2),
-        bias_regularizer=keras.regularizers.L2(0.3),
-        activity_regularizer=keras.regularizers.L2(0.4),
-        kernel_constraint="non_neg",
-        bias_initializer="ones",
+    options = {
+        "kernel_regularizer": keras.regularizers.L2(0.1),
+        "recurrent_regularizer": keras.regularizers.L1(0.2),
+        "bias_regularizer": keras.regularizers.L2(0.3),
+        "activity_regularizer": keras.regularizers.L2(0.4),
+        "kernel_constraint": "non_neg",
+        "bias_initializer": "ones",
+    }
+    layer, dense = (
+        kv.VanillaRNN(4, **options),
+        keras.layers.Dense(1, activity_regularizer=keras.regularizers.L2(1.0)),
     )
     x = array(2, 3, 3)
     output = ops.convert_to_numpy(layer(x))
     kernel, recurrent_kernel, bias = layer.get_weights()
     penalties = [0.1 * np.sum(kernel**2), 0.2 * np.sum(abs(recurrent_kernel)), 0.3 * np.sum(bias**2)]
-    penalties.append(0.4 * np.sum(output**2) / 2)  # Keras divides activity penalties by the batch size
+    activity = np.sum(ops.convert_to_numpy(dense(np.ones((2, 3), "float32"))) ** 2)
+    divisor = activity / float(ops.convert_to_numpy(dense.losses[0]))  # the batch size; 1 in Keras 3.12
+    penalties.append(0.4 * np.sum(output**2) / divisor)
     assert float(ops.convert_to_numpy(sum(layer.losses))) == pytest.approx(
         sum(penalties), rel=1e-5
     )  # float32
