@@ -47,8 +47,10 @@ def restore(main, floats, formats, weights, scheme):
         ValueError: An operator stayed in floats, or stated weights are not in the file.
     """
     _refuse_floats(main)
+    numbers = _numbers(main)
+    numbers |= _unnamed_constants(main, floats, numbers)
     constants = {}
-    for index, source in _numbers(main).items():
+    for index, source in numbers.items():
         if main.data(index) is not None:
             if main.shape(index) == floats.shape(source):  # not one that the quantizer has transposed
                 constants[index] = floats.data(source)
@@ -93,6 +95,23 @@ def _numbers(main):
         if match is not None and (not match[2] or main.data(index) is not None):
             found[index] = int(match[1])
         tensor.name = _NUMBER.sub("", name)
+    return found
+
+
+def _unnamed_constants(main, floats, numbers):
+    """Returns tensor -> the number of constants that the quantizer gave names of its own, as in TensorFlow 2.20.
+
+    They are operands of an operator whose result has kept its name: the same operands of the same operator as before.
+    """
+    made = {source: op for op in floats.subgraph.operators for source in reading.indices(op.outputs)}
+    found = {}
+    for operator in main.subgraph.operators:
+        before = made.get(numbers.get(operator.outputs[0]))
+        if before is None or floats.file.operator_name(before) != main.file.operator_name(operator):
+            continue
+        for index, source in zip(operator.inputs, reading.indices(before.inputs), strict=False):
+            if index not in numbers and index >= 0 and main.data(index) is not None:
+                found[index] = source
     return found
 
 
