@@ -4,9 +4,9 @@ recurrence  h_T and, if asked for, h of all steps                the kernel
 tangents    how they change as the arguments do, linear in that  JAX's operations
 gradient    the transpose of `tangents`: BPTT                    the kernel
 
-Each is defined by what it computes with JAX's operations, by way of `blocks.over_time`. This is what JAX
-differentiates, vectorizes, exports and compiles for anything but a CPU, so that every transformation works as without
-the kernel. The kernel is only what XLA calls in a program for a CPU, where a primitive has been left as it is.
+JAX's own operations define what each primitive computes (`blocks.over_time`). JAX differentiates, vectorizes and
+exports this definition, and compiles it for anything but a CPU, so that every transformation works as it does without
+the kernel. XLA calls the kernel only in a program for a CPU, and only where a primitive is left untransformed.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ def _recurrence_jvp(primals, tangents, *, call):
     count = len(call.split(primals)[1])
     keeps = call._replace(keep=call.keep or FOR_GRADIENT)
     outputs = _recurrence.bind(*primals, call=keeps)
-    moving = map(ad.instantiate_zeros, tangents[-count:])  # nothing is differentiated by way of a mask
+    moving = map(ad.instantiate_zeros, tangents[-count:])  # masks have no gradient
     d_outputs = _tangents.bind(*primals, outputs[1], *moving, call=keeps)
     if call.keep == FOR_GRADIENT:  # what is kept then counts as computed from the others
         d_outputs = [*d_outputs, ops.zeros_like(outputs[1])]

@@ -149,6 +149,17 @@ def test_a_stopped_run_goes_on_and_says_what_is_missing(clone, load, main, tmp_p
     assert measured.read(unfinished) == {}  # all of it is measured: a further run measures it again
 
 
+def test_a_run_that_goes_on_elsewhere_names_both_machines(load, tmp_path, monkeypatch):
+    measured, path = load("measured"), tmp_path / "unfinished.json"
+    for seed, cpu in enumerate(("first", "second", "second")):
+        monkeypatch.setattr(measured.machine, "describe", lambda threads, cpu=cpu: {"cpu": cpu})
+        measured.add(path, "toy", "a", seed, {"loss": 0.5}, 1.0)
+        found = measured.read(path)["toy"]
+        assert found["machine"]["cpu"] == cpu
+        assert found.get("begun", "").endswith("first" if seed else "")
+    assert set(found["figures"]["a"]) == {"0", "1", "2"}
+
+
 def test_training_stops_once_the_task_is_solved(load):
     adding = load("adding")
     found = adding.measure("FastRNN", 4, seed=0, quick=False)

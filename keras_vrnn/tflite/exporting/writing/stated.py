@@ -109,6 +109,7 @@ def _unnamed_constants(main, floats, numbers):
         before = made.get(numbers.get(operator.outputs[0]))
         if before is None or floats.file.operator_name(before) != main.file.operator_name(operator):
             continue
+        # The quantizer may add a bias of zeros as the last operand.
         for index, source in zip(operator.inputs, reading.indices(before.inputs), strict=False):
             if index not in numbers and index >= 0 and main.data(index) is not None:
                 found[index] = source
